@@ -1,0 +1,87 @@
+"""The `spanledger` command: a thin face over the other packages.
+
+Each command stands in a module of its own and is imported when it is run, so that `--help` costs nothing and the
+bare install (without duckdb, streamlit, ...) still has `run`, `doctor` and `price`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import click
+
+from spanledger.errors import SpanledgerError
+
+
+class _Command(NamedTuple):
+    module: str
+    extra: str
+    """The extra that brings what it imports; empty for the bare install."""
+    sentence: str
+
+
+COMMANDS: Final[dict[str, _Command]] = {
+    "demo": _Command("demo.command", "all", "See everything at once: no key, no network, a lake of its own."),
+    "up": _Command("up", "all", "Run the collector and the dashboard together."),
+    "collect": _Command("collect", "collector", "Run the collector: OTLP in, Parquet out."),
+    "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
+    "run": _Command("run", "", "Run one command with tracing switched on."),
+    "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
+    "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
+    "price": _Command("price", "", "Price one call, or a call a line, and show why."),
+    "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands' sentences without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        known = COMMANDS[cmd_name]
+        try:
+            module = importlib.import_module(f".{known.module}", __package__)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if not known.extra or missing.startswith("spanledger"):
+                raise
+            raise click.ClickException(
+                f"`spanledger {cmd_name}` needs {missing}; install it with: pip install 'spanledger[{known.extra}]'"
+            ) from error
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, known.sentence) for name, known in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spanledger")
+def cli() -> None:
+    """What every LLM call costs, who caused it, and what to do about it.
+
+    \b
+    Start here:
+      spanledger demo                           see it work, without a key
+      spanledger up                             collector and dashboard
+      SPANLEDGER_ENABLED=1 python app.py        trace your own program
+      spanledger sql "select * from llm_calls"  ask anything
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit codes: 0 done, 1 failed, 2 usage, 3 a single call unpriced."""
+    try:
+        cli(args=arguments, prog_name="spanledger", standalone_mode=True)
+    except SpanledgerError as error:
+        click.echo(f"spanledger: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Collector: OTLP in, write-ahead log, priced rows, Delta/Parquet out."""

@@ -1,0 +1,1 @@
+"""Dashboard: from a dear day to the step that caused it."""

@@ -1,0 +1,1 @@
+"""spanledger: what every LLM call costs, who caused it, and what to do about it."""

@@ -1,0 +1,159 @@
+"""Every setting of the product in one table: name, variable, default, type and a sentence.
+
+A value comes from the environment first, then from `spanledger.toml` (in the working directory, or named by
+`SPANLEDGER_CONFIG`), then from the default. Command-line flags win over all three and are passed down as
+arguments. Nothing else in the code reads `os.environ` for a setting of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import SettingError
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the settings table."""
+
+    name: str
+    """Key in spanledger.toml and attribute of `Settings`."""
+    env: str
+    """Environment variable."""
+    type: type
+    default: str | int | bool | None
+    """None where the default is worked out at run time (see `sentence`)."""
+    sentence: str
+    """What it does, for `--help` and docs/settings.md."""
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("enabled", "SPANLEDGER_ENABLED", bool, False, "Switch tracing on in this Python process."),
+    Setting(
+        "endpoint",
+        "SPANLEDGER_ENDPOINT",
+        str,
+        "http://127.0.0.1:4318",
+        "Where spans go, an OTLP base address; `otel` uses the OTEL_EXPORTER_OTLP_* variables instead.",
+    ),
+    Setting("headers", "SPANLEDGER_HEADERS", str, "", "Extra headers for the endpoint: key=value,key=value."),
+    Setting(
+        "protocol", "SPANLEDGER_PROTOCOL", str, "http/protobuf", "http/protobuf, or grpc (extra `grpc`)."
+    ),
+    Setting(
+        "lake",
+        "SPANLEDGER_LAKE",
+        str,
+        None,
+        "Folder of the Parquet files; default: spanledger/lake in the platform's user-data folder.",
+    ),
+    Setting(
+        "home",
+        "SPANLEDGER_HOME",
+        str,
+        None,
+        "Local state (write-ahead log, dead letters, spool); default: spanledger in the user-data folder.",
+    ),
+    Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
+    Setting(
+        "environment",
+        "SPANLEDGER_ENVIRONMENT",
+        str,
+        "",
+        "Deployment environment (production, staging, ...) put on every span.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force; read once by `load` and passed down."""
+
+    enabled: bool
+    endpoint: str
+    headers: str
+    protocol: str
+    lake: Path
+    home: Path
+    service: str
+    environment: str
+
+
+def user_data_dir() -> Path:
+    """Return the platform's folder for a user's data, without creating it."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
+def config_path() -> Path | None:
+    """Return the settings file in force, or None; a file named by SPANLEDGER_CONFIG must exist."""
+    named = os.environ.get("SPANLEDGER_CONFIG")
+    path = Path(named) if named else Path("spanledger.toml")
+    if path.is_file():
+        return path
+    if named:
+        raise SettingError("SPANLEDGER_CONFIG", named, "no such file; correct the path or unset it")
+    return None
+
+
+def load(**flags: str | Path | bool | None) -> Settings:
+    """Read flags (those not None), environment, file and defaults, in that order of precedence.
+
+    Raises:
+        SettingError: a value that cannot be read, with the place it came from.
+    """
+    path = config_path()
+    from_file = _read_file(path) if path else {}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        flag = flags.get(setting.name)
+        if flag is not None:
+            values[setting.name] = flag
+        elif setting.env in os.environ:
+            values[setting.name] = _parse(setting, os.environ[setting.env], setting.env)
+        elif setting.name in from_file:
+            values[setting.name] = _parse(setting, from_file[setting.name], f"{path}: {setting.name}")
+        else:
+            values[setting.name] = setting.default
+    home = Path(values["home"] or user_data_dir() / "spanledger").expanduser()
+    values["home"] = home
+    values["lake"] = Path(values["lake"] or home / "lake").expanduser()
+    return Settings(**values)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(str(path), "", f"not valid TOML: {error}") from error
+    known = {setting.name for setting in SETTINGS}
+    for key in values:
+        if key not in known:
+            raise SettingError(f"{path}: {key}", "", f"unknown setting; known: {', '.join(sorted(known))}")
+    return values
+
+
+def _parse(setting: Setting, value: object, where: str) -> str | bool:
+    if setting.type is bool:
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower()
+        if word in TRUE_WORDS:
+            return True
+        if word in FALSE_WORDS:
+            return False
+        raise SettingError(where, str(value), "expected 1/true/yes/on or 0/false/no/off")
+    if not isinstance(value, str):
+        raise SettingError(where, str(value), "expected text in quotes")
+    return value
