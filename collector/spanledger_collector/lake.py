@@ -71,9 +71,17 @@ def open_table(lake: Path) -> DeltaTable:
         )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
-    features = set(table.protocol().reader_features or ()) & _REFUSED_FEATURES
-    if features:
-        raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")
+    _refuse_features(lake, table)
+    return table
+
+
+def open_for_reading(lake: Path) -> DeltaTable | None:
+    """Open the table `spans`, or return None where nothing has been collected yet; never writes."""
+    path = table_path(lake)
+    if not DeltaTable.is_deltatable(str(path)):
+        return None
+    table = DeltaTable(str(path))
+    _refuse_features(lake, table)
     return table
 
 
@@ -133,7 +141,14 @@ def committed_version(table: DeltaTable, writer: str) -> int:
 def live_files(table: DeltaTable) -> list[DataFile]:
     """Return the files that make up the table now, by day and then name."""
     actions = pa.table(table.get_add_actions(flatten=True))
-    wanted = ["path", f"partition.{PARTITION}", "num_records", "size_bytes", "min.start_time", "max.start_time"]
+    wanted = [
+        "path",
+        f"partition.{PARTITION}",
+        "num_records",
+        "size_bytes",
+        "min.start_time",
+        "max.start_time",
+    ]
     rows = actions.select(wanted).to_pylist()
     files = [
         DataFile(
@@ -157,6 +172,12 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _refuse_features(lake: Path, table: DeltaTable) -> None:
+    features = set(table.protocol().reader_features or ()) & _REFUSED_FEATURES
+    if features:
+        raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")
 
 
 def _add_action(file: DataFile) -> AddAction:

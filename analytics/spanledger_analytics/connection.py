@@ -1,0 +1,139 @@
+"""DuckDB over the lake: one factory for the product's own queries and one for ad-hoc SQL.
+
+DuckDB is handed the list of live files from the Delta log, pruned by day, and an empty file with today's columns
+first: older files lack columns that were added later, and the first file decides the types.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable
+from datetime import date
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from spanledger_collector.lake import DataFile, live_files, open_for_reading, table_path
+from spanledger_collector.row import SCHEMA
+
+Parameter = str | int | float | bool | date | list[str] | None
+VIEWS: Final = ("spans", "llm_calls")
+"""Names that ad-hoc SQL can rely on."""
+_TEMPLATE: Final = "dt=1970-01-01/none.parquet"
+
+
+class Ledger:
+    """The lake as the product's own queries see it; safe to share between threads."""
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        self._lock = threading.Lock()
+        self._table: DeltaTable | None = None
+        self._files: tuple[int, list[DataFile]] = (-1, [])
+        self._connection = open_connection()
+
+    def version(self) -> int:
+        """Return the version of the table now, -1 where nothing was collected; part of every cache key."""
+        return self._live()[0]
+
+    def ask(
+        self, query: str, *, first: date | None = None, last: date | None = None, **parameters: Parameter
+    ) -> pl.DataFrame:
+        """Run `sql/<query>.sql` over the days `first` to `last` (UTC, inclusive; None: no bound).
+
+        The query names its files `$files` and its values `$name`. Sums of money come as Decimal(38, 12) US
+        dollars.
+
+        Raises:
+            duckdb.Error: the query is wrong, or a file can't be read.
+        """
+        files = [str(table_path(self.lake) / file.path) for file in prune(self._live()[1], first, last)]
+        with self._connection.cursor() as cursor:
+            relation = cursor.sql(load_query(query), params={"files": [template(), *files], **parameters})
+            return relation.pl()
+
+    def _live(self) -> tuple[int, list[DataFile]]:
+        with self._lock:
+            if self._table is None:
+                self._table = open_for_reading(self.lake)
+                if self._table is None:
+                    return -1, []
+            else:
+                self._table.update_incremental()
+            version = self._table.version()
+            if version != self._files[0]:
+                self._files = (version, live_files(self._table))
+            return self._files
+
+
+def connect(lake: Path, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now.
+
+    With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. (Writing to them is
+    another matter: see `sandbox.forbid_writes`.)
+    """
+    table = open_for_reading(lake)
+    files = [str(table_path(lake) / file.path) for file in live_files(table)] if table else []
+    return connect_files([template(), *files], locked=locked)
+
+
+def connect_files(files: list[str], *, locked: bool) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views over `files`, the first of which decides the columns."""
+    connection = open_connection()
+    connection.execute("set variable live_files = $files", {"files": files})
+    for view in VIEWS:
+        connection.execute(f"create view {view} as select * from {view}_in(getvariable('live_files'))")
+    if locked:
+        connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files))}]")
+        connection.execute("set temp_directory = ''")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+    return connection
+
+
+def open_connection() -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with our table macros, in UTC, blind to Python's variables."""
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set python_enable_replacements = false")
+    connection.execute("set parquet_metadata_cache = true")
+    for view in VIEWS:
+        connection.execute(load_query(f"views/{view}"))
+    return connection
+
+
+@cache
+def load_query(name: str) -> str:
+    """Return the text of `sql/<name>.sql`."""
+    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def template() -> str:
+    """Return the path of an empty file with today's columns, made once a process and removed at its end."""
+    folder = tempfile.mkdtemp(prefix="spanledger-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / _TEMPLATE
+    path.parent.mkdir()
+    pq.write_table(SCHEMA.empty_table(), path)
+    return str(path)
+
+
+def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:
+    """Return the files of the UTC days `first` to `last`, inclusive; None is no bound."""
+    return [
+        file for file in files if (first is None or file.dt >= first) and (last is None or file.dt <= last)
+    ]
+
+
+def _quote(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"

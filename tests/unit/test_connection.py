@@ -1,0 +1,97 @@
+"""DuckDB over the lake: live files only, pruned by day, with today's columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spanledger_analytics.connection import Ledger, connect
+from spanledger_collector.lake import add_files, table_path, write_file
+from spanledger_collector.row import SCHEMA
+
+
+def rows(day: int, spans: int) -> pa.Table:
+    """Build `spans` priced calls on the given day of November 2026, one cent each."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "trace_id": f"{day:032x}",
+                "span_id": f"{day * 1000 + number:016x}",
+                "start_time": datetime(2026, 11, day, 12, tzinfo=UTC),
+                "role": "inference",
+                "cost_usd": Decimal("0.010000000000"),
+            }
+            for number in range(spans)
+        ],
+        schema=SCHEMA,
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    path = tmp_path / "lake"
+    (table_path(path)).mkdir(parents=True)
+    files = [write_file(path, "a", rows(3, 2)), write_file(path, "a", rows(4, 5))]
+    add_files(path, files, writer="w", version=0)
+    return path
+
+
+def test_views_hold_every_committed_span_once(lake: Path) -> None:
+    write_file(lake, "not-added", rows(3, 7))
+    answer = connect(lake).execute(
+        "select dt, count(*), sum(cost_usd) from llm_calls group by dt order by dt"
+    )
+    assert answer.fetchall() == [
+        (date(2026, 11, 3), 2, Decimal("0.020000000000")),
+        (date(2026, 11, 4), 5, Decimal("0.050000000000")),
+    ]
+
+
+def test_a_lake_that_does_not_exist_answers_with_no_rows(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    assert connect(missing).execute("select count(*) from spans").fetchall() == [(0,)]
+    assert Ledger(missing).version() == -1
+    assert not missing.exists()
+
+
+def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
+    old = write_file(lake, "old", rows(5, 1))
+    path = table_path(lake) / old.path
+    path.unlink()
+    pq.write_table(rows(5, 1).drop_columns(["cost_usd", "simhash"]), path)
+    add_files(lake, [old], writer="w", version=1)
+    answer = connect(lake).execute("select cost_usd, simhash from spans where dt = '2026-11-05'").fetchall()
+    assert answer == [(None, None)]
+
+
+def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n", "utf-8")
+    connection = connect(lake, locked=True)
+    refused = (
+        f"select * from '{secret}'",
+        f"select * from read_text('{lake}/../secret.csv')",
+        f"copy (select 1) to '{tmp_path}/out.csv'",
+        f"with x as (copy (select 1) to '{tmp_path}/out.csv') select 1",
+        f"attach '{tmp_path}/out.db'",
+        "install httpfs",
+        "set enable_external_access = true",
+        "set allowed_paths = ['/etc/passwd']",
+    )
+    for statement in refused:
+        with pytest.raises(duckdb.Error):
+            connection.execute(statement)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "secret.csv"]
+    assert connection.execute("select count(*) from spans").fetchall() == [(7,)]
+
+
+def test_days_outside_the_bounds_are_not_read(lake: Path) -> None:
+    (table_path(lake) / "dt=2026-11-03" / "a.parquet").unlink()
+    answer = Ledger(lake).ask("coverage", first=date(2026, 11, 4), last=date(2026, 11, 4))
+    assert answer.select("spans", "days", "calls", "unpriced_calls").rows() == [(5, 1, 5, 0)]
