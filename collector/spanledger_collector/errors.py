@@ -2,7 +2,14 @@
 
 spanledger.errors.SpanledgerError
 ├── LakeError           the lake can't be used
-└── PortTakenError      a door's port is in use
+├── PortTakenError      a door's port is in use
+├── DoorError           a door can't be opened for another reason
+├── WalError            the write-ahead log can't be used
+│   └── WalBusyError    another collector has it
+└── RefusedError        a request isn't taken; nothing of it is kept
+    ├── MalformedError  it will never be taken as it is
+    ├── TooLargeError   it is over the limit, as sent or after decompression
+    └── OverloadedError it can be sent again later
 """
 
 from __future__ import annotations
@@ -29,3 +36,49 @@ class PortTakenError(SpanledgerError):
         self.port = port
         self.flag = flag
         super().__init__(f"port {port} on {host} is taken; stop the other program or choose another with {flag}")
+
+
+class DoorError(SpanledgerError):
+    """A door can't be opened."""
+
+    def __init__(self, address: str, advice: str) -> None:
+        self.address = address
+        self.advice = advice
+        super().__init__(f"can't listen on {address}: {advice}")
+
+
+class WalError(SpanledgerError):
+    """The write-ahead log can't be used; nothing in it was changed."""
+
+    def __init__(self, folder: Path, advice: str) -> None:
+        self.folder = folder
+        self.advice = advice
+        super().__init__(f"the write-ahead log {folder} {advice}")
+
+
+class WalBusyError(WalError):
+    """Another collector writes this log."""
+
+
+class RefusedError(SpanledgerError):
+    """A request that isn't taken; the doors turn it into their protocol's answer."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+class MalformedError(RefusedError):
+    """A request that can't be read; sending it again is of no use."""
+
+
+class TooLargeError(RefusedError):
+    """A request over the size limit; sending it again is of no use."""
+
+
+class OverloadedError(RefusedError):
+    """There is no room now; the client should send it again."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
