@@ -1,0 +1,175 @@
+"""Pricing: what one call costs, to the pico-dollar.
+
+Integer arithmetic throughout: each meter (a token part, a unit, a fee) is its quantity times an atto-dollar rate,
+rounded half up to a pico-dollar (1e-12 USD); components and total are sums of rounded meters, so that they always
+add up. `Priced` and `Charge` are named tuples because one of each is made on every call of the user's program, and
+they cost a third of a frozen dataclass.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from .book import PriceBook
+from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window, rates
+from .usage import Usage
+
+__all__ = ["COMPONENTS", "MAX_PICO", "Charge", "PriceContext", "Priced", "Rates", "Window", "price", "rates"]
+
+COMPONENTS: Final = ("cost_input", "cost_cache_read", "cost_cache_write", "cost_output", "cost_other")
+TOKEN_COMPONENTS: Final = (0, 1, 2, 2, 2, 0, 1, 0, 3, 3, 3, 3)
+"""Token meter (in the order of TOKEN_METERS) to its place in COMPONENTS; units and fees go to the last."""
+OTHER: Final = 4
+MAX_PICO: Final = 10**18 - 1
+"""What DECIMAL(18,12) holds; a single call above 999,999 dollars has a broken count, and isn't priced."""
+MAX_MICRO_UNITS: Final = 10**18 - 1
+
+_token_counts = attrgetter(*TOKEN_METERS)
+
+
+class Charge(NamedTuple):
+    """One meter of one call."""
+
+    meter: str
+    """A token part, a unit, or `requests`."""
+    quantity: int | Decimal
+    """As billed: at least the minimum where the price has one."""
+    unit_price_atto: int
+    """1e-18 USD."""
+    amount_pico: int
+    """1e-12 USD."""
+
+
+class Priced(NamedTuple):
+    """The price of one call, or why it has none."""
+
+    cost_pico: int | None
+    cost_input_pico: int | None
+    cost_cache_read_pico: int | None
+    cost_cache_write_pico: int | None
+    cost_output_pico: int | None
+    cost_other_pico: int | None
+    charges: tuple[Charge, ...]
+    """One per meter that counted anything; their amounts add up to cost_pico."""
+    price_id: str | None
+    matched_model: str | None
+    cost_source: str
+    """`list`, or `none` when unpriced."""
+    unpriced_reason: str | None
+    """no_usage | inconsistent | unknown_provider | unknown_model | no_price."""
+    source: str | None
+    """Address of the page that the price comes from, where the book has one."""
+
+
+def price(
+    provider: str,
+    model: str,
+    usage: Usage,
+    at_ns: int,
+    context: PriceContext = PLAIN,
+    *,
+    request_model: str | None = None,
+    book: PriceBook | None = None,
+) -> Priced:
+    """Price one call from the book, at the prices of the instant `at_ns` (nanoseconds since 1970 UTC).
+
+    `request_model` is tried where the book doesn't know `model`.
+    """
+    if usage.state == "missing":
+        return unpriced("no_usage")
+    if usage.state == "inconsistent":
+        return unpriced("inconsistent")
+    found = rates(provider, model, context, book=book)
+    if found.unpriced_reason == "unknown_model" and request_model:
+        asked = rates(provider, request_model, context, book=book)
+        found = asked if asked.windows else found
+    if not found.windows:
+        return unpriced(found.unpriced_reason or "no_price")
+    counts: tuple[int, ...] = _token_counts(usage)
+    total_input = sum(counts[:8])
+    for window in found.windows:
+        if window.holds(at_ns, total_input):
+            return _charge(window, counts, usage)
+    return unpriced("no_price", found.matched_model)
+
+
+def unpriced(reason: str, matched_model: str | None = None) -> Priced:
+    """Return the answer for a call that can't be priced: unknown, which is not zero."""
+    return Priced(None, None, None, None, None, None, (), None, matched_model, "none", reason, None)
+
+
+def token_pico(count: int, rate: int) -> int:
+    """Return count x rate (atto) in pico-dollars, half up."""
+    return (count * rate + 500_000) // 1_000_000
+
+
+def unit_pico(micro_units: int, rate: int) -> int:
+    """Return micro-units x rate (atto a unit) in pico-dollars, half up."""
+    return (micro_units * rate + 500_000_000_000) // 1_000_000_000_000
+
+
+def _charge(window: Window, counts: tuple[int, ...], usage: Usage) -> Priced:
+    parts = [0, 0, 0, 0, 0]
+    charges: list[Charge] = []
+    for index, count in enumerate(counts):
+        if count:
+            rate = window.token_rates[index]
+            if count < 0:
+                return unpriced("inconsistent")
+            if rate is None:
+                return unpriced("no_price", window.matched_model)
+            amount = token_pico(count, rate)
+            parts[TOKEN_COMPONENTS[index]] += amount
+            charges.append(Charge(TOKEN_METERS[index], count, rate, amount))
+    if usage.units:
+        refusal = _charge_units(window, usage, charges)
+        if refusal:
+            return unpriced(refusal, window.matched_model)
+    if window.request_rate:
+        charges.append(Charge(REQUEST_METER, 1, window.request_rate, token_pico(1, window.request_rate)))
+    if usage.units or window.request_rate:
+        parts[OTHER] = sum(charge[3] for charge in charges) - sum(parts)
+    total = sum(parts)
+    if total > MAX_PICO:
+        return unpriced("inconsistent", window.matched_model)
+    return Priced(
+        total,
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        parts[4],
+        tuple(charges),
+        window.price_id,
+        window.matched_model,
+        "list",
+        None,
+        window.source,
+    )
+
+
+def _charge_units(window: Window, usage: Usage, charges: list[Charge]) -> str | None:
+    """Append a charge per unit; return the reason where one can't be charged."""
+    for unit, reported in usage.units.items():
+        quantity = Decimal(reported)
+        if not quantity:
+            continue
+        micro = micro_units(quantity)
+        if micro is None:
+            return "inconsistent"
+        rate = window.unit_rate(unit)
+        if rate is None:
+            return "no_price"
+        micro = max(micro, window.minimums.get(unit, 0) * 10**6)
+        charges.append(Charge(unit, Decimal(micro).scaleb(-6).normalize(), rate, unit_pico(micro, rate)))
+    return None
+
+
+def micro_units(quantity: Decimal) -> int | None:
+    """Return a quantity in millionths, half up, as DECIMAL(18,6) keeps it; None where it can't be one."""
+    if not quantity.is_finite() or quantity < 0 or quantity.adjusted() >= 12:
+        return None
+    micro = int(quantity.scaleb(6).to_integral_value(ROUND_HALF_UP))
+    return micro if micro <= MAX_MICRO_UNITS else None
