@@ -59,7 +59,8 @@ class Ledger:
         files = [str(table_path(self.lake) / file.path) for file in prune(self._live()[1], first, last)]
         with self._connection.cursor() as cursor:
             relation = cursor.sql(load_query(query), params={"files": [template(), *files], **parameters})
-            return relation.pl()
+            frame: pl.DataFrame = relation.pl()
+            return frame
 
     def _live(self) -> tuple[int, list[DataFile]]:
         with self._lock:
@@ -75,23 +76,27 @@ class Ledger:
             return self._files
 
 
-def connect(lake: Path, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now.
-
-    With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. (Writing to them is
-    another matter: see `sandbox.forbid_writes`.)
-    """
+def view_files(lake: Path) -> list[str]:
+    """Return the files that the views stand on now: the empty one with today's columns, then the live ones."""
     table = open_for_reading(lake)
-    files = [str(table_path(lake) / file.path) for file in live_files(table)] if table else []
-    return connect_files([template(), *files], locked=locked)
+    files = live_files(table) if table else []
+    return [template(), *(str(table_path(lake) / file.path) for file in files)]
 
 
-def connect_files(files: list[str], *, locked: bool) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views over `files`, the first of which decides the columns."""
+def connect(lake: Path) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now."""
+    return connect_files(view_files(lake))
+
+
+def connect_files(files: list[str], *, locked: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views over `files`, the first of which decides the columns.
+
+    With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
+    another matter: see `sandbox.read_only`.
+    """
     connection = open_connection()
     connection.execute("set variable live_files = $files", {"files": files})
-    for view in VIEWS:
-        connection.execute(f"create view {view} as select * from {view}_in(getvariable('live_files'))")
+    connection.execute(load_query("views/all"))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files))}]")
         connection.execute("set temp_directory = ''")
@@ -130,9 +135,7 @@ def template() -> str:
 
 def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:
     """Return the files of the UTC days `first` to `last`, inclusive; None is no bound."""
-    return [
-        file for file in files if (first is None or file.dt >= first) and (last is None or file.dt <= last)
-    ]
+    return [file for file in files if (first is None or file.dt >= first) and (last is None or file.dt <= last)]
 
 
 def _quote(path: str) -> str:

@@ -68,6 +68,7 @@ def open_table(lake: Path) -> DeltaTable:
             partition_by=[PARTITION],
             name="spans",
             description="spanledger: one row per span",
+            configuration={"delta.logRetentionDuration": "interval 2 days"},
         )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
@@ -109,13 +110,18 @@ def write_file(lake: Path, name: str, rows: pa.Table) -> DataFile:
 
 
 def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: int) -> None:
+    """Open the table and `append_files` to it."""
+    append_files(open_table(lake), files, writer=writer, version=version)
+
+
+def append_files(table: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int) -> None:
     """Make written files part of the table in one atomic commit, with `txn` = (writer, version).
 
     Raises:
-        LakeError: the commit failed for good.
+        LakeError: other writers won the race every time.
     """
     for tried in range(_COMMIT_TRIES):
-        table = open_table(lake)
+        table.update_incremental()
         try:
             table.create_write_transaction(
                 [_add_action(file) for file in files],
@@ -126,9 +132,10 @@ def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: in
             )
         except CommitFailedError as error:
             if tried == _COMMIT_TRIES - 1:
-                raise LakeError(lake, f"a commit failed {_COMMIT_TRIES} times: {error}") from error
+                raise LakeError(Path(table.table_uri), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
             time.sleep(0.01 * 2**tried)
         else:
+            table.update_incremental()
             return
 
 

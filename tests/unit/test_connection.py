@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.connection import Ledger, connect, connect_files, view_files
 from spanledger_collector.lake import add_files, table_path, write_file
 from spanledger_collector.row import SCHEMA
 
@@ -44,9 +44,7 @@ def lake(tmp_path: Path) -> Path:
 
 def test_views_hold_every_committed_span_once(lake: Path) -> None:
     write_file(lake, "not-added", rows(3, 7))
-    answer = connect(lake).execute(
-        "select dt, count(*), sum(cost_usd) from llm_calls group by dt order by dt"
-    )
+    answer = connect(lake).execute("select dt, count(*), sum(cost_usd) from llm_calls group by dt order by dt")
     assert answer.fetchall() == [
         (date(2026, 11, 3), 2, Decimal("0.020000000000")),
         (date(2026, 11, 4), 5, Decimal("0.050000000000")),
@@ -73,7 +71,7 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
 def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n", "utf-8")
-    connection = connect(lake, locked=True)
+    connection = connect_files(view_files(lake), locked=True)
     refused = (
         f"select * from '{secret}'",
         f"select * from read_text('{lake}/../secret.csv')",

@@ -1,0 +1,74 @@
+"""A thread that can't write a file or open a connection, for SQL that somebody typed.
+
+DuckDB's own locks leave a hole: `copy ... to <live file> (use_tmp_file false)` overwrites a data file that it may
+read, and mode 0444 doesn't stop root. Landlock does, for anyone, on Linux from 5.13; elsewhere 0444 is what there
+is. A thread hands its ban on to those it starts, so DuckDB is opened inside of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+_CREATE_RULESET: Final = 444
+_RESTRICT_SELF: Final = 446
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CREATE_RULESET_VERSION: Final = 1
+_WRITES: Final = {
+    1: 1 << 1 | 0b1_1111_1111 << 4,  # write_file, remove_dir to make_sym
+    2: 1 << 13,  # refer
+    3: 1 << 14,  # truncate
+}
+"""Rights to ban, by the Landlock version that brought them (linux/landlock.h)."""
+_NET_SINCE: Final = 4
+_BIND_AND_CONNECT: Final = 0b11
+
+
+def read_only(task: Callable[[], T]) -> T:
+    """Run `task` in a thread that is banned from writing, and return its result or raise its exception.
+
+    The thread is a daemon: an interrupted caller doesn't wait for it.
+    """
+    outcome: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+
+    def body() -> None:
+        try:
+            forbid_writes()
+            outcome.put(task())
+        except BaseException as error:
+            outcome.put(error)
+
+    threading.Thread(target=body, name="read-only", daemon=True).start()
+    result = outcome.get()
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def forbid_writes() -> bool:
+    """Ban this thread, and those it starts, from writing any file and from TCP; False where it can't be done.
+
+    Files that are open already stay writable. It can't be undone.
+    """
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
+    if version < 1:
+        return False
+    files = sum(right for since, right in _WRITES.items() if since <= version)
+    net = _BIND_AND_CONNECT if version >= _NET_SINCE else 0
+    banned = (ctypes.c_uint64 * 2)(files, net)
+    size = ctypes.sizeof(banned) if version >= _NET_SINCE else 8
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(banned), size, 0)
+    if ruleset < 0:
+        return False
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return False
+    return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)

@@ -1,0 +1,3 @@
+-- The views that ad-hoc SQL can rely on, over the files in the variable `live_files`.
+create view spans as select * from spans_in(getvariable('live_files'));
+create view llm_calls as select * from llm_calls_in(getvariable('live_files'));

@@ -1,0 +1,150 @@
+"""The committer process: staged segments become part of the table, in strict order, once.
+
+There is one a write-ahead log. Delta's `txn` is the last value written and refuses nothing by itself, so order is
+ours to keep: only the unbroken run of staged segments from the oldest on is committed, and what the table already
+has is skipped. A segment leaves the log only after the commit that holds it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, WriterProperties
+
+from .keys import KeyIndex, keys_of, pairs_of, read_ids
+from .lake import DataFile, append_files, committed_version, live_files, open_table, table_path, write_file
+from .staging import Staged, manifest_path, read_manifest
+from .wal import segments, wal_dir, wal_id
+from .worker import LOG, run
+
+MOST_SEGMENTS: Final = 64
+"""Segments in one commit."""
+MOST_SMALL_FILES: Final = 300
+"""Files beyond one a day that may be live before the small ones are merged."""
+_KEEP_REPLACED_HOURS: Final = 1
+_MERGED = WriterProperties(compression="ZSTD", max_row_group_size=122_880)
+
+
+def make_step(home: Path, lake: Path) -> Callable[[], bool]:
+    """Return the step of the loop: commit the staged segments that are next, if there are any."""
+    committer = Committer(home, lake)
+    return committer.step
+
+
+class Committer:
+    """Commits the staged segments of one write-ahead log."""
+
+    def __init__(self, home: Path, lake: Path) -> None:
+        self._home = home
+        self._lake = lake
+        self._wal = wal_dir(home)
+        self._table = open_table(lake)
+        self._writer = wal_id(self._wal)
+        self._index = KeyIndex(lake)
+
+    def step(self) -> bool:
+        """Commit what is next; returns False when nothing was ready."""
+        ready = self._ready()
+        if not ready:
+            return False
+        done = committed_version(self._table, self._writer)
+        fresh = [staged for staged in ready if staged.segment > done]
+        live = live_files(self._table)
+        files = self._without_repeats([file for staged in fresh for file in staged.files], live)
+        if files:
+            append_files(self._table, files, writer=self._writer, version=fresh[-1].segment)
+        for staged in ready:
+            self._forget(staged)
+        self._merge([*live, *files])
+        return True
+
+    def _ready(self) -> list[Staged]:
+        ready: list[Staged] = []
+        for number, _ in segments(self._wal)[:MOST_SEGMENTS]:
+            staged = read_manifest(self._home, number)
+            if staged is None:
+                break
+            ready.append(staged)
+        self._table.update_incremental()
+        return ready
+
+    def _forget(self, staged: Staged) -> None:
+        """Delete a committed segment; the log goes first, so that it is never converted without being known."""
+        for number, path in segments(self._wal):
+            if number == staged.segment:
+                path.unlink(missing_ok=True)
+        manifest_path(self._home, staged.segment).unlink(missing_ok=True)
+
+    def _without_repeats(self, files: Sequence[DataFile], live: Sequence[DataFile]) -> list[DataFile]:
+        """Return the files with every span that the lake or an earlier file holds left out."""
+        kept: list[DataFile] = []
+        for file in files:
+            fresh = self._fresh_part(file, [*live, *kept])
+            if fresh is not None:
+                kept.append(fresh)
+        return kept
+
+    def _fresh_part(self, file: DataFile, held: Sequence[DataFile]) -> DataFile | None:
+        ids = read_ids(self._lake, [file])
+        day = self._index.day(file.dt, held)
+        keys = keys_of(ids)
+        suspects = day.holds(keys) | _repeated(keys)
+        day.add(keys)
+        if not suspects.any():
+            return file
+        same_day = [other for other in held if other.dt == file.dt]
+        suspected = ids.filter(pa.array(suspects))["span_id"].to_pylist()
+        earlier = set(pairs_of(read_ids(self._lake, same_day, suspected)))
+        keep = _first_sight(ids, suspects, earlier)
+        if keep.all():
+            return file
+        LOG.info("%d repeated spans dropped", int((~keep).sum()))
+        if not keep.any():
+            return None
+        path = table_path(self._lake) / file.path
+        rows = pq.read_table(path, partitioning=None).filter(pa.array(keep))
+        return write_file(self._lake, f"{path.stem}-once", rows)
+
+    def _merge(self, live: Sequence[DataFile]) -> None:
+        """Merge small files when there are too many; what they replace stays for an hour's queries."""
+        counts = Counter(file.dt for file in live)
+        if sum(counts.values()) - len(counts) <= MOST_SMALL_FILES:
+            return
+        merge_small_files(self._table)
+
+
+def merge_small_files(table: DeltaTable) -> None:
+    """Merge the small files of each day; readers keep the files that they have open."""
+    table.update_incremental()
+    table.optimize.compact(writer_properties=_MERGED)
+    table.vacuum(_KEEP_REPLACED_HOURS, dry_run=False, enforce_retention_duration=False)
+    root = Path(table.table_uri.removeprefix("file://"))
+    for file in live_files(table):
+        (root / file.path).chmod(0o444)
+
+
+def _repeated(keys: np.ndarray) -> np.ndarray:
+    """Say which keys stand more than once in the array."""
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return counts[inverse] > 1
+
+
+def _first_sight(ids: pa.Table, suspects: np.ndarray, earlier: set[tuple[str, str]]) -> np.ndarray:
+    """Say which rows are new: neither in `earlier` nor above in the same table."""
+    keep = np.ones(ids.num_rows, dtype=np.bool_)
+    places = np.flatnonzero(suspects)
+    seen = earlier
+    for place, pair in zip(places.tolist(), pairs_of(ids.take(pa.array(places))), strict=True):
+        keep[place] = pair not in seen
+        seen.add(pair)
+    return keep
+
+
+if __name__ == "__main__":
+    run("commit", make_step)

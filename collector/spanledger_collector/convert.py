@@ -1,0 +1,73 @@
+"""The converter process: sealed segments of the write-ahead log become Parquet files in the lake.
+
+It only writes files; the committer makes them visible. It runs at low priority, so that taking spans in comes
+first. What can't be converted goes whole to `dead/` with its reason and never blocks the segment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .lake import DataFile, open_table, write_file
+from .rows import convert
+from .staging import manifest_path, publish, write_manifest
+from .wal import read_segment, segments, wal_dir, wal_id
+from .worker import LOG, run
+
+
+def make_step(home: Path, lake: Path) -> Callable[[], bool]:
+    """Return the step of the loop: convert the oldest segment that isn't staged, if there is one."""
+    wal = wal_dir(home)
+    os.nice(10)
+    open_table(lake)
+
+    def step() -> bool:
+        for number, path in segments(wal):
+            if not manifest_path(home, number).exists():
+                convert_segment(home, lake, number, path)
+                return True
+        return False
+
+    return step
+
+
+def convert_segment(home: Path, lake: Path, number: int, path: Path) -> None:
+    """Convert one sealed segment and stage it; doing it again gives the same files."""
+    contents = read_segment(path)
+    bodies = [record.payload for record in contents.records]
+    converted = convert(bodies, [record.received_ns for record in contents.records])
+    name = f"{wal_id(wal_dir(home))}-{number:010d}"
+    dead = [(bodies[span.body_index] if span.span is None else span.span, span.reason) for span in converted.dead]
+    dead += [(damage.data, f"damaged at byte {damage.offset} of {path.name}") for damage in contents.damages]
+    if dead:
+        bury(home / "dead", name, dead)
+        LOG.warning("%d records of segment %d went to %s", len(dead), number, home / "dead")
+    write_manifest(home, number, write_days(lake, name, converted.rows))
+
+
+def write_days(lake: Path, name: str, rows: pa.Table) -> list[DataFile]:
+    """Write rows as one file a day; returns the files, none for no rows."""
+    days = pc.cast(pc.floor_temporal(rows["start_time"], unit="day"), pa.date32())
+    distinct: list[date] = sorted(pc.unique(days).to_pylist())
+    if len(distinct) == 1:
+        return [write_file(lake, name, rows)]
+    return [write_file(lake, name, rows.filter(pc.equal(days, day))) for day in distinct]
+
+
+def bury(folder: Path, name: str, dead: Sequence[tuple[bytes, str]]) -> None:
+    """Keep what can't be converted: the bytes, and beside them why."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (data, reason) in enumerate(dead):
+        publish(folder / f"{name}-{number:04d}.pb", data)
+        publish(folder / f"{name}-{number:04d}.json", json.dumps({"reason": reason}).encode())
+
+
+if __name__ == "__main__":
+    run("convert", make_step)

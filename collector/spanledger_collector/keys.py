@@ -1,0 +1,104 @@
+"""Which spans the lake already holds, so that an exporter's retry is not counted twice.
+
+A key is 8 bytes for the 24 of (trace_id, span_id), kept sorted a day; a hit is only a suspicion and is checked
+against the ids themselves. The index is derived: a day is read from the lake when it is first touched.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .lake import DataFile, table_path
+
+Keys = npt.NDArray[np.uint64]
+_IDS: Final = ["trace_id", "span_id"]
+
+
+class DayKeys:
+    """The keys of one day, in sorted runs that are merged as they grow."""
+
+    def __init__(self) -> None:
+        self._runs: list[Keys] = []
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    def add(self, keys: Keys) -> None:
+        """Add the keys of a commit."""
+        self._runs.append(np.sort(keys))
+        while len(self._runs) > 1 and 2 * len(self._runs[-1]) >= len(self._runs[-2]):
+            last = self._runs.pop()
+            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]))
+
+    def holds(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Say which of `keys` may be in."""
+        found = np.zeros(len(keys), dtype=np.bool_)
+        for run in self._runs:
+            if len(run):
+                places = np.minimum(np.searchsorted(run, keys), len(run) - 1)
+                found |= run[places] == keys
+        return found
+
+
+class KeyIndex:
+    """Keys by day, at most `limit` of them in memory; the day longest unused is let go first."""
+
+    def __init__(self, lake: Path, limit: int = 40_000_000) -> None:
+        self._lake = lake
+        self._limit = limit
+        self._days: OrderedDict[date, DayKeys] = OrderedDict()
+
+    def day(self, dt: date, live: Sequence[DataFile]) -> DayKeys:
+        """Return the keys of a day, read from its live files when they aren't in memory."""
+        if dt not in self._days:
+            day = DayKeys()
+            ids = read_ids(self._lake, [file for file in live if file.dt == dt])
+            if ids.num_rows:
+                day.add(keys_of(ids))
+            self._days[dt] = day
+            self._trim()
+        self._days.move_to_end(dt)
+        return self._days[dt]
+
+    def _trim(self) -> None:
+        while len(self._days) > 1 and sum(map(len, self._days.values())) > self._limit:
+            self._days.popitem(last=False)
+
+
+def keys_of(ids: pa.Table) -> Keys:
+    """Return 64-bit keys for a table with trace_id (32 hex digits) and span_id (16 hex digits)."""
+    return _last_8_bytes(ids["trace_id"]) * np.uint64(0x9E3779B97F4A7C15) ^ _last_8_bytes(ids["span_id"])
+
+
+def read_ids(lake: Path, files: Sequence[DataFile], span_ids: Sequence[str] | None = None) -> pa.Table:
+    """Read (trace_id, span_id) of data files, all or only those of `span_ids`."""
+    wanted = None if span_ids is None else [("span_id", "in", set(span_ids))]
+    tables = [
+        pq.read_table(table_path(lake) / file.path, columns=_IDS, filters=wanted, partitioning=None) for file in files
+    ]
+    if not tables:
+        return pa.table({name: pa.array([], pa.string()) for name in _IDS})
+    return pa.concat_tables(tables)
+
+
+def pairs_of(ids: pa.Table) -> list[tuple[str, str]]:
+    """Return the ids themselves, row by row."""
+    return list(zip(ids["trace_id"].to_pylist(), ids["span_id"].to_pylist(), strict=True))
+
+
+def _last_8_bytes(column: pa.ChunkedArray) -> Keys:
+    digits = pc.utf8_slice_codeunits(column.combine_chunks(), -16).cast(pa.binary())
+    text = np.frombuffer(b"".join(digits.to_pylist()), dtype=np.uint8).reshape(-1, 16)
+    nibbles = np.where(text >= ord("a"), text - ord("a") + 10, text - ord("0")).astype(np.uint8)
+    octets = np.ascontiguousarray(nibbles[:, ::2] << 4 | nibbles[:, 1::2])
+    return octets.view(">u8").ravel().astype(np.uint64)

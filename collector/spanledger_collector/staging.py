@@ -1,0 +1,84 @@
+"""Where a converted segment waits for its commit: data files in the lake, and one manifest that names them.
+
+The manifest is the marker. It is renamed into place after every file that it names is on disk, so a segment is
+either staged whole or not at all; a converter that dies half-way simply does the segment again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from .lake import DataFile, sync_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A converted segment: files written to the lake, not yet part of the table."""
+
+    segment: int
+    files: tuple[DataFile, ...]
+
+
+def staging_folder(home: Path) -> Path:
+    """Return the folder of manifests, making it where needed."""
+    folder = home / "staged"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def manifest_path(home: Path, segment: int) -> Path:
+    """Return where the manifest of a segment stands once it is staged."""
+    return staging_folder(home) / f"{segment:010d}.json"
+
+
+def write_manifest(home: Path, segment: int, files: Sequence[DataFile]) -> None:
+    """Publish that a segment is converted; `files` are on disk."""
+    final = manifest_path(home, segment)
+    publish(final, json.dumps([_to_json(file) for file in files], indent=1).encode())
+
+
+def read_manifest(home: Path, segment: int) -> Staged | None:
+    """Return what a segment was converted to, or None while it isn't."""
+    try:
+        entries = json.loads(manifest_path(home, segment).read_bytes())
+    except FileNotFoundError:
+        return None
+    return Staged(segment, tuple(_from_json(entry) for entry in entries))
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, and survives a power cut."""
+    draft = path.with_suffix(path.suffix + ".tmp")
+    with draft.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.rename(path)
+    sync_folder(path.parent)
+
+
+def _to_json(file: DataFile) -> dict[str, str | int]:
+    return {
+        "path": file.path,
+        "dt": file.dt.isoformat(),
+        "rows": file.rows,
+        "size": file.size,
+        "start_min": file.start_min.isoformat(),
+        "start_max": file.start_max.isoformat(),
+    }
+
+
+def _from_json(entry: dict[str, str | int]) -> DataFile:
+    return DataFile(
+        path=str(entry["path"]),
+        dt=date.fromisoformat(str(entry["dt"])),
+        rows=int(entry["rows"]),
+        size=int(entry["size"]),
+        start_min=datetime.fromisoformat(str(entry["start_min"])),
+        start_max=datetime.fromisoformat(str(entry["start_max"])),
+    )

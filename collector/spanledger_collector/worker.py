@@ -1,0 +1,66 @@
+"""What the collector's child processes share: one at a time, told apart how to stop.
+
+A child stops at once when its standard input ends, because then its parent is dead and a new collector may
+already be starting; told by SIGTERM it first drains what is there. The lock keeps a new child waiting until an
+old one has really gone: two committers over one write-ahead log would commit segments twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from spanledger.settings import load
+
+LOG: Final = logging.getLogger("spanledger.collector")
+_IDLE_S: Final = 0.05
+
+
+def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> None:
+    """Run a child until it is told to stop: `make_step(home, lake)` gives a step that says if it did anything."""
+    parser = argparse.ArgumentParser(prog=f"spanledger-{name}")
+    parser.add_argument("--home")
+    parser.add_argument("--lake")
+    flags = parser.parse_args()
+    settings = load(home=flags.home, lake=flags.lake)
+    logging.basicConfig(stream=sys.stderr, format=f"{name}: %(message)s", level=logging.INFO)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    draining = False
+
+    def drain(signal_number: int, frame: object) -> None:
+        nonlocal draining
+        draining = True
+
+    signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with only_one(settings.home / f"{name}.lock"):
+        step = make_step(settings.home, settings.lake)
+        while not parent_is_gone():
+            busy = step()
+            if draining and not busy:
+                return
+            if not busy:
+                select.select([sys.stdin], [], [], _IDLE_S)
+
+
+def parent_is_gone() -> bool:
+    """Say whether standard input has ended, as it does when the parent dies."""
+    readable, _, _ = select.select([sys.stdin], [], [], 0)
+    return bool(readable) and os.read(sys.stdin.fileno(), 1) == b""
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for whoever holds it."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
