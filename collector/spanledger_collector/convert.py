@@ -9,13 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from .lake import DataFile, open_table, write_file
+from .lake import open_table, write_days
 from .rows import convert
 from .staging import manifest_path, publish, write_manifest
 from .wal import read_segment, segments, wal_dir, wal_id
@@ -50,15 +46,6 @@ def convert_segment(home: Path, lake: Path, number: int, path: Path) -> None:
         bury(home / "dead", name, dead)
         LOG.warning("%d records of segment %d went to %s", len(dead), number, home / "dead")
     write_manifest(home, number, write_days(lake, name, converted.rows))
-
-
-def write_days(lake: Path, name: str, rows: pa.Table) -> list[DataFile]:
-    """Write rows as one file a day; returns the files, none for no rows."""
-    days = pc.cast(pc.floor_temporal(rows["start_time"], unit="day"), pa.date32())
-    distinct: list[date] = sorted(pc.unique(days).to_pylist())
-    if len(distinct) == 1:
-        return [write_file(lake, name, rows)]
-    return [write_file(lake, name, rows.filter(pc.equal(days, day))) for day in distinct]
 
 
 def bury(folder: Path, name: str, dead: Sequence[tuple[bytes, str]]) -> None:

@@ -109,6 +109,15 @@ def write_file(lake: Path, name: str, rows: pa.Table) -> DataFile:
     return DataFile(relative, dt, rows.num_rows, size, start_min, start_max)
 
 
+def write_days(lake: Path, name: str, rows: pa.Table) -> list[DataFile]:
+    """Write rows as one file a day; returns the files, none for no rows."""
+    days = pc.cast(pc.floor_temporal(rows["start_time"], unit="day"), pa.date32())
+    distinct: list[date] = sorted(pc.unique(days).to_pylist())
+    if len(distinct) == 1:
+        return [write_file(lake, name, rows)]
+    return [write_file(lake, name, rows.filter(pc.equal(days, day))) for day in distinct]
+
+
 def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: int) -> None:
     """Open the table and `append_files` to it."""
     append_files(open_table(lake), files, writer=writer, version=version)
