@@ -1,0 +1,49 @@
+# Every target runs in the environment that is active; `make install` makes one in .venv when none is.
+PYTHON ?= python3
+ifneq ($(VIRTUAL_ENV),)
+BIN := $(VIRTUAL_ENV)/bin
+else
+BIN := .venv/bin
+endif
+
+.PHONY: help install format lint typecheck test bench prove dashboard demo prices proto screenshots check
+
+help:  ## Show this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+install:  ## Make .venv with everything a developer needs
+	test -n "$(VIRTUAL_ENV)" || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+
+format:  ## Format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lint:  ## Check style and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typecheck:  ## Check types with mypy (strict) and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test:  ## Run every test
+	$(BIN)/pytest
+
+bench:  ## Measure, and print JSON
+	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+dashboard:  ## Open the dashboard over your lake
+	$(BIN)/spanledger dashboard
+
+demo:  ## See everything at once
+	$(BIN)/spanledger demo
+
+prices:  ## Make the price book again from genai-prices
+	$(BIN)/python tools/flatten_prices.py
+
+screenshots:  ## Take the pictures of docs/screenshots again, from a demo lake
+	$(BIN)/python tools/screenshots.py
+
+check: lint typecheck test  ## All that CI checks
