@@ -1,0 +1,120 @@
+"""OTLP bodies -> priced rows: the whole way of a batch inside the converter process.
+
+Nothing here can fail for one bad span: what can't become a row comes back in `dead`, with its bytes and a reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from . import loop
+from .duplicates import mark_duplicates
+from .normalise import normalise
+from .pricing import price_rows
+
+LOG = logging.getLogger(__name__)
+DAY_NS: Final = 86_400 * 10**9
+OLDEST_NS: Final = 400 * DAY_NS
+NEWEST_NS: Final = DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """What can't become a row."""
+
+    body_index: int
+    """Which of the bodies it came in."""
+    span: bytes | None
+    """The span as a request of its own, to be replayed; None for the whole body."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What became of a batch."""
+
+    rows: pa.Table
+    """`row.SCHEMA`, priced, in the order of the wire."""
+    dead: list[Dead]
+
+
+def convert(bodies: Sequence[bytes], received_ns: Sequence[int], *, now_ns: int | None = None) -> Converted:
+    """Turn OTLP trace bodies (protobuf) into priced rows; the bodies together are one batch.
+
+    Args:
+        bodies: ExportTraceServiceRequest bytes.
+        received_ns: When each body was taken in, nanoseconds since 1970.
+        now_ns: The clock, for spans dated outside [now - 400 days, now + 1 day]; None for the real one.
+    """
+    raw, dead = read(bodies)
+    raw, refused = _refuse(raw, bodies, time.time_ns() if now_ns is None else now_ns)
+    return Converted(price_rows(mark_duplicates(normalise(raw, received_ns))), dead + refused)
+
+
+def read(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:
+    """Return the raw table of the bodies that can be read, and those that can't."""
+    return _read_one_by_one(bodies)
+
+
+def _read_one_by_one(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:
+    readable: list[int] = []
+    dead: list[Dead] = []
+    for index, body in enumerate(bodies):
+        try:
+            ExportTraceServiceRequest.FromString(body)
+        except DecodeError as error:
+            dead.append(Dead(index, None, f"not an OTLP trace request: {error}"))
+        else:
+            readable.append(index)
+    return loop.read_bodies([bodies[index] for index in readable], readable), dead
+
+
+def _refuse(raw: pa.Table, bodies: Sequence[bytes], now_ns: int) -> tuple[pa.Table, list[Dead]]:
+    """Take out the spans that have no usable id or date."""
+    start = raw["start_ns"].to_numpy()
+    early, late = start < max(now_ns - OLDEST_NS, 0), start > now_ns + NEWEST_NS
+    nameless = ~_good_ids(raw["trace_id"], 32) | ~_good_ids(raw["span_id"], 16)
+    reasons = {
+        "trace or span id isn't 16 and 8 bytes with any bit set": nameless,
+        "dated more than 400 days ago": early & ~nameless,
+        "dated more than a day ahead": late & ~nameless,
+    }
+    bad = nameless | early | late
+    if not bad.any():
+        return raw, []
+    dead = [
+        Dead(int(body), _alone(bodies[body], int(position)), reason)
+        for reason, hit in reasons.items()
+        for body, position in zip(raw["body"].to_numpy()[hit], raw["position"].to_numpy()[hit], strict=True)
+    ]
+    return raw.filter(pa.array(~bad)), sorted(dead, key=lambda one: one.body_index)
+
+
+def _good_ids(ids: pa.ChunkedArray, digits: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    good = pc.and_(pc.equal(pc.utf8_length(ids), digits), pc.not_equal(ids, "0" * digits))
+    return good.to_numpy()
+
+
+def _alone(body: bytes, position: int) -> bytes:
+    """Return one span of a body as a request of its own, under its own resource and scope."""
+    request = ExportTraceServiceRequest.FromString(body)
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            if position < len(scope_spans.spans):
+                alone = ExportTraceServiceRequest()
+                home = alone.resource_spans.add(resource=resource_spans.resource, schema_url=resource_spans.schema_url)
+                scope = home.scope_spans.add(scope=scope_spans.scope, schema_url=scope_spans.schema_url)
+                scope.spans.append(scope_spans.spans[position])
+                return alone.SerializeToString()
+            position -= len(scope_spans.spans)
+    raise IndexError(position)

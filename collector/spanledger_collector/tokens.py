@@ -1,0 +1,127 @@
+"""Token counts as emitters have them -> inclusive totals and the disjoint parts that add up to them.
+
+Same meaning as `spanledger.usage.Usage.from_totals`, for a whole batch at once. A count that doesn't fit is not
+repaired: its parts stay NULL and `usage_state` says `inconsistent`, so that it is not priced rather than priced wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS
+
+Counts = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+STATES: Final = frozenset({"reported", "estimated", "missing", "inconsistent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One whole number per span; 0 where `known` is false."""
+
+    values: Counts
+    known: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What has to be known of the spans to judge their counts."""
+
+    inference: Mask
+    input_only: Mask
+    """Operations that have no output to report."""
+    exclusive: Mask
+    """The dialect never counts cached tokens as input."""
+    detect: Mask
+    """The dialect may or may not."""
+    has_units: Mask
+    stated: pa.Array
+    """usage_state as the emitter gave it."""
+
+
+def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.Array]:
+    """Return the token columns of the row, `usage_state` and `token_basis`, from counts named as in `dialects.COUNTS`."""
+    stated = np.array([state if state in STATES else "" for state in context.stated.to_pylist()], dtype=object)
+    read, out = wire["input"], wire["output"]
+    empty = context.inference & (stated == "") & (read.values == 0) & (out.values == 0) & ~context.has_units
+    has_input, has_output = read.known & ~empty, (out.known | (context.input_only & read.known)) & ~empty
+    write_5m, write_1h, write_12h = _cache_writes(wire)
+    cached = wire["cache_read"].values + write_5m + write_1h + write_12h
+    exclusive = has_input & (context.exclusive | (context.detect & _leaves_cached_out(wire, cached)))
+    totals = {"input_tokens": read.values + np.where(exclusive, cached, 0), "output_tokens": out.values}
+    parts = _parts(wire, totals, (write_5m, write_1h, write_12h))
+    fits = np.all([counts >= 0 for counts in parts.values()], axis=0) & (totals["output_tokens"] >= 0)
+    state = _states(stated, context, has_input, has_output, fits)
+    sound = state != "inconsistent"
+    columns = {
+        "input_tokens": _column(totals["input_tokens"], has_input),
+        "output_tokens": _column(totals["output_tokens"], has_output),
+        "usage_state": pa.array(np.where(state == "", None, state), pa.string()),
+        "token_basis": pa.array(np.where(has_input, np.where(exclusive, "exclusive", "inclusive"), None), pa.string()),
+    }
+    columns |= {name: _column(parts[name], has_input & sound) for name in INPUT_PARTS}
+    columns |= {name: _column(parts[name], has_output & sound) for name in OUTPUT_PARTS}
+    return columns
+
+
+def _cache_writes(wire: Mapping[str, Count]) -> tuple[Counts, Counts, Counts]:
+    """Return cache writes for 5 minutes, 1 hour and 12 hours; what has no stated lifetime counts as 5 minutes."""
+    long = wire["cache_write_1h"].values + wire["cache_write_12h"].values
+    total = np.maximum(wire["cache_write"].values, wire["cache_write_5m"].values + long)
+    return total - long, wire["cache_write_1h"].values, wire["cache_write_12h"].values
+
+
+def _leaves_cached_out(wire: Mapping[str, Count], cached: Counts) -> Mask:
+    """Return where the emitter's input can't include its cached tokens."""
+    read, out, total = wire["input"].values, wire["output"].values, wire["total"]
+    by_total = total.known & (total.values == read + out + cached)
+    result: Mask = (cached > 0) & ((cached > read) | by_total)
+    return result
+
+
+def _parts(
+    wire: Mapping[str, Count], totals: Mapping[str, Counts], writes: tuple[Counts, Counts, Counts]
+) -> dict[str, Counts]:
+    """Return the disjoint parts; negative where the wire's subsets don't fit into the totals."""
+    audio_read = wire["cache_read_audio"].values
+    parts = {
+        "cache_read_tokens": wire["cache_read"].values - audio_read,
+        "cache_write_5m_tokens": writes[0],
+        "cache_write_1h_tokens": writes[1],
+        "cache_write_12h_tokens": writes[2],
+        "cache_read_audio_tokens": audio_read,
+        # Without a count of all audio, the cached part of it is all that is known.
+        "input_audio_tokens": np.where(wire["input_audio"].known, wire["input_audio"].values - audio_read, 0),
+        "input_image_tokens": wire["input_image"].values,
+        "reasoning_tokens": wire["reasoning"].values,
+        "output_audio_tokens": wire["output_audio"].values,
+        "output_image_tokens": wire["output_image"].values,
+    }
+    said_in = sum((parts[name] for name in INPUT_PARTS if name in parts), np.zeros_like(audio_read))
+    said_out = sum((parts[name] for name in OUTPUT_PARTS if name in parts), np.zeros_like(audio_read))
+    has_input, has_output = wire["input"].known, wire["output"].known
+    parts["input_uncached_tokens"] = np.where(has_input, totals["input_tokens"] - said_in, 0)
+    parts["output_text_tokens"] = np.where(has_output, totals["output_tokens"] - said_out, 0)
+    return parts
+
+
+def _states(
+    stated: npt.NDArray[np.object_], context: Context, has_input: Mask, has_output: Mask, fits: Mask
+) -> npt.NDArray[np.object_]:
+    """Return usage_state, empty where nothing is metered."""
+    metered = has_input | has_output | context.has_units
+    half = context.inference & (has_input != has_output)
+    found = np.where(half, "estimated", np.where(metered, "reported", np.where(context.inference, "missing", "")))
+    found = np.where(stated != "", stated, found).astype(object)
+    found[(has_input | has_output) & ~fits] = "inconsistent"
+    return found
+
+
+def _column(values: Counts, known: Mask) -> pa.Array:
+    return pa.array(values, pa.int64(), mask=~known)
