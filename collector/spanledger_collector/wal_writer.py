@@ -140,8 +140,10 @@ class WalWriter:
             return WalState(self._backlog_bytes, self._free_bytes, self._waiting_bytes, self._syncs, self._refusal(0))
 
     def close(self) -> None:
-        """Write what waits, seal, and let the folder go; later requests are refused."""
+        """Write what waits, seal, and let the folder go; later requests are refused. Closing twice is fine."""
         with self._changed:
+            if self._closing:
+                return
             self._closing = True
             self._changed.notify()
         self._thread.join()

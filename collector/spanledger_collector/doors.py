@@ -1,0 +1,133 @@
+"""Opening and closing both doors, HTTP and gRPC, in one event loop.
+
+Ports are tried before anything is started, so that the message can name the flag that moves the door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import grpc.aio
+import uvicorn
+
+from .errors import DoorError, PortTakenError
+from .grpc_door import make_server
+from .http_door import HttpDoor
+from .intake import DEFAULT_LIMIT_BYTES, Intake
+
+_FINISH_S: Final = 5
+"""How long requests in flight may take once the doors close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the doors stand; port 0 means any free one."""
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 4317
+    http_port: int = 4318
+
+
+class Doors:
+    """Both doors, open until `close`."""
+
+    def __init__(self, address: Address, grpc_server: grpc.aio.Server, http_server: _HttpServer) -> None:
+        self.address = address
+        """With the real ports."""
+        self._grpc_server = grpc_server
+        self._http_server = http_server
+        self._serving = asyncio.create_task(http_server.serve([http_server.socket]))
+
+    async def close(self) -> None:
+        """Take no more requests, and return when those in flight are answered."""
+        self._http_server.should_exit = True
+        await asyncio.gather(self._grpc_server.stop(_FINISH_S), self._serving)
+
+
+async def open_doors(intake: Intake, address: Address, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Doors:
+    """Listen on both ports; the doors take requests when this returns.
+
+    Raises:
+        PortTakenError: another program has a port.
+        DoorError: the address can't be used.
+    """
+    with contextlib.ExitStack() as until_started:
+        http_socket = until_started.enter_context(bind(address.host, address.http_port, "--http-port"))
+        bind(address.host, address.grpc_port, "--grpc-port").close()
+        grpc_server = make_server(intake, limit_bytes)
+        try:
+            grpc_port = grpc_server.add_insecure_port(_host_and_port(address.host, address.grpc_port))
+        except RuntimeError as error:  # taken since it was tried
+            raise PortTakenError(address.host, address.grpc_port, "--grpc-port") from error
+        until_started.pop_all()
+    await grpc_server.start()
+    http_server = _HttpServer(HttpDoor(intake, limit_bytes), http_socket)
+    http_port: int = http_socket.getsockname()[1]
+    doors = Doors(Address(address.host, grpc_port, http_port), grpc_server, http_server)
+    while not http_server.started:
+        await asyncio.sleep(0.005)
+    return doors
+
+
+def bind(host: str, port: int, flag: str) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        PortTakenError: another program has the port; `flag` is what chooses another.
+        DoorError: the address can't be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(host, port, flag) from error
+        advice = f"{error.strerror}; choose another address with --host or {flag}"
+        raise DoorError(_host_and_port(host, port), advice) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn on a socket of ours, leaving signals to whoever runs the collector."""
+
+    def __init__(self, app: HttpDoor, listening: socket.socket) -> None:
+        self.socket = listening
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=60,
+                timeout_graceful_shutdown=_FINISH_S,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,31 @@
+"""The collector's own figures as Prometheus text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .intake import Intake
+
+
+def metrics_text(intake: Intake) -> str:
+    """Return what /metrics answers."""
+    state = intake.wal_state()
+    codes = [(f'{{door="{door}",code="{code}"}}', count) for (door, code), count in sorted(intake.requests.items())]
+    families = (
+        _family("accepted_spans_total", "counter", "Spans acknowledged.", [("", intake.accepted_spans)]),
+        _family("rejected_spans_total", "counter", "Spans with unusable ids.", [("", intake.rejected_spans)]),
+        _family("requests_total", "counter", "Requests by door and code of the answer.", codes),
+        _family("wal_backlog_bytes", "gauge", "Logged, not yet committed.", [("", state.backlog_bytes)]),
+        _family("wal_waiting_bytes", "gauge", "In memory, waiting for the disk.", [("", state.waiting_bytes)]),
+        _family("wal_syncs_total", "counter", "Group commits of the log.", [("", state.syncs)]),
+        _family("disk_free_bytes", "gauge", "Room on the disk of the log.", [("", state.free_bytes)]),
+        _family("ready", "gauge", "1 while requests are taken.", [("", int(not state.refusal))]),
+    )
+    return "".join(families)
+
+
+def _family(name: str, kind: str, sentence: str, samples: Iterable[tuple[str, int]]) -> str:
+    full = f"spanledger_collector_{name}"
+    lines = [f"# HELP {full} {sentence}", f"# TYPE {full} {kind}"]
+    lines += [f"{full}{labels} {value}" for labels, value in samples]
+    return "\n".join(lines) + "\n"

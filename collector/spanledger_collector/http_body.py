@@ -1,0 +1,66 @@
+"""A request's body as it arrives: inflated chunk by chunk and never grown beyond the limit.
+
+The limit holds for what comes out, because a few kilobytes of gzip can hold gigabytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from .errors import MalformedError, TooLargeError
+
+_WINDOWS: Final = {"gzip": 31, "deflate": 15}
+ENCODINGS: Final = ("identity", *_WINDOWS)
+"""Content encodings that are understood."""
+
+
+class Body:
+    """Collects one body; `size` is the bytes held so far."""
+
+    def __init__(self, encoding: str, limit_bytes: int) -> None:
+        window = _WINDOWS.get(encoding)
+        self._inflater = zlib.decompressobj(window) if window else None
+        self._encoding = encoding
+        self._limit = limit_bytes
+        self._parts: list[bytes] = []
+        self._arrived = 0
+        self.size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next chunk as sent.
+
+        Raises:
+            TooLargeError: the body is over the limit, as sent or inflated.
+            MalformedError: it can't be inflated.
+        """
+        self._arrived += len(chunk)
+        part = self._inflate(chunk)
+        self.size += len(part)
+        if self.size > self._limit or self._arrived > self._limit:
+            self._parts.clear()
+            raise TooLargeError(f"the body is larger than {self._limit} bytes")
+        self._parts.append(part)
+
+    def finish(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            MalformedError: the compressed data ends too early.
+        """
+        if self._inflater and self._arrived and not self._inflater.eof:
+            raise MalformedError(f"the {self._encoding} data ends too early")
+        return b"".join(self._parts)
+
+    def _inflate(self, chunk: bytes) -> bytes:
+        if self._inflater is None or not chunk:
+            return chunk
+        if self._inflater.eof:
+            raise MalformedError(f"there is more after the end of the {self._encoding} data")
+        try:
+            part = self._inflater.decompress(chunk, self._limit - self.size + 1)
+        except zlib.error as error:
+            raise MalformedError(f"the {self._encoding} data can't be read: {error}") from error
+        if self._inflater.unused_data:
+            raise MalformedError(f"there is more after the end of the {self._encoding} data")
+        return part

@@ -1,0 +1,106 @@
+"""What both doors do with a request: check every span's ids, put it in the log, then answer.
+
+The whole request is parsed before it is acknowledged, so that a client hears of bad data while it can still do
+something about it; what is logged is the bytes as they came, unknown fields included.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from .errors import MalformedError
+from .wal_writer import WalState, WalWriter
+
+DEFAULT_LIMIT_BYTES: Final = 20 << 20
+"""What OTLP recommends as the limit of a request, as sent and after decompression."""
+TRACES_ONLY: Final = "spanledger takes traces only, at /v1/traces or TraceService/Export; switch this exporter off"
+
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
+
+
+def read_protobuf(body: bytes) -> ExportTraceServiceRequest:
+    """Parse a request.
+
+    Raises:
+        MalformedError: it isn't one.
+    """
+    try:
+        return ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise MalformedError(f"not an ExportTraceServiceRequest in protobuf: {error}") from error
+
+
+class Intake:
+    """Takes requests into the log, and counts."""
+
+    def __init__(self, wal: WalWriter) -> None:
+        self._wal = wal
+        self.accepted_spans = 0
+        """Acknowledged, so on disk."""
+        self.rejected_spans = 0
+        """Left out of a request because their ids can't be used."""
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """Requests by door (`http`, `grpc`) and code of the answer."""
+
+    async def take(self, request: ExportTraceServiceRequest, payload: bytes) -> ExportTraceServiceResponse:
+        """Log a request and return the answer; `payload` is the request's bytes.
+
+        Raises:
+            OverloadedError: nothing of it was kept, and it can be sent again.
+        """
+        total, rejected = _count(request)
+        if rejected:
+            _drop_unusable(request)
+            payload = request.SerializeToString()
+        if total > rejected:
+            await self._wal.append(payload)
+        self.accepted_spans += total - rejected
+        self.rejected_spans += rejected
+        if not rejected:
+            return ExportTraceServiceResponse()
+        message = f"{rejected} of {total} spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
+        partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+        return ExportTraceServiceResponse(partial_success=partial)
+
+    def wal_state(self) -> WalState:
+        """Return the log's figures."""
+        return self._wal.state()
+
+
+def _count(request: ExportTraceServiceRequest) -> tuple[int, int]:
+    total = rejected = 0
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                total += 1
+                rejected += _unusable(span)
+    return total, rejected
+
+
+def _unusable(span: Span) -> bool:
+    trace_id, span_id = span.trace_id, span.span_id
+    return (
+        len(trace_id) != 16
+        or len(span_id) != 8
+        or trace_id == _NO_TRACE
+        or span_id == _NO_SPAN
+        or len(span.parent_span_id) not in (0, 8)
+    )
+
+
+def _drop_unusable(request: ExportTraceServiceRequest) -> None:
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for place in reversed(range(len(scope.spans))):
+                if _unusable(scope.spans[place]):
+                    del scope.spans[place]

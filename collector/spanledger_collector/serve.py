@@ -1,0 +1,173 @@
+"""The collector: the log, both doors, and the two children that turn segments into rows.
+
+The doors and the log stay in one small process that nothing heavy can slow down or crash; converting and
+committing are processes of their own, which may die and be started again without a client noticing. Run
+`python -m spanledger_collector.serve --help` for the command behind `spanledger collect`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from spanledger.errors import SpanledgerError
+from spanledger.settings import load
+
+from .disk import Disk
+from .doors import Address, Doors, is_loopback, open_doors
+from .errors import DoorError
+from .intake import Intake
+from .supervise import Child, ChildCommand, stop_in_order
+from .wal import wal_dir
+from .wal_writer import Limits, WalWriter
+
+DRAIN_S: Final = 10.0
+"""How long a stop waits for the children to finish what is in the log; the rest waits for the next start."""
+STAGES: Final = ("convert", "commit")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorOptions:
+    """What a collector is started with."""
+
+    home: Path
+    lake: Path
+    address: Address = field(default_factory=Address)
+    allow_remote: bool = False
+    """Listen on an address that other machines can reach."""
+    limits: Limits = field(default_factory=Limits)
+    beside: tuple[ChildCommand, ...] = ()
+    """Other programs to keep running as long as the collector does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCollector:
+    """What `<home>/collector.json` says while a collector runs."""
+
+    pid: int
+    host: str
+    grpc_port: int
+    http_port: int
+    lake: str
+
+
+def state_path(home: Path) -> Path:
+    """Return where a running collector says what it is; the file is gone after a clean stop."""
+    return home / "collector.json"
+
+
+def run_collector(options: CollectorOptions) -> None:
+    """Run until SIGINT or SIGTERM; a second one skips the draining.
+
+    Raises:
+        PortTakenError: another program has one of the ports.
+        DoorError: the address can't be used, or is reachable from other machines without `allow_remote`.
+        WalBusyError: another collector runs on this home.
+    """
+    address = options.address
+    if not options.allow_remote and not is_loopback(address.host):
+        advice = "other machines could send to it, and there is no password yet; pass --allow-remote if you mean it"
+        raise DoorError(address.host, advice)
+    asyncio.run(_run(options))
+
+
+async def _run(options: CollectorOptions) -> None:
+    stops = _listen_for_stops()
+    with _open_log(options) as wal:
+        doors = await open_doors(Intake(wal), options.address)
+        stages = [Child(_stage(name, options)) for name in STAGES]
+        others = [Child(command) for command in options.beside]
+        with _announced(options, doors):
+            await stops.get()
+            print("collector: stopping (again: without waiting)", file=sys.stderr, flush=True)
+            closing = asyncio.create_task(_close(doors, wal, stages, others))
+            again = asyncio.create_task(stops.get())
+            await asyncio.wait((closing, again), return_when=asyncio.FIRST_COMPLETED)
+            if not closing.done():
+                await stop_in_order([*stages, *others], timeout_s=0)
+            await closing
+            again.cancel()
+
+
+async def _close(doors: Doors, wal: WalWriter, stages: Sequence[Child], others: Sequence[Child]) -> None:
+    await doors.close()
+    await asyncio.to_thread(wal.close)
+    await asyncio.gather(stop_in_order(stages, DRAIN_S), stop_in_order(others, DRAIN_S))
+
+
+def _listen_for_stops() -> asyncio.Queue[int]:
+    stops: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stops.put_nowait, number)
+    return stops
+
+
+@contextlib.contextmanager
+def _open_log(options: CollectorOptions) -> Iterator[WalWriter]:
+    wal = WalWriter(wal_dir(options.home), options.limits)
+    try:
+        yield wal
+    finally:
+        wal.close()
+
+
+def _stage(name: str, options: CollectorOptions) -> ChildCommand:
+    argv = (sys.executable, "-m", f"spanledger_collector.{name}", "--home", options.home, "--lake", options.lake)
+    return ChildCommand(name, tuple(str(part) for part in argv))
+
+
+@contextlib.contextmanager
+def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
+    address = doors.address
+    running = RunningCollector(
+        os.getpid(), address.host, address.grpc_port, address.http_port, str(options.lake.absolute())
+    )
+    path = state_path(options.home)
+    Disk().replace(path, json.dumps(asdict(running)) + "\n")
+    http = f"http://{address.host}:{address.http_port}"
+    line = f"collector: OTLP {http} grpc {address.host}:{address.grpc_port} lake {running.lake}"
+    print(line, file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _options(arguments: Sequence[str] | None) -> CollectorOptions:
+    parser = argparse.ArgumentParser(prog="python -m spanledger_collector.serve", description="OTLP in, Parquet out.")
+    default = Address()
+    parser.add_argument("--home")
+    parser.add_argument("--lake")
+    parser.add_argument("--host", default=default.host)
+    parser.add_argument("--grpc-port", type=int, default=default.grpc_port)
+    parser.add_argument("--http-port", type=int, default=default.http_port)
+    parser.add_argument("--allow-remote", action="store_true")
+    flags = parser.parse_args(arguments)
+    settings = load(home=flags.home, lake=flags.lake)
+    options = CollectorOptions(settings.home, settings.lake, allow_remote=flags.allow_remote)
+    return replace(options, address=Address(flags.host, flags.grpc_port, flags.http_port))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a collector as a program."""
+    logging.basicConfig(stream=sys.stderr, format="collector: %(message)s", level=logging.WARNING)
+    try:
+        run_collector(_options(arguments))
+    except SpanledgerError as error:
+        print(f"spanledger: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
