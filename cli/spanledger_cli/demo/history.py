@@ -1,0 +1,217 @@
+"""Thirty days of labelled history, sent through the collector's front door like everything else.
+
+Its ids and bytes follow from (seed, UTC hour), so that sending an hour again adds nothing: the collector has seen
+these spans. It carries no costs; the collector prices it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from spanledger import names
+from spanledger.errors import SpanledgerError
+
+from .answers import SNAPSHOTS
+from .people import EMBEDDING_MODEL, SERVICE
+from .workload import Step, Usage, hour_steps, past_hours
+
+DAYS: Final = 30
+BATCH_SPANS: Final = 500
+HISTORY_TAG: Final = names.TAG_PREFIX + "history"
+_TRIES: Final = 8
+_ENVIRONMENTS: Final = ("production", "staging")
+_KINDS: Final = {
+    "agent": (Span.SPAN_KIND_INTERNAL, "invoke_agent", names.AGENT_NAME),
+    "tool": (Span.SPAN_KIND_INTERNAL, "execute_tool", names.TOOL_NAME),
+}
+
+Value = str | int | float | bool | tuple[str, ...]
+
+
+class HistoryError(SpanledgerError):
+    """The collector did not take the history."""
+
+    def __init__(self, address: str, status: int, answer: str) -> None:
+        self.address = address
+        self.status = status
+        super().__init__(f"{address} answered {status} to the demo's history: {answer}")
+
+
+def make_batches(seed: int, now: datetime, days: int = DAYS) -> Iterator[tuple[int, bytes]]:
+    """Yield (spans, ExportTraceServiceRequest bytes) for the complete hours of the last `days` days."""
+    batch, count = b"", 0
+    for hour in past_hours(now, days):
+        steps = hour_steps(seed, hour)
+        # Protobuf messages are concatenated by concatenating their bytes.
+        batch += make_hour(hour, steps)
+        count += len(steps)
+        if count >= BATCH_SPANS:
+            yield count, batch
+            batch, count = b"", 0
+    if count:
+        yield count, batch
+
+
+def make_hour(hour: datetime, steps: Iterable[Step]) -> bytes:
+    """Return the request that carries one hour's spans; the same bytes whenever it is made."""
+    groups: dict[str, list[Step]] = {environment: [] for environment in _ENVIRONMENTS}
+    for step in steps:
+        groups[step.tags["environment"]].append(step)
+    return ExportTraceServiceRequest(
+        resource_spans=[
+            ResourceSpans(
+                resource=_resource(environment, hour),
+                scope_spans=[ScopeSpans(scope=InstrumentationScope(name=names.SCOPE), spans=map(_span, group))],
+            )
+            for environment, group in groups.items()
+            if group
+        ]
+    ).SerializeToString()
+
+
+def send(batches: Iterable[tuple[int, bytes]], endpoint: str, on_sent: Callable[[int], None]) -> int:
+    """Post every batch to the collector at `endpoint` (an OTLP/HTTP base address); return the spans sent.
+
+    Raises:
+        HistoryError: the collector refuses a batch, or stays too busy.
+        OSError: it can't be reached.
+    """
+    total = 0
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=60)
+    try:
+        for count, body in batches:
+            _post(connection, endpoint, gzip.compress(body, compresslevel=3, mtime=0))
+            total += count
+            on_sent(count)
+    finally:
+        connection.close()
+    return total
+
+
+def _post(connection: http.client.HTTPConnection, endpoint: str, body: bytes) -> None:
+    headers = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
+    for tried in range(_TRIES):
+        connection.request("POST", "/v1/traces", body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status == 200:
+            return
+        busy = response.status in (429, 503) and tried < _TRIES - 1
+        if not busy:
+            raise HistoryError(endpoint, response.status, answer.decode("utf-8", "replace")[:200])
+        time.sleep(min(float(response.headers.get("retry-after", "0.2")), 5.0))
+
+
+def _resource(environment: str, hour: datetime) -> Resource:
+    week = hour.astimezone(UTC).isocalendar()
+    return Resource(
+        attributes=[
+            _attribute("service.name", SERVICE),
+            _attribute("service.version", f"{week.year}.{week.week}"),
+            _attribute("deployment.environment.name", environment),
+            _attribute(HISTORY_TAG, "true"),
+        ]
+    )
+
+
+def _span(step: Step) -> Span:
+    span = Span(
+        trace_id=step.trace_id,
+        span_id=step.span_id,
+        parent_span_id=step.parent_id,
+        start_time_unix_nano=step.start_ns,
+        end_time_unix_nano=step.end_ns,
+    )
+    if step.kind == "call":
+        operation = "embeddings" if step.model == EMBEDDING_MODEL else "chat"
+        span.kind = Span.SPAN_KIND_CLIENT
+        span.name = f"{operation} {step.model}"
+        attributes = _call_attributes(step, operation)
+    else:
+        span.kind, operation, name_key = _KINDS[step.kind]
+        span.name = step.name
+        attributes = {names.OPERATION: operation, name_key: step.name}
+    if step.kind == "call" and step.usage is None:
+        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message="The server had an error"))
+        attributes[names.ERROR_TYPE] = "openai.InternalServerError"
+    for key, value in {**attributes, **_tags(step)}.items():
+        span.attributes.append(_attribute(key, value))
+    return span
+
+
+def _call_attributes(step: Step, operation: str) -> dict[str, Value]:
+    provider = "anthropic" if step.model.startswith("claude") else "openai"
+    attributes: dict[str, Value] = {
+        names.OPERATION: operation,
+        names.PROVIDER: provider,
+        names.REQUEST_MODEL: step.model,
+        names.SERVER_ADDRESS: f"api.{provider}.com",
+        names.ATTEMPTS: step.attempts,
+    }
+    if step.stream:
+        attributes[names.STREAM] = True
+        attributes[names.FIRST_CHUNK_S] = (step.end_ns - step.start_ns) / 4e9
+    if step.usage is not None:
+        attributes[names.RESPONSE_MODEL] = SNAPSHOTS.get(step.model, step.model)
+        attributes[names.RESPONSE_ID] = _response_id(provider, operation, step.response_id)
+        attributes[names.FINISH_REASONS] = ("end_turn" if provider == "anthropic" else "stop",)
+        attributes |= _usage_attributes(step.usage)
+    return attributes
+
+
+def _response_id(provider: str, operation: str, digits: str) -> str:
+    prefix = "msg_01" if provider == "anthropic" else "embd-" if operation == "embeddings" else "chatcmpl-"
+    return prefix + digits
+
+
+def _usage_attributes(usage: Usage) -> dict[str, Value]:
+    counts = {
+        names.CACHE_READ_TOKENS: usage.cache_read,
+        names.CACHE_WRITE_TOKENS: usage.write_5m + usage.write_1h,
+        names.CACHE_WRITE_5M_TOKENS: usage.write_5m,
+        names.CACHE_WRITE_1H_TOKENS: usage.write_1h,
+        names.REASONING_TOKENS: usage.reasoning,
+    }
+    return {
+        names.INPUT_TOKENS: usage.input,
+        names.OUTPUT_TOKENS: usage.output,
+        **{key: count for key, count in counts.items() if count},
+    }
+
+
+def _tags(step: Step) -> dict[str, Value]:
+    return {
+        names.USER_ID: step.tags["user_id"],
+        names.TEAM_ID: step.tags["team_id"],
+        names.CUSTOMER_ID: step.tags["customer_id"],
+        names.FEATURE: step.tags["feature"],
+        names.SESSION_ID: step.tags["session_id"],
+        HISTORY_TAG: "true",
+    }
+
+
+def _attribute(key: str, value: Value) -> KeyValue:
+    return KeyValue(key=key, value=_any_value(value))
+
+
+def _any_value(value: Value) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, str):
+        return AnyValue(string_value=value)
+    return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
