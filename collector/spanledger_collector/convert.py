@@ -11,10 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from .lake import open_table, write_days
+from .row import SCHEMA
 from .rows import convert
 from .staging import manifest_path, publish, write_manifest
-from .wal import read_segment, segments, wal_dir, wal_id
+from .wal import Record, read_segment, segments, wal_dir, wal_id
 from .worker import LOG, run
 
 
@@ -37,15 +40,32 @@ def make_step(home: Path, lake: Path) -> Callable[[], bool]:
 def convert_segment(home: Path, lake: Path, number: int, path: Path) -> None:
     """Convert one sealed segment and stage it; doing it again gives the same files."""
     contents = read_segment(path)
-    bodies = [record.payload for record in contents.records]
-    converted = convert(bodies, [record.received_ns for record in contents.records])
-    name = f"{wal_id(wal_dir(home))}-{number:010d}"
-    dead = [(bodies[span.body_index] if span.span is None else span.span, span.reason) for span in converted.dead]
+    rows, dead = convert_records(contents.records)
     dead += [(damage.data, f"damaged at byte {damage.offset} of {path.name}") for damage in contents.damages]
+    name = f"{wal_id(wal_dir(home))}-{number:010d}"
     if dead:
         bury(home / "dead", name, dead)
         LOG.warning("%d records of segment %d went to %s", len(dead), number, home / "dead")
-    write_manifest(home, number, write_days(lake, name, converted.rows))
+    write_manifest(home, number, write_days(lake, name, rows))
+
+
+def convert_records(records: Sequence[Record]) -> tuple[pa.Table, list[tuple[bytes, str]]]:
+    """Return the rows of `records`, and what can't be converted with the reason.
+
+    A fault that takes the whole batch down is narrowed to the records that cause it: each is tried alone, and
+    only those that fail alone are set aside.
+    """
+    bodies = [record.payload for record in records]
+    try:
+        converted = convert(bodies, [record.received_ns for record in records])
+    except Exception as error:
+        LOG.exception("%d records can't be converted together", len(records))
+        if len(records) == 1:
+            return SCHEMA.empty_table(), [(bodies[0], f"{type(error).__name__}: {error}")]
+        parts = [convert_records([record]) for record in records]
+        return pa.concat_tables([rows for rows, _ in parts]), [entry for _, dead in parts for entry in dead]
+    dead = [(bodies[one.body_index] if one.span is None else one.span, one.reason) for one in converted.dead]
+    return converted.rows, dead
 
 
 def bury(folder: Path, name: str, dead: Sequence[tuple[bytes, str]]) -> None:
