@@ -6,7 +6,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: help install format lint typecheck test bench prove dashboard demo prices proto screenshots check
+.PHONY: help install format lint typecheck test bench prove dashboard demo prices docs screenshots check
 
 help:  ## Show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -42,6 +42,9 @@ demo:  ## See everything at once
 
 prices:  ## Make the price book again from genai-prices
 	$(BIN)/python tools/flatten_prices.py
+
+docs:  ## Make docs/schema.md and docs/settings.md again from the code
+	$(BIN)/python tools/reference_docs.py
 
 screenshots:  ## Take the pictures of docs/screenshots again, from a demo lake
 	$(BIN)/python tools/screenshots.py

@@ -1,0 +1,91 @@
+"""Writes docs/schema.md and docs/settings.md from the tables in the code (`make docs`); a test compares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from spanledger.settings import SETTINGS, Setting
+from spanledger_collector.row import COLUMNS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+GENERATED = "<!-- Made by tools/reference_docs.py (make docs); edit the table in the code. -->\n"
+
+
+def schema_page() -> str:
+    """Return docs/schema.md."""
+    lines = [
+        GENERATED,
+        "# Columns",
+        "",
+        "One row a span, in the Delta table `<lake>/spans`, partitioned by `dt` (UTC date of `start_time`). Names are a",
+        "contract: columns are added, never renamed. Money is US dollars, times are UTC, unknown is NULL.",
+        "",
+        "| view | rows |",
+        "|---|---|",
+        "| `spans` | every span |",
+        "| `llm_calls` | every charged call: `role = 'inference' and duplicate_of is null` |",
+        "",
+        "| column | type | meaning |",
+        "|---|---|---|",
+        "| `dt` | DATE | Partition: UTC date of start_time. |",
+    ]
+    lines += [f"| `{column.name}` | {_sql_type(column.type)} | {_cell(column.sentence)} |" for column in COLUMNS]
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    lines = [
+        GENERATED,
+        "# Settings",
+        "",
+        "Flags win, then the environment, then `spanledger.toml` in the working directory (or the file named by",
+        '`SPANLEDGER_CONFIG`), then the default. In the file, the name is the key: `lake = "/data/lake"`.',
+        "",
+        "| name | variable | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{setting.name}` | `{setting.env}` | {_default(setting)} | {_cell(setting.sentence)} |"
+        for setting in SETTINGS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated page with its text."""
+    return {DOCS / "schema.md": schema_page(), DOCS / "settings.md": settings_page()}
+
+
+def _default(setting: Setting) -> str:
+    if isinstance(setting.default, bool):
+        return "on" if setting.default else "off"
+    return f"`{setting.default}`" if setting.default else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _sql_type(type_: pa.DataType) -> str:
+    if pa.types.is_map(type_):
+        return f"MAP({_sql_type(type_.key_type)}, {_sql_type(type_.item_type)})"
+    if pa.types.is_list(type_):
+        return f"{_sql_type(type_.value_type)}[]"
+    if pa.types.is_decimal(type_):
+        return f"DECIMAL({type_.precision},{type_.scale})"
+    names = {
+        pa.string(): "VARCHAR",
+        pa.int64(): "BIGINT",
+        pa.float64(): "DOUBLE",
+        pa.bool_(): "BOOLEAN",
+        pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+    }
+    return names[type_]
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
