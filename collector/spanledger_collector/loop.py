@@ -52,7 +52,7 @@ def _body_rows(body: bytes) -> Iterable[dict[str, object]]:
     position = 0
     for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = _sort(resource_spans.resource.attributes, RESOURCE_KEYS, {})
-        shared = {"resource": list(resource.rest.items())}
+        shared: dict[str, object] = {"resource": list(resource.rest.items())}
         shared |= {f"resource:{key}": value for key, value in resource.known.items()}
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:

@@ -85,6 +85,11 @@ class _Wire:
             return pa.nulls(self.rows, kind)
         return present[0] if len(present) == 1 else pc.coalesce(*present)
 
+    def distinct(self, key: str) -> list[str]:
+        """Return the different texts of one key."""
+        found: list[str] = self.pick("span:", (key,), pa.string()).drop_null().unique().to_pylist()
+        return found
+
     def texts(self, name: str) -> pa.Array:
         """Return a text column, from the span or else from its resource; empty text is NULL."""
         found = [
@@ -131,11 +136,8 @@ def _dialects(wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
 def _operations(wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
     found = [columns["operation"]]
     for key, words in OPERATION_WORDS.items():
-        found.append(
-            _translate(
-                wire.pick("span:", (key,), pa.string()), lambda word, words=words: words.get(word.lower(), word.lower())
-            )
-        )
+        named = {word: words.get(word.lower(), word.lower()) for word in wire.distinct(key)}
+        found.append(_translate(wire.pick("span:", (key,), pa.string()), named.get))
     operation = pc.coalesce(*found)
     for rule in NAME_RULES:
         speaks = pc.equal(columns["dialect"], rule.dialect)

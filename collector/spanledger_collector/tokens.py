@@ -1,7 +1,7 @@
 """Token counts as emitters have them -> inclusive totals and the disjoint parts that add up to them.
 
 Same meaning as `spanledger.usage.Usage.from_totals`, for a whole batch at once. A count that doesn't fit is not
-repaired: its parts stay NULL and `usage_state` says `inconsistent`, so that it is not priced rather than priced wrongly.
+repaired: its parts stay NULL and `usage_state` says `inconsistent`, so that it isn't priced at all.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Context:
 
 
 def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.Array]:
-    """Return the token columns of the row, `usage_state` and `token_basis`, from counts named as in `dialects.COUNTS`."""
+    """Return the token columns, usage_state and token_basis from counts named as in `dialects.COUNTS`."""
     stated = np.array([state if state in STATES else "" for state in context.stated.to_pylist()], dtype=object)
     read, out = wire["input"], wire["output"]
     empty = context.inference & (stated == "") & (read.values == 0) & (out.values == 0) & ~context.has_units
@@ -62,8 +62,10 @@ def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.A
     columns = {
         "input_tokens": _column(totals["input_tokens"], has_input),
         "output_tokens": _column(totals["output_tokens"], has_output),
-        "usage_state": pa.array(np.where(state == "", None, state), pa.string()),
-        "token_basis": pa.array(np.where(has_input, np.where(exclusive, "exclusive", "inclusive"), None), pa.string()),
+        "usage_state": pa.array(state, pa.string(), mask=state == ""),
+        "token_basis": pa.array(
+            np.where(exclusive, "exclusive", "inclusive").astype(object), pa.string(), mask=~has_input
+        ),
     }
     columns |= {name: _column(parts[name], has_input & sound) for name in INPUT_PARTS}
     columns |= {name: _column(parts[name], has_output & sound) for name in OUTPUT_PARTS}

@@ -53,6 +53,8 @@ RAW: Final = pa.schema(
 )
 """The columns that every raw table has."""
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 
@@ -83,7 +85,7 @@ def _json_double(number: float) -> JsonValue:
 
 def json_text(value: JsonValue) -> str:
     """Return compact JSON text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def plain_text(value: AnyValue) -> str:
