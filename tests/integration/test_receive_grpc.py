@@ -1,0 +1,120 @@
+"""The gRPC door: the same promises as HTTP's, in gRPC's codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
+from receiving import Receiver, receiving, spans_request
+
+from spanledger_collector.intake import TRACES_ONLY
+from spanledger_collector.wal_writer import Limits
+
+LIMIT = 100_000
+BODY = spans_request(1, 2).SerializeToString()
+PACKAGE = "/opentelemetry.proto.collector"
+EXPORT = f"{PACKAGE}.trace.v1.TraceService/Export"
+COMPRESSIONS = [grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path / "wal", limit_bytes=LIMIT) as open_receiver:
+        yield open_receiver
+
+
+def call(
+    receiver: Receiver,
+    body: bytes,
+    method: str = EXPORT,
+    compression: grpc.Compression = grpc.Compression.NoCompression,
+) -> bytes:
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
+        export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        return export(body, timeout=20, compression=compression)
+
+
+def refusal(receiver: Receiver, body: bytes, method: str = EXPORT) -> tuple[grpc.StatusCode, str, Status | None]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(receiver, body, method)
+    error = caught.value
+    assert isinstance(error, grpc.Call)
+    trailers = {item.key: item.value for item in error.trailing_metadata() or ()}
+    details = trailers.get("grpc-status-details-bin")
+    return error.code(), error.details() or "", Status.FromString(details) if isinstance(details, bytes) else None
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_request_is_logged_as_it_came(receiver: Receiver, compression: grpc.Compression) -> None:
+    assert call(receiver, BODY, compression=compression) == b""
+    assert receiver.payloads() == [BODY]
+
+
+def test_an_empty_request_succeeds_and_leaves_nothing(receiver: Receiver) -> None:
+    assert (call(receiver, b""), receiver.payloads()) == (b"", [])
+
+
+def test_bad_data_is_invalid_argument(receiver: Receiver) -> None:
+    code, details, status = refusal(receiver, BODY[:-3])
+    assert (code, status) == (grpc.StatusCode.INVALID_ARGUMENT, Status(code=3, message=details))
+    assert receiver.payloads() == []
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_request_over_the_limit_is_resource_exhausted_also_after_decompression(
+    receiver: Receiver, compression: grpc.Compression
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(receiver, bytes(LIMIT + 1), compression=compression)
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert call(receiver, BODY) == b""
+
+
+def test_no_room_is_unavailable_with_the_time_to_wait(tmp_path: Path) -> None:
+    with receiving(tmp_path, limits=Limits(backlog_bytes=10)) as receiver:
+        code, details, status = refusal(receiver, BODY)
+    assert (code, details) == (grpc.StatusCode.UNAVAILABLE, "0 bytes wait to become rows, more than the limit of 10")
+    assert status is not None
+    retry = RetryInfo()
+    assert status.details[0].Unpack(retry)
+    assert (status.code, retry) == (14, RetryInfo(retry_delay=Duration(seconds=1)))
+
+
+def test_spans_with_bad_ids_are_left_out(receiver: Receiver) -> None:
+    answer = ExportTraceServiceResponse.FromString(call(receiver, spans_request(0, 7).SerializeToString()))
+    message = "1 of 2 spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
+    partial = ExportTracePartialSuccess(rejected_spans=1, error_message=message)
+    assert answer == ExportTraceServiceResponse(partial_success=partial)
+    assert receiver.payloads() == [spans_request(7).SerializeToString()]
+
+
+@pytest.mark.parametrize("method", ["logs.v1.LogsService/Export", "metrics.v1.MetricsService/Export"])
+def test_logs_and_metrics_are_unimplemented_in_words(receiver: Receiver, method: str) -> None:
+    assert refusal(receiver, BODY, f"{PACKAGE}.{method}") == (grpc.StatusCode.UNIMPLEMENTED, TRACES_ONLY, None)
+
+
+def test_an_unknown_method_is_unimplemented(receiver: Receiver) -> None:
+    assert refusal(receiver, BODY, "/some.Service/Method")[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_requests_at_once_on_one_connection_are_all_logged(receiver: Receiver) -> None:
+    bodies = [spans_request(number).SerializeToString() for number in range(1, 201)]
+
+    async def send_all() -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
+            export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+            await asyncio.gather(*(export(body, timeout=20) for body in bodies))
+
+    asyncio.run(send_all())
+    assert sorted(receiver.payloads()) == sorted(bodies)

@@ -1,0 +1,264 @@
+"""The HTTP door: what is acknowledged is on disk, and every refusal says what kind it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import socket
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_request
+from waiting import wait_until
+
+from spanledger_collector.disk import Disk
+from spanledger_collector.doors import Address, open_doors
+from spanledger_collector.errors import DoorError, PortTakenError
+from spanledger_collector.intake import TRACES_ONLY
+from spanledger_collector.serve import CollectorOptions, run_collector
+from spanledger_collector.wal_writer import Limits
+
+LIMIT = 100_000
+BODY = spans_request(1, 2).SerializeToString()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path / "wal", limit_bytes=LIMIT) as open_receiver:
+        yield open_receiver
+
+
+def deflated(data: bytes) -> bytes:
+    return zlib.compress(data)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encoded"),
+    [("", BODY), ("identity", BODY), ("gzip", gzip.compress(BODY)), ("deflate", deflated(BODY))],
+)
+def test_protobuf_is_logged_as_it_came(receiver: Receiver, encoding: str, encoded: bytes) -> None:
+    headers = PROTOBUF | ({"Content-Encoding": encoding} if encoding else {})
+    reply = receiver.post(encoded, headers)
+    assert (reply.status, reply.headers["content-type"], reply.body) == (200, "application/x-protobuf", b"")
+    assert receiver.payloads() == [BODY]
+
+
+def test_unknown_fields_are_taken_and_kept(receiver: Receiver) -> None:
+    unknown = BODY + b"\xfa\x01\x03new"  # field 31, three bytes
+    assert receiver.post(unknown, PROTOBUF).status == 200
+    assert receiver.payloads() == [unknown]
+
+
+@pytest.mark.parametrize("body", [b"", ExportTraceServiceRequest(resource_spans=[ResourceSpans()]).SerializeToString()])
+def test_a_request_without_spans_succeeds_and_leaves_nothing(receiver: Receiver, body: bytes) -> None:
+    reply = receiver.post(body, PROTOBUF)
+    assert (reply.status, reply.body, receiver.payloads()) == (200, b"", [])
+
+
+def test_json_is_answered_in_json_and_logged_as_protobuf(receiver: Receiver) -> None:
+    span = {"traceId": "74" * 16, "spanId": "00" * 7 + "01", "name": "chat", "kind": 3, "somethingNew": [1]}
+    span |= {"startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": 1700000001000000000}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    reply = receiver.post(gzip.compress(body), {"Content-Type": "application/json; charset=utf-8"} | GZIP)
+    assert (reply.status, reply.headers["content-type"], reply.body) == (200, "application/json", b"{}")
+    expected = spans_request(1)
+    expected.resource_spans[0].scope_spans[0].spans[0].kind = Span.SPAN_KIND_CLIENT
+    assert [ExportTraceServiceRequest.FromString(payload) for payload in receiver.payloads()] == [expected]
+
+
+GZIP = {"Content-Encoding": "gzip"}
+REFUSALS = {
+    "not protobuf": (b"\xff\xff\xff", PROTOBUF, 400, 3),
+    "truncated protobuf": (BODY[:-3], PROTOBUF, 400, 3),
+    "text that is not UTF-8": (BODY.replace(b"chat", b"\xffhat"), PROTOBUF, 400, 3),
+    "not JSON": (b"{", JSON, 400, 3),
+    "JSON of another shape": (b'{"resourceSpans": 7}', JSON, 400, 3),
+    "JSON that is not UTF-8": (b'"\xff"', JSON, 400, 3),
+    "not gzip": (BODY, PROTOBUF | GZIP, 400, 3),
+    "truncated gzip": (gzip.compress(BODY)[:-9], PROTOBUF | GZIP, 400, 3),
+    "gzip with a tail": (gzip.compress(BODY) + b"tail", PROTOBUF | GZIP, 400, 3),
+    "unknown type": (BODY, {"Content-Type": "text/plain"}, 415, 3),
+    "no type": (BODY, {}, 415, 3),
+    "unknown encoding": (BODY, PROTOBUF | {"Content-Encoding": "br"}, 415, 3),
+    "too large": (b"x" * (LIMIT + 1), PROTOBUF, 413, 3),
+    "too large in JSON": (b" " * (LIMIT + 1), JSON, 413, 3),
+    "bomb": (gzip.compress(bytes(100 * LIMIT)), PROTOBUF | GZIP, 413, 3),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals_are_a_status_in_the_requests_type(receiver: Receiver, name: str) -> None:
+    body, headers, code, status = REFUSALS[name]
+    reply = receiver.post(body, headers)
+    in_protobuf = headers.get("Content-Type") == "application/x-protobuf"
+    shown = Status.FromString(reply.body).code if in_protobuf else json.loads(reply.body)["code"]
+    expected_type = "application/x-protobuf" if in_protobuf else "application/json"
+    assert (reply.status, reply.headers["content-type"], shown) == (code, expected_type, status)
+    assert receiver.payloads() == []
+
+
+def test_the_limit_itself_is_still_taken(receiver: Receiver) -> None:
+    padded = spans_request(1)
+    padded.resource_spans[0].scope_spans[0].spans[0].trace_state = "x" * (LIMIT - 100)
+    body = padded.SerializeToString()
+    body += b"\xfa\x01" + (LIMIT - len(body) - 3).to_bytes(1, "big") + bytes(LIMIT - len(body) - 3)
+    assert len(body) == LIMIT
+    assert receiver.post(gzip.compress(body), PROTOBUF | GZIP).status == 200
+    assert receiver.payloads() == [body]
+
+
+def test_a_body_without_length_is_cut_at_the_limit_and_the_answer_arrives(receiver: Receiver) -> None:
+    with contextlib.closing(receiver.connect()) as connection:
+        connection.request("POST", "/v1/traces", (b"x" * 10_000 for _ in range(500)), PROTOBUF, encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+
+def test_a_connection_goes_on_after_a_refusal(receiver: Receiver) -> None:
+    with contextlib.closing(receiver.connect()) as connection:
+        statuses = [request(connection, body, PROTOBUF).status for body in (b"\xff", b"x" * 500_000, BODY)]
+    assert (statuses, receiver.payloads()) == ([400, 413, 200], [BODY])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/v1/traces", (405, "POST")),
+        ("PUT", "/v1/traces", (405, "POST")),
+        ("POST", "/healthz", (405, "GET, HEAD")),
+        ("POST", "/v2/traces", (404, None)),
+        ("GET", "/", (404, None)),
+    ],
+)
+def test_wrong_paths_and_methods(receiver: Receiver, method: str, path: str, expected: tuple[int, str | None]) -> None:
+    reply = receiver.post(BODY if method in ("POST", "PUT") else b"", PROTOBUF, path, method)
+    assert (reply.status, reply.headers.get("allow")) == expected
+
+
+@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
+def test_logs_and_metrics_are_refused_in_words(receiver: Receiver, path: str) -> None:
+    reply = receiver.post(BODY, PROTOBUF, path)
+    assert (reply.status, Status.FromString(reply.body)) == (404, Status(code=12, message=TRACES_ONLY))
+
+
+def test_spans_with_bad_ids_are_left_out_after_the_good_ones_are_logged(receiver: Receiver) -> None:
+    mixed = spans_request(0, 1, 2, 3, 4, 5)
+    spans = mixed.resource_spans[0].scope_spans[0].spans
+    spans[1].trace_id = bytes(16)
+    spans[2].trace_id = b"short"
+    spans[3].span_id = b"long" * 4
+    spans[4].parent_span_id = b"odd"
+    reply = receiver.post(mixed.SerializeToString(), PROTOBUF)
+    message = "5 of 6 spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
+    partial = ExportTracePartialSuccess(rejected_spans=5, error_message=message)
+    assert reply.status == 200
+    assert ExportTraceServiceResponse.FromString(reply.body) == ExportTraceServiceResponse(partial_success=partial)
+    assert receiver.payloads() == [spans_request(5).SerializeToString()]
+
+
+def test_ids_that_are_not_hex_are_left_out(receiver: Receiver) -> None:
+    span = {"traceId": "zz" * 16, "spanId": "01" * 8, "name": "chat"}
+    reply = receiver.post(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode(), JSON)
+    message = "1 of 1 spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
+    expected = {"partialSuccess": {"rejectedSpans": "1", "errorMessage": message}}
+    assert (reply.status, json.loads(reply.body), receiver.payloads()) == (200, expected, [])
+
+
+class NearlyFullDisk(Disk):
+    """A disk whose free room is set by the test."""
+
+    free = 0
+
+    def free_bytes(self, folder: Path) -> int:
+        return self.free
+
+
+def test_no_room_is_503_until_there_is_some(tmp_path: Path) -> None:
+    disk = NearlyFullDisk()
+    with receiving(tmp_path, limits=Limits(segment_age_s=3600, free_bytes=1000), disk=disk) as receiver:
+        refused = receiver.post(BODY, PROTOBUF)
+        not_ready = receiver.post(b"", {}, "/readyz", "GET")
+        disk.free = 1 << 40
+        wait_until(lambda: receiver.post(b"", {}, "/readyz", "GET").status == 200, what="ready")
+        taken = receiver.post(BODY, PROTOBUF)
+    message = "0 bytes are free on the disk; 1000 are kept in reserve"
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert Status.FromString(refused.body) == Status(code=14, message=message)
+    assert (not_ready.status, not_ready.body) == (503, message.encode() + b"\n")
+    assert taken.status == 200
+
+
+def test_health_and_figures(receiver: Receiver) -> None:
+    receiver.post(BODY, PROTOBUF)
+    receiver.post(b"\xff", PROTOBUF)
+    health = receiver.post(b"", {}, "/healthz", "GET")
+    head = receiver.post(b"", {}, "/healthz", "HEAD")
+    lines = receiver.post(b"", {}, "/metrics", "GET").body.decode().splitlines()
+    assert (health.status, health.body, head.status, head.body) == (200, b"alive\n", 200, b"")
+    figures = {line.split()[0]: line.split()[1] for line in lines if not line.startswith("#")}
+    del figures["spanledger_collector_disk_free_bytes"]
+    assert figures == {
+        "spanledger_collector_accepted_spans_total": "2",
+        "spanledger_collector_rejected_spans_total": "0",
+        'spanledger_collector_requests_total{door="http",code="200"}': "3",
+        'spanledger_collector_requests_total{door="http",code="400"}': "1",
+        "spanledger_collector_wal_backlog_bytes": str(len(BODY) + 20),
+        "spanledger_collector_wal_waiting_bytes": "0",
+        "spanledger_collector_wal_syncs_total": "1",
+        "spanledger_collector_ready": "1",
+    }
+
+
+def test_a_client_that_leaves_half_way_leaves_nothing(receiver: Receiver) -> None:
+    with socket.create_connection(("127.0.0.1", receiver.http_port)) as client:
+        client.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+            b"Content-Length: 9999\r\n\r\nhalf"
+        )
+    assert receiver.post(BODY, PROTOBUF).status == 200
+    assert receiver.payloads() == [BODY]
+
+
+def test_what_is_not_http_is_answered_and_closed(receiver: Receiver) -> None:
+    with socket.create_connection(("127.0.0.1", receiver.http_port)) as client:
+        client.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 400")
+    assert receiver.post(BODY, PROTOBUF).status == 200
+
+
+async def _open(receiver: Receiver, flag: str) -> None:
+    address = Address(
+        grpc_port=receiver.grpc_port if flag == "--grpc-port" else 0,
+        http_port=receiver.http_port if flag == "--http-port" else 0,
+    )
+    await open_doors(receiver.intake, address)
+
+
+@pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
+def test_a_taken_port_names_the_flag(receiver: Receiver, flag: str) -> None:
+
+    with pytest.raises(PortTakenError, match=f"is taken; stop the other program or choose another with {flag}"):
+        asyncio.run(_open(receiver, flag))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_addresses_beyond_this_machine_need_a_flag(tmp_path: Path, host: str) -> None:
+    options = CollectorOptions(tmp_path, tmp_path / "lake", Address(host, 0, 0))
+    with pytest.raises(DoorError, match="pass --allow-remote"):
+        run_collector(options)
+
+
+def test_an_address_of_another_machine_is_refused_in_words(tmp_path: Path) -> None:
+    options = CollectorOptions(tmp_path, tmp_path / "lake", Address("192.0.2.1", 0, 0), allow_remote=True)
+    with pytest.raises(DoorError, match="choose another address with --host"):
+        run_collector(options)

@@ -1,0 +1,79 @@
+"""OpenTelemetry's own exporters, against both doors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from receiving import Receiver, receiving
+
+from spanledger_collector.wal_writer import Limits
+
+HTTP = [Compression.NoCompression, Compression.Gzip, Compression.Deflate]
+GRPC = [grpc.Compression.NoCompression, grpc.Compression.Gzip]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path / "wal") as open_receiver:
+        yield open_receiver
+
+
+def emitted_through(exporter: SpanExporter) -> tuple[str, str, dict[str, int]]:
+    """Emit one span; return its trace id, span id and attributes."""
+    provider = TracerProvider(resource=Resource({"service.name": "shop"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("test").start_as_current_span("chat", attributes={"tokens": 42}) as span:
+        context = span.get_span_context()
+    provider.shutdown()
+    return f"{context.trace_id:032x}", f"{context.span_id:016x}", {"tokens": 42}
+
+
+def logged(receiver: Receiver) -> list[tuple[str, str, dict[str, int]]]:
+    return [
+        (span.trace_id.hex(), span.span_id.hex(), {item.key: item.value.int_value for item in span.attributes})
+        for payload in receiver.payloads()
+        for resource in ExportTraceServiceRequest.FromString(payload).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+@pytest.mark.parametrize("compression", HTTP)
+def test_the_http_exporter(receiver: Receiver, compression: Compression) -> None:
+    address = f"http://127.0.0.1:{receiver.http_port}/v1/traces"
+    assert [emitted_through(HttpExporter(address, compression=compression))] == logged(receiver)
+
+
+@pytest.mark.parametrize("compression", GRPC)
+def test_the_grpc_exporter(receiver: Receiver, compression: grpc.Compression) -> None:
+    exporter = GrpcExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, compression=compression)
+    assert [emitted_through(exporter)] == logged(receiver)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_exporters_try_again_when_there_is_no_room(
+    tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both give up only after their own time-out, which shows that they took the refusal for a passing one."""
+    with receiving(tmp_path, limits=Limits(backlog_bytes=1)) as receiver:
+        exporter: SpanExporter
+        if protocol == "http":
+            exporter = HttpExporter(f"http://127.0.0.1:{receiver.http_port}/v1/traces", timeout=1.5)
+        else:
+            exporter = GrpcExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, timeout=1.5)
+        span = TracerProvider().get_tracer("test").start_span("chat")
+        span.end()
+        assert exporter.export([span]) is SpanExportResult.FAILURE  # type: ignore[list-item]
+        exporter.shutdown()
+        refused = sum(count for (_, code), count in receiver.intake.requests.items() if code in (503, 14))
+    assert refused > 1

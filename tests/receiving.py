@@ -1,0 +1,106 @@
+"""A log with both doors open in this process, and requests to send to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from spanledger_collector.disk import Disk
+from spanledger_collector.doors import Address, open_doors
+from spanledger_collector.intake import DEFAULT_LIMIT_BYTES, Intake
+from spanledger_collector.wal import read_segment
+from spanledger_collector.wal_writer import Limits, WalWriter
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer; headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Open doors."""
+
+    folder: Path
+    http_port: int
+    grpc_port: int
+    intake: Intake
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection to the HTTP door."""
+        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=20)
+
+    def post(self, body: bytes, headers: Mapping[str, str], path: str = "/v1/traces", method: str = "POST") -> Reply:
+        """Send one request on a connection of its own."""
+        with contextlib.closing(self.connect()) as connection:
+            return request(connection, body, headers, path, method)
+
+    def payloads(self) -> list[bytes]:
+        """Return what is on disk now, in order."""
+        paths = sorted(self.folder.glob("*.wal*"))
+        return [record.payload for path in paths for record in read_segment(path).records]
+
+
+def request(
+    connection: http.client.HTTPConnection,
+    body: bytes,
+    headers: Mapping[str, str],
+    path: str = "/v1/traces",
+    method: str = "POST",
+) -> Reply:
+    """Send one request and read the answer; the connection stays open."""
+    connection.request(method, path, body, dict(headers))
+    response = connection.getresponse()
+    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+@contextlib.contextmanager
+def receiving(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    disk: Disk | None = None,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+) -> Iterator[Receiver]:
+    """Open both doors on free ports, in a thread with an event loop of its own."""
+    wal = WalWriter(folder, limits or Limits(segment_age_s=3600), disk)
+    intake = Intake(wal)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    address = Address(grpc_port=0, http_port=0)
+    try:
+        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, limit_bytes), loop).result(20)
+        try:
+            yield Receiver(folder, doors.address.http_port, doors.address.grpc_port, intake)
+        finally:
+            asyncio.run_coroutine_threadsafe(doors.close(), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        wal.close()
+
+
+def spans_request(*span_ids: int, trace_id: bytes = b"t" * 16) -> ExportTraceServiceRequest:
+    """Return a request with one small span for each id."""
+    message = ExportTraceServiceRequest()
+    scope = message.resource_spans.add().scope_spans.add()
+    for span_id in span_ids:
+        span = scope.spans.add(trace_id=trace_id, span_id=span_id.to_bytes(8, "big"), name="chat")
+        span.start_time_unix_nano, span.end_time_unix_nano = 1_700_000_000_000_000_000, 1_700_000_001_000_000_000
+    return message
