@@ -12,8 +12,9 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
-from spanledger_collector.doors import Address, open_doors
+from spanledger_collector.doors import open_doors
 from spanledger_collector.intake import DEFAULT_LIMIT_BYTES, Intake
 from spanledger_collector.wal import read_segment
 from spanledger_collector.wal_writer import Limits, WalWriter

@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import grpc.aio
 import uvicorn
 
+from .address import Address, host_and_port
 from .errors import DoorError, PortTakenError
 from .grpc_door import make_server
 from .http_door import HttpDoor
@@ -24,15 +23,6 @@ from .intake import DEFAULT_LIMIT_BYTES, Intake
 
 _FINISH_S: Final = 5
 """How long requests in flight may take once the doors close."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the doors stand; port 0 means any free one."""
-
-    host: str = "127.0.0.1"
-    grpc_port: int = 4317
-    http_port: int = 4318
 
 
 class Doors:
@@ -63,7 +53,7 @@ async def open_doors(intake: Intake, address: Address, limit_bytes: int = DEFAUL
         bind(address.host, address.grpc_port, "--grpc-port").close()
         grpc_server = make_server(intake, limit_bytes)
         try:
-            grpc_port = grpc_server.add_insecure_port(_host_and_port(address.host, address.grpc_port))
+            grpc_port = grpc_server.add_insecure_port(host_and_port(address.host, address.grpc_port))
         except RuntimeError as error:  # taken since it was tried
             raise PortTakenError(address.host, address.grpc_port, "--grpc-port") from error
         until_started.pop_all()
@@ -90,17 +80,7 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise PortTakenError(host, port, flag) from error
         advice = f"{error.strerror}; choose another address with --host or {flag}"
-        raise DoorError(_host_and_port(host, port), advice) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        raise DoorError(host_and_port(host, port), advice) from error
 
 
 class _HttpServer(uvicorn.Server):
@@ -127,7 +107,3 @@ class _HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _host_and_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

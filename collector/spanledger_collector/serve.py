@@ -23,8 +23,9 @@ from typing import Final
 from spanledger.errors import SpanledgerError
 from spanledger.settings import load
 
+from .address import Address, host_and_port, is_loopback
 from .disk import Disk
-from .doors import Address, Doors, is_loopback, open_doors
+from .doors import Doors, open_doors
 from .errors import DoorError
 from .intake import Intake
 from .supervise import Child, ChildCommand, stop_in_order
@@ -135,8 +136,8 @@ def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
     )
     path = state_path(options.home)
     Disk().replace(path, json.dumps(asdict(running)) + "\n")
-    http = f"http://{address.host}:{address.http_port}"
-    line = f"collector: OTLP {http} grpc {address.host}:{address.grpc_port} lake {running.lake}"
+    http, grpc = (host_and_port(address.host, port) for port in (address.http_port, address.grpc_port))
+    line = f"collector: OTLP http://{http} grpc {grpc} lake {running.lake}"
     print(line, file=sys.stderr, flush=True)
     try:
         yield
@@ -159,9 +160,14 @@ def _options(arguments: Sequence[str] | None) -> CollectorOptions:
     return replace(options, address=Address(flags.host, flags.grpc_port, flags.http_port))
 
 
+def log_to_stderr() -> None:
+    """Show warnings of the collector and of the servers below it."""
+    logging.basicConfig(stream=sys.stderr, format="collector: %(message)s", level=logging.WARNING)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a collector as a program."""
-    logging.basicConfig(stream=sys.stderr, format="collector: %(message)s", level=logging.WARNING)
+    log_to_stderr()
     try:
         run_collector(_options(arguments))
     except SpanledgerError as error:

@@ -22,8 +22,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_request
 from waiting import wait_until
 
+from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
-from spanledger_collector.doors import Address, open_doors
+from spanledger_collector.doors import open_doors
 from spanledger_collector.errors import DoorError, PortTakenError
 from spanledger_collector.intake import TRACES_ONLY
 from spanledger_collector.serve import CollectorOptions, run_collector

@@ -1,0 +1,54 @@
+"""`spanledger collect`: the collector in the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from spanledger.settings import load
+from spanledger_collector.address import Address
+
+_DEFAULT: Final = Address()
+_OPTIONS: Final = (
+    click.option("--home", type=click.Path(path_type=Path), help="Folder of the write-ahead log; see SPANLEDGER_HOME."),
+    click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake; default: SPANLEDGER_LAKE."),
+    click.option("--host", default=_DEFAULT.host, show_default=True, help="Address to listen on."),
+    click.option("--grpc-port", default=_DEFAULT.grpc_port, show_default=True, help="Port of OTLP/gRPC; 0: any."),
+    click.option("--http-port", default=_DEFAULT.http_port, show_default=True, help="Port of OTLP/HTTP; 0: any."),
+    click.option("--allow-remote", is_flag=True, help="Let --host be reachable by other machines."),
+)
+
+
+def collector_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of the collector."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command()
+@collector_options
+def command(
+    home: Path | None, lake: Path | None, host: str, grpc_port: int, http_port: int, *, allow_remote: bool
+) -> None:
+    """Run the collector: spans in over OTLP, priced rows out as Parquet, queryable within 3 seconds.
+
+    \b
+    Point any OpenTelemetry exporter at it:
+      SPANLEDGER_ENABLED=1 python app.py                        this product's own tracing needs no address
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318         OTLP/HTTP, protobuf or JSON
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317         OTLP/gRPC
+
+    A span is acknowledged when it is on disk. When there is no room, senders are told to try again. Ctrl-C (or
+    SIGTERM) answers what is in flight, finishes what is in the log and ends; whatever is left is done by the next
+    start. http://127.0.0.1:4318/readyz and /metrics say how it is.
+    """
+    from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector
+
+    log_to_stderr()
+    settings = load(home=home, lake=lake)
+    address = Address(host, grpc_port, http_port)
+    run_collector(CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote))

@@ -1,0 +1,50 @@
+"""`spanledger up`: collector and dashboard together, each started again if it dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spanledger.settings import load
+from spanledger_collector.address import Address
+
+from .collect import collector_options
+
+
+@click.command()
+@collector_options
+@click.option("--dashboard-port", default=8501, show_default=True, help="Port of the dashboard; 0: any.")
+def command(
+    home: Path | None,
+    lake: Path | None,
+    host: str,
+    grpc_port: int,
+    http_port: int,
+    dashboard_port: int,
+    *,
+    allow_remote: bool,
+) -> None:
+    """Run the collector and the dashboard together, until Ctrl-C.
+
+    \b
+      spanledger up                        then open http://127.0.0.1:8501
+      SPANLEDGER_ENABLED=1 python app.py   in another terminal
+      spanledger up --lake ./lake --dashboard-port 8600
+
+    The dashboard shows the lake that the collector fills. It listens on this machine only, whatever --host says.
+    """
+    from spanledger_collector.doors import bind
+    from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector
+    from spanledger_collector.supervise import ChildCommand
+    from spanledger_dashboard.server import command as dashboard_command
+
+    log_to_stderr()
+    settings = load(home=home, lake=lake)
+    with bind("127.0.0.1", dashboard_port, "--dashboard-port") as tried:
+        port: int = tried.getsockname()[1]
+    click.echo(f"dashboard: http://127.0.0.1:{port}", err=True)
+    dashboard = ChildCommand("dashboard", tuple(dashboard_command(settings.lake, port)))
+    address = Address(host, grpc_port, http_port)
+    options = CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote, beside=(dashboard,))
+    run_collector(options)
