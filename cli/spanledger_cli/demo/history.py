@@ -10,6 +10,7 @@ import gzip
 import http.client
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,11 +21,13 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from spanledger import names
-from spanledger.errors import SpanledgerError
+from spanledger.usage import Usage
 
 from .answers import SNAPSHOTS
+from .errors import HistoryError
 from .people import EMBEDDING_MODEL, SERVICE
-from .workload import Step, Usage, hour_steps, past_hours
+from .steps import Step
+from .workload import hour_steps, past_hours
 
 DAYS: Final = 30
 BATCH_SPANS: Final = 500
@@ -39,28 +42,33 @@ _KINDS: Final = {
 Value = str | int | float | bool | tuple[str, ...]
 
 
-class HistoryError(SpanledgerError):
-    """The collector did not take the history."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One export request."""
 
-    def __init__(self, address: str, status: int, answer: str) -> None:
-        self.address = address
-        self.status = status
-        super().__init__(f"{address} answered {status} to the demo's history: {answer}")
+    body: bytes
+    """An ExportTraceServiceRequest."""
+    spans: int
+    last_span_id: str
+    """Hex."""
 
 
-def make_batches(seed: int, now: datetime, days: int = DAYS) -> Iterator[tuple[int, bytes]]:
-    """Yield (spans, ExportTraceServiceRequest bytes) for the complete hours of the last `days` days."""
-    batch, count = b"", 0
+def make_batches(seed: int, now: datetime, days: int = DAYS) -> Iterator[Batch]:
+    """Yield the complete hours of the last `days` days, whole hours together."""
+    body, spans, last = b"", 0, b""
     for hour in past_hours(now, days):
         steps = hour_steps(seed, hour)
-        # Protobuf messages are concatenated by concatenating their bytes.
-        batch += make_hour(hour, steps)
-        count += len(steps)
-        if count >= BATCH_SPANS:
-            yield count, batch
-            batch, count = b"", 0
-    if count:
-        yield count, batch
+        if not steps:
+            continue
+        # Messages of protobuf are merged by putting their bytes one behind the other.
+        body += make_hour(hour, steps)
+        spans += len(steps)
+        last = steps[-1].span_id
+        if spans >= BATCH_SPANS:
+            yield Batch(body, spans, last.hex())
+            body, spans = b"", 0
+    if spans:
+        yield Batch(body, spans, last.hex())
 
 
 def make_hour(hour: datetime, steps: Iterable[Step]) -> bytes:
@@ -80,23 +88,20 @@ def make_hour(hour: datetime, steps: Iterable[Step]) -> bytes:
     ).SerializeToString()
 
 
-def send(batches: Iterable[tuple[int, bytes]], endpoint: str, on_sent: Callable[[int], None]) -> int:
-    """Post every batch to the collector at `endpoint` (an OTLP/HTTP base address); return the spans sent.
+def send(batches: Iterable[Batch], endpoint: str, on_sent: Callable[[int], None]) -> None:
+    """Post every batch to the collector at `endpoint`, an OTLP/HTTP base address.
 
     Raises:
         HistoryError: the collector refuses a batch, or stays too busy.
         OSError: it can't be reached.
     """
-    total = 0
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=60)
     try:
-        for count, body in batches:
-            _post(connection, endpoint, gzip.compress(body, compresslevel=3, mtime=0))
-            total += count
-            on_sent(count)
+        for batch in batches:
+            _post(connection, endpoint, gzip.compress(batch.body, compresslevel=3, mtime=0))
+            on_sent(batch.spans)
     finally:
         connection.close()
-    return total
 
 
 def _post(connection: http.client.HTTPConnection, endpoint: str, body: bytes) -> None:
@@ -140,7 +145,7 @@ def _span(step: Step) -> Span:
         attributes = _call_attributes(step, operation)
     else:
         span.kind, operation, name_key = _KINDS[step.kind]
-        span.name = step.name
+        span.name = f"{operation} {step.name}"
         attributes = {names.OPERATION: operation, name_key: step.name}
     if step.kind == "call" and step.usage is None:
         span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message="The server had an error"))
@@ -177,15 +182,15 @@ def _response_id(provider: str, operation: str, digits: str) -> str:
 
 def _usage_attributes(usage: Usage) -> dict[str, Value]:
     counts = {
-        names.CACHE_READ_TOKENS: usage.cache_read,
-        names.CACHE_WRITE_TOKENS: usage.write_5m + usage.write_1h,
-        names.CACHE_WRITE_5M_TOKENS: usage.write_5m,
-        names.CACHE_WRITE_1H_TOKENS: usage.write_1h,
-        names.REASONING_TOKENS: usage.reasoning,
+        names.CACHE_READ_TOKENS: usage.cache_read_tokens,
+        names.CACHE_WRITE_TOKENS: usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        names.CACHE_WRITE_5M_TOKENS: usage.cache_write_5m_tokens,
+        names.CACHE_WRITE_1H_TOKENS: usage.cache_write_1h_tokens,
+        names.REASONING_TOKENS: usage.reasoning_tokens,
     }
     return {
-        names.INPUT_TOKENS: usage.input,
-        names.OUTPUT_TOKENS: usage.output,
+        names.INPUT_TOKENS: usage.input_tokens,
+        names.OUTPUT_TOKENS: usage.output_tokens,
         **{key: count for key, count in counts.items() if count},
     }
 

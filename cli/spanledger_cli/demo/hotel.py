@@ -33,6 +33,7 @@ AVAILABILITY_RESULT_TOKENS: Final = 500
 BILLED_INPUT_TOKENS: Final = 12_950
 OUTPUT_TOKENS: Final = 600
 BILLED_USD: Final = Decimal("0.1475")
+BOOKING_VALUE_USD: Final = Decimal("12.50")
 NAIVE_INPUT_TOKENS: Final = 5000
 NAIVE_USD: Final = Decimal("0.068")
 
@@ -69,6 +70,7 @@ def search_hotels(client: OpenAI) -> str:
             )
             message = completion.choices[0].message
             if not message.tool_calls:
+                spanledger.outcome("hotel booked", success=True, value_usd=BOOKING_VALUE_USD)
                 return message.content or ""
             messages.append(message.to_dict())  # type: ignore[arg-type]
             messages += [_run_tool(call) for call in message.tool_calls if call.type == "function"]

@@ -1,18 +1,17 @@
 """What the travel application did in one past hour: its requests, as spans that are not yet on the wire.
 
 Everything follows from (seed, UTC hour) and from nothing else, the season and the runaway loop included, so that
-the same hour comes out the same whenever it is made. Only `Random.random` is used: its sequence is the one that
-Python promises not to change.
+the same hour comes out the same whenever it is made.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeVar
+from typing import Final
+
+from spanledger.usage import Usage
 
 from .people import (
     CHAT_MODEL,
@@ -35,6 +34,7 @@ from .people import (
     Feature,
     Person,
 )
+from .steps import Chance, Request, Step
 
 REQUESTS_PER_HOUR: Final = 10.5
 """On average over a week."""
@@ -50,137 +50,6 @@ RUNAWAY_HOUR: Final = 14
 """Any 30 days hold one runaway loop, at 14 o'clock UTC."""
 _RUNAWAY_STEPS: Final = ((60, 3), (95, 17), (50, 41))
 """(steps, starting minute) of the loop's three requests."""
-
-Kind = Literal["agent", "tool", "call"]
-Choice = TypeVar("Choice")
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call as reported, inclusive."""
-
-    input: int
-    output: int
-    cache_read: int = 0
-    write_5m: int = 0
-    write_1h: int = 0
-    reasoning: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One span: an agent's work, a tool's, or a call of a model."""
-
-    kind: Kind
-    name: str
-    trace_id: bytes
-    span_id: bytes
-    parent_id: bytes
-    start_ns: int
-    end_ns: int
-    tags: Mapping[str, str]
-    model: str = ""
-    usage: Usage | None = None
-    """None for a call that failed."""
-    response_id: str = ""
-    stream: bool = False
-    attempts: int = 1
-
-
-@dataclass(slots=True)
-class Chance:
-    """Reproducible choices."""
-
-    key: str
-    _random: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.key)  # noqa: S311 - sample data
-
-    def share(self) -> float:
-        """Return a number in [0, 1)."""
-        return self._random.random()
-
-    def between(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included."""
-        return low + int(self.share() * (high - low + 1))
-
-    def pick(self, choices: tuple[Choice, ...], weight: Callable[[Choice], float]) -> Choice:
-        """Return one of `choices`, likelier the more it weighs."""
-        left = self.share() * sum(map(weight, choices))
-        for choice in choices:
-            left -= weight(choice)
-            if left < 0:
-                break
-        return choice
-
-
-@dataclass(slots=True)
-class _Request:
-    """A request in the making: its spans so far, and the clock."""
-
-    key: str
-    """Every id is a hash of it."""
-    chance: Chance
-    tags: Mapping[str, str]
-    clock_ns: int
-    steps: list[Step] = field(default_factory=list)
-    _agent: tuple[str, int] = ("", 0)
-
-    def begin(self, name: str) -> None:
-        self._agent = (name, self.clock_ns)
-        self.clock_ns += 2_000_000
-
-    def tool(self, name: str, milliseconds: int) -> None:
-        self._add("tool", name, milliseconds)
-
-    def call(self, model: str, usage: Usage | None, *, stream: bool = False, attempts: int = 1) -> None:
-        output = usage.output if usage else 0
-        milliseconds = 300 + output * 12 + self.chance.between(0, 400) + 700 * (attempts - 1)
-        self._add("call", model, milliseconds, usage, stream, attempts)
-
-    def finish(self) -> list[Step]:
-        """Return the spans, the agent's first."""
-        name, start_ns = self._agent
-        trace_id, root_id = self._trace_id(), self._digest("agent")[:8]
-        agent = Step("agent", name, trace_id, root_id, b"", start_ns, self.clock_ns + 3_000_000, self.tags)
-        return [agent, *self.steps]
-
-    def _add(
-        self,
-        kind: Kind,
-        name: str,
-        milliseconds: int,
-        usage: Usage | None = None,
-        stream: bool = False,
-        attempts: int = 1,
-    ) -> None:
-        digest = self._digest(str(len(self.steps)))
-        start_ns, self.clock_ns = self.clock_ns, self.clock_ns + milliseconds * 1_000_000
-        self.steps.append(
-            Step(
-                kind,
-                name,
-                self._trace_id(),
-                digest[:8],
-                self._digest("agent")[:8],
-                start_ns,
-                self.clock_ns,
-                self.tags,
-                model=name if kind == "call" else "",
-                usage=usage,
-                response_id=digest[8:24].hex(),
-                stream=stream,
-                attempts=attempts,
-            )
-        )
-        self.clock_ns += 1_000_000
-
-    def _trace_id(self) -> bytes:
-        return self._digest("trace")[:16]
-
-    def _digest(self, part: str) -> bytes:
-        return hashlib.sha256(f"{self.key}/{part}".encode()).digest()
 
 
 def hour_steps(seed: int, hour: datetime) -> list[Step]:
@@ -219,7 +88,7 @@ def _season(hour: datetime) -> float:
     return 0.75 + 0.5 * (day / climb if day < climb else (_SEASON_DAYS - day) / 14)
 
 
-def _request(key: str, person: Person, feature: Feature, start_ns: int) -> _Request:
+def _request(key: str, person: Person, feature: Feature, start_ns: int) -> Request:
     chance = Chance(key)
     tags = {
         "user_id": person.user_id,
@@ -229,10 +98,10 @@ def _request(key: str, person: Person, feature: Feature, start_ns: int) -> _Requ
         "session_id": f"h-{hashlib.sha256(key.encode()).hexdigest()[:10]}",
         "environment": "staging" if chance.share() < 0.08 else "production",
     }
-    return _Request(key, chance, tags, start_ns)
+    return Request(key, chance, tags, start_ns)
 
 
-def _write_hotel_search(request: _Request) -> None:
+def _write_hotel_search(request: Request) -> None:
     chance = request.chance
     request.begin("hotel search")
     size = 3000 - chance.between(0, 600)
@@ -241,13 +110,13 @@ def _write_hotel_search(request: _Request) -> None:
         ("check_availability", 500, 350),
         ("", 0, chance.between(150, 260)),
     ):
-        request.call(HOTEL_MODEL, Usage(size, output))
+        request.call(HOTEL_MODEL, Usage.from_totals(size, output))
         if tool:
             request.tool(tool, chance.between(80, 900))
         size += output + result - chance.between(0, 200)
 
 
-def _write_support_chat(request: _Request) -> None:
+def _write_support_chat(request: Request) -> None:
     chance = request.chance
     request.begin("support chat")
     handbook, cached = 2400, 0
@@ -259,57 +128,67 @@ def _write_support_chat(request: _Request) -> None:
         wrote_1h = 0 if warm else handbook
         total = handbook + history + question
         wrote_5m = total - read - wrote_1h
-        request.call(CHAT_MODEL, Usage(total, output, read, wrote_5m, wrote_1h), stream=chance.share() < 0.5)
+        request.call(
+            CHAT_MODEL,
+            Usage.from_totals(
+                total,
+                output,
+                cache_read_tokens=read,
+                cache_write_5m_tokens=wrote_5m,
+                cache_write_1h_tokens=wrote_1h,
+            ),
+            stream=chance.share() < 0.5,
+        )
         cached, warm = history + question, True
         history += question + output
 
 
-def _write_document_search(request: _Request) -> None:
+def _write_document_search(request: Request) -> None:
     chance = request.chance
     if chance.share() < 0.05:
         request.begin("tuned model trial")
-        request.call(UNPRICED_MODEL, Usage(chance.between(200, 900), chance.between(40, 200)))
+        request.call(UNPRICED_MODEL, Usage.from_totals(chance.between(200, 900), chance.between(40, 200)))
         return
     request.begin("document search")
-    request.call(EMBEDDING_MODEL, Usage(chance.between(12, 60), 0))
+    request.call(EMBEDDING_MODEL, Usage.from_totals(chance.between(12, 60), 0))
     request.tool("fetch_passages", chance.between(15, 120))
     broken = chance.share() < 0.02
     attempts = 3 if broken else 2 if chance.share() < 0.06 else 1
-    usage = Usage(chance.between(900, 3200), chance.between(120, 420))
+    usage = Usage.from_totals(chance.between(900, 3200), chance.between(120, 420))
     request.call(SEARCH_MODEL, None if broken else usage, attempts=attempts)
 
 
-def _write_trip_planner(request: _Request) -> None:
+def _write_trip_planner(request: Request) -> None:
     chance = request.chance
     request.begin("trip planner")
     size = chance.between(700, 1400)
     for _draft in range(chance.between(1, 3)):
         reasoning, text = chance.between(300, 1900), chance.between(300, 700)
-        request.call(PLANNING_MODEL, Usage(size, text + reasoning, reasoning=reasoning), stream=True)
+        request.call(PLANNING_MODEL, Usage.from_totals(size, text + reasoning, reasoning_tokens=reasoning), stream=True)
         size += text + chance.between(20, 90)
 
 
-def _write_review_digest(request: _Request) -> None:
+def _write_review_digest(request: Request) -> None:
     chance = request.chance
     request.begin("review digest")
     size = chance.between(900, 2600)
-    request.call(DIGEST_MODEL, Usage(size, chance.between(160, 280)), stream=True)
-    request.call(SMALL_CHAT_MODEL, Usage(size + size // 9, chance.between(140, 240)), stream=True)
+    request.call(DIGEST_MODEL, Usage.from_totals(size, chance.between(160, 280)), stream=True)
+    request.call(SMALL_CHAT_MODEL, Usage.from_totals(size + size // 9, chance.between(140, 240)), stream=True)
 
 
-def _run_away(request: _Request, steps: int) -> list[Step]:
+def _run_away(request: Request, steps: int) -> list[Step]:
     """A loop that never finds its flight and sends its whole growing history each time."""
     request.begin("trip planner")
     size = 4200
     for _step in range(steps):
         output = request.chance.between(120, 260)
-        request.call(RUNAWAY_MODEL, Usage(size, output))
+        request.call(RUNAWAY_MODEL, Usage.from_totals(size, output))
         request.tool("search_flights", request.chance.between(200, 1500))
         size += output + request.chance.between(1500, 2100)
     return request.finish()
 
 
-_WRITERS: Final[Mapping[str, Callable[[_Request], None]]] = {
+_WRITERS: Final[Mapping[str, Callable[[Request], None]]] = {
     HOTEL_SEARCH.name: _write_hotel_search,
     SUPPORT_CHAT.name: _write_support_chat,
     DOCUMENT_SEARCH.name: _write_document_search,
