@@ -1,1 +1,32 @@
-"""spanledger: what every LLM call costs, who caused it, and what to do about it."""
+"""spanledger: what every LLM call costs, who caused it, and what to do about it.
+
+Importing this package imports the standard library only; each public name is loaded when it is first used,
+because an application imports us for `tags` long before, or without, making an LLM call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .ledger import flush
+    from .spans import outcome, span
+    from .tagging import tags
+
+__all__ = ["flush", "outcome", "span", "tags"]
+
+_HOMES: Final = {"flush": "ledger", "outcome": "spans", "span": "spans", "tags": "tagging"}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

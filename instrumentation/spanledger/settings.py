@@ -45,9 +45,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Where spans go, an OTLP base address; `otel` uses the OTEL_EXPORTER_OTLP_* variables instead.",
     ),
     Setting("headers", "SPANLEDGER_HEADERS", str, "", "Extra headers for the endpoint: key=value,key=value."),
-    Setting(
-        "protocol", "SPANLEDGER_PROTOCOL", str, "http/protobuf", "http/protobuf, or grpc (extra `grpc`)."
-    ),
+    Setting("protocol", "SPANLEDGER_PROTOCOL", str, "http/protobuf", "http/protobuf, or grpc (extra `grpc`)."),
     Setting(
         "lake",
         "SPANLEDGER_LAKE",
@@ -70,6 +68,9 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Deployment environment (production, staging, ...) put on every span.",
     ),
+    Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Milliseconds before a batch is sent."),
+    Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
+    Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
 )
 
 
@@ -85,6 +86,9 @@ class Settings:
     home: Path
     service: str
     environment: str
+    batch_delay_ms: int
+    batch_size: int
+    queue_size: int
 
 
 def user_data_dir() -> Path:
@@ -144,7 +148,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(setting: Setting, value: object, where: str) -> str | bool:
+def _parse(setting: Setting, value: object, where: str) -> str | bool | int:
     if setting.type is bool:
         if isinstance(value, bool):
             return value
@@ -154,6 +158,18 @@ def _parse(setting: Setting, value: object, where: str) -> str | bool:
         if word in FALSE_WORDS:
             return False
         raise SettingError(where, str(value), "expected 1/true/yes/on or 0/false/no/off")
+    if setting.type is int:
+        return _whole_number(value, where)
     if not isinstance(value, str):
         raise SettingError(where, str(value), "expected text in quotes")
     return value
+
+
+def _whole_number(value: object, where: str) -> int:
+    try:
+        number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
+    except ValueError:
+        number = -1
+    if number < 1:
+        raise SettingError(where, str(value), "expected a whole number above 0")
+    return number

@@ -1,0 +1,86 @@
+"""What a call's span says, under its names on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from . import names
+from .record import Attributes, AttributeValue
+from .usage import Usage
+
+PART_NAMES: Final = {
+    "cache_read_tokens": names.CACHE_READ_TOKENS,
+    "cache_write_5m_tokens": names.CACHE_WRITE_5M_TOKENS,
+    "cache_write_1h_tokens": names.CACHE_WRITE_1H_TOKENS,
+    "cache_write_12h_tokens": names.CACHE_WRITE_12H_TOKENS,
+    "input_audio_tokens": names.INPUT_AUDIO_TOKENS,
+    "cache_read_audio_tokens": names.CACHE_READ_AUDIO_TOKENS,
+    "input_image_tokens": names.INPUT_IMAGE_TOKENS,
+    "reasoning_tokens": names.REASONING_TOKENS,
+    "output_audio_tokens": names.OUTPUT_AUDIO_TOKENS,
+    "output_image_tokens": names.OUTPUT_IMAGE_TOKENS,
+}
+_CACHE_WRITES: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the response has told so far."""
+
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Token counts and units under names of the SDK's own module; empty until the provider reports usage."""
+    complete: bool = False
+    """The counts are final, not a running total of a stream."""
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    error_type: str | None = None
+    """A failure that the response tells of in its body."""
+
+
+def server_attributes(client: object) -> Attributes:
+    """Name the host that a client of an SDK talks to; the port only where it is not the usual one."""
+    url = getattr(client, "base_url", None)
+    host, port = getattr(url, "host", None), getattr(url, "port", None)
+    found: Attributes = {}
+    if isinstance(host, str) and host:
+        found[names.SERVER_ADDRESS] = host
+        if isinstance(port, int) and port != 443:
+            found[names.SERVER_PORT] = port
+    return found
+
+
+def response_attributes(facts: Facts) -> Attributes:
+    """Name what the response told about itself."""
+    found: dict[str, AttributeValue | None] = {
+        names.RESPONSE_ID: facts.response_id,
+        names.RESPONSE_MODEL: facts.response_model,
+        names.FINISH_REASONS: facts.finish_reasons or None,
+        names.SERVICE_TIER: facts.service_tier,
+        names.SPEED: facts.speed,
+        names.REGION: facts.region,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def usage_attributes(usage: Usage) -> Attributes:
+    """Write the token vector: inclusive totals, then the parts that counted anything."""
+    attributes: Attributes = {names.USAGE_STATE: usage.state}
+    if usage.state == "missing":
+        return attributes
+    attributes[names.INPUT_TOKENS] = usage.input_tokens
+    attributes[names.OUTPUT_TOKENS] = usage.output_tokens
+    for part, name in PART_NAMES.items():
+        count = getattr(usage, part)
+        if count:
+            attributes[name] = count
+    written = sum(getattr(usage, part) for part in _CACHE_WRITES)
+    if written:
+        attributes[names.CACHE_WRITE_TOKENS] = written
+    for unit, amount in usage.units.items():
+        attributes[names.UNIT_PREFIX + unit] = int(amount) if amount == int(amount) else float(amount)
+    return attributes

@@ -1,0 +1,109 @@
+"""Bringing bodies to the collector, at once or, when it is away, later.
+
+One failed attempt sends the body to the spool and closes the door for a while, longer each time, so that a collector
+that hangs costs a time-out now and then and not one for every batch.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from . import faults
+from .settings import Settings
+from .spool import Spool
+from .transport import AwayError, RefusedError, connect, target
+
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 30.0
+HURRY_TIMEOUT_S: Final = 1.5
+"""For an attempt that someone waits for: shorter than the wait at exit."""
+_SPOOLED_PER_ROUND: Final = 64
+
+
+class Delivery:
+    """Sends bodies, or keeps them; used by one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        to = target(settings)
+        self._transport = connect(to)
+        self._timeout_s = to.timeout_s
+        self._spool = Spool(settings.home / "spool")
+        self._pause_s = 0.0
+        self._closed_until = 0.0
+        self._in_flight: bytes | None = None
+        self._more_spooled = True
+        # This thread only: an application that traces its HTTP clients must not see ours.
+        context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+
+    def deliver(self, body: bytes, *, hurry: bool) -> bool:
+        """Send a body, or keep it; True if the collector has it, and all that was kept before."""
+        if time.monotonic() < self._closed_until and not hurry:
+            self.keep(body)
+            return False
+        if not self._send(body, hurry):
+            return False
+        return self.send_spooled(hurry=hurry)
+
+    def send_spooled(self, *, hurry: bool) -> bool:
+        """Send what this process, or any other on this machine, could not; True if nothing is left."""
+        if time.monotonic() < self._closed_until and not hurry:
+            return not self._more_spooled
+        while self._more_spooled:
+            with self._spool.oldest_first(_SPOOLED_PER_ROUND) as kept:
+                if kept is None:
+                    self._pause()
+                    return False
+                for item in kept:
+                    if not self._try(item.body, hurry):
+                        return False
+                    item.forget()
+            self._more_spooled = self._spool.has_any()
+            if not hurry:
+                break  # fresh spans may be waiting
+        return not self._more_spooled
+
+    def retry_in_s(self) -> float | None:
+        """Seconds until kept bodies are worth another attempt; None when there are none."""
+        return max(0.05, self._closed_until - time.monotonic()) if self._more_spooled else None
+
+    def keep(self, body: bytes) -> None:
+        """Put a body into the spool."""
+        self._spool.keep(body)
+        self._more_spooled = True
+
+    def spool_in_flight(self) -> None:
+        """Keep the body that is being sent: time is up, and nobody will be there to see the answer."""
+        body = self._in_flight
+        if body is not None:
+            self.keep(body)
+
+    def _send(self, body: bytes, hurry: bool) -> bool:
+        self._in_flight = body
+        try:
+            sent = self._try(body, hurry)
+            if not sent:
+                self.keep(body)
+            return sent
+        finally:
+            self._in_flight = None
+
+    def _try(self, body: bytes, hurry: bool) -> bool:
+        """Attempt once; True unless the body must be kept."""
+        try:
+            self._transport.send(body, HURRY_TIMEOUT_S if hurry else self._timeout_s)
+        except RefusedError as error:
+            faults.report("batch lost, the collector refuses it", error, expected=True)
+        except AwayError as error:
+            faults.report("collector away, spans are kept", error, expected=True)
+            self._pause()
+            return False
+        self._pause_s = self._closed_until = 0.0
+        return True
+
+    def _pause(self) -> None:
+        self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._closed_until = time.monotonic() + self._pause_s

@@ -1,0 +1,40 @@
+"""Faults of our own: counted, logged once each, and never passed on to the application.
+
+Callers catch at their seam and name the fallback there; this module only keeps the account.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import Final
+
+LOGGER: Final = logging.getLogger("spanledger")
+_MAX_KINDS: Final = 200
+
+_counts: Counter[str] = Counter()
+_lock = threading.RLock()  # a finaliser may report a fault while this thread is reporting another
+
+
+def report(where: str, error: BaseException | str, *, count: int = 1, expected: bool = False) -> None:
+    """Count a fault at `where`; log it the first time this place reports this kind.
+
+    `expected`: the world's doing, such as a collector that is down, so a traceback would say nothing.
+    """
+    kind = error if isinstance(error, str) else type(error).__name__
+    key = f"{where}: {kind}"
+    with _lock:
+        if len(_counts) >= _MAX_KINDS and key not in _counts:
+            key = "others"
+        first = key not in _counts
+        _counts[key] += count
+    if first:
+        trace = error if isinstance(error, BaseException) and not expected else None
+        LOGGER.warning("%s: %s (reported once; the application is not affected)", where, error, exc_info=trace)
+
+
+def counts() -> dict[str, int]:
+    """Return how often each fault has happened in this process."""
+    with _lock:
+        return dict(_counts)

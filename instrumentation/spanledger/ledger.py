@@ -1,0 +1,220 @@
+"""The ledger's own thread: it takes finished records, makes spans of them, and sends or spools them in batches.
+
+It starts with the first call. Until then, and on the application's threads at all times, nothing of OpenTelemetry,
+of the price book or of the network is touched. The queue is one that a finaliser may put into at any moment, which
+rules out everything with an ordinary lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import _spanledger_boot as switch
+
+from . import faults
+from .record import Record
+from .settings import Settings, load
+
+if TYPE_CHECKING:
+    from .delivery import Delivery
+    from .tracing import SpanMaker
+
+EXIT_LIMIT_S: Final = 2.0
+"""How long the end of the application may wait for the last spans; what is left then goes to the spool."""
+_SET_UP_LIMIT_S: Final = 5.0
+
+
+class _Flush:
+    """Asks the worker to deliver all that was put before it."""
+
+    __slots__ = ("delivered", "done", "last")
+
+    def __init__(self, *, last: bool) -> None:
+        self.done = threading.Event()
+        self.delivered = False
+        self.last = last
+        """The worker ends after it."""
+
+
+class Worker:
+    """The thread, its queue, and what it sends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue: queue.SimpleQueue[Record | _Flush] = queue.SimpleQueue()
+        self._maker: SpanMaker | None = None
+        self._delivery: Delivery | None = None
+        self.ready = threading.Event()
+        """Set once nothing more is to be imported, whether that went well or not."""
+        self._thread = threading.Thread(target=self._run, name="spanledger", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Take a record; drop and count it where the thread is too far behind."""
+        if self._queue.qsize() < self._settings.queue_size:
+            self._queue.put(record)
+        else:
+            faults.report("calls lost from the ledger", "queue full")
+
+    def flush(self, timeout_s: float, *, last: bool = False) -> bool:
+        """Have everything put so far delivered; False if it is not, or not in time."""
+        request = _Flush(last=last)
+        self._queue.put(request)
+        return request.done.wait(timeout_s) and request.delivered
+
+    def end(self, limit_s: float) -> None:
+        """Deliver what can be delivered within `limit_s`, spool the rest, and stop."""
+        deadline = time.monotonic() + limit_s
+        self.flush(limit_s, last=True)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive() and self._maker is not None and self._delivery is not None:
+            self._delivery.spool_in_flight()
+            left = self._drain()
+            if left:
+                self._delivery.keep(self._maker.encode(left))
+
+    def _drain(self) -> list[Record]:
+        left: list[Record] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, Record):
+                    left.append(item)
+        return left
+
+    def _run(self) -> None:
+        try:
+            self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings)
+            self._delivery = importlib.import_module(".delivery", __package__).Delivery(self._settings)
+        except Exception as error:
+            faults.report("spans are not sent", error)
+        finally:
+            self.ready.set()
+        while True:
+            records, flushes = self._gather()
+            delivered = self._deliver(records, hurry=bool(flushes))
+            for request in flushes:
+                request.delivered = delivered
+                request.done.set()
+            if any(request.last for request in flushes):
+                return
+
+    def _deliver(self, records: list[Record], *, hurry: bool) -> bool:
+        if self._maker is None or self._delivery is None:
+            if records:
+                faults.report("calls lost from the ledger", "no way to send", count=len(records))
+            return False
+        try:
+            if records:
+                return self._delivery.deliver(self._maker.encode(records), hurry=hurry)
+            return self._delivery.send_spooled(hurry=hurry)
+        except Exception as error:
+            faults.report("calls lost from the ledger", error, count=len(records))
+            return False
+
+    def _gather(self) -> tuple[list[Record], list[_Flush]]:
+        """Wait for a batch: full, or as old as the batch delay, or asked for."""
+        records: list[Record] = []
+        flushes: list[_Flush] = []
+        wait_s = self._delivery.retry_in_s() if self._delivery is not None else None
+        deadline = 0.0
+        while len(records) < self._settings.batch_size:
+            try:
+                item = self._queue.get(timeout=wait_s)
+            except queue.Empty:
+                break
+            if isinstance(item, _Flush):
+                flushes.append(item)
+                break
+            if not records:
+                deadline = time.monotonic() + self._settings.batch_delay_ms / 1000
+            records.append(item)
+            wait_s = max(0.0, deadline - time.monotonic())
+        return records, flushes
+
+
+_worker: Worker | None = None
+_before_exit: list[Callable[[], None]] = []
+_starting = threading.Lock()
+_exit_known = False
+
+
+def start() -> None:
+    """Start the thread if it does not run yet; called when a call begins, never by a finaliser."""
+    global _worker, _exit_known
+    if _worker is not None:
+        return
+    with _starting:
+        if _worker is None:
+            _worker = Worker(load())
+            if not _exit_known:
+                _exit_known = True
+                atexit.register(_at_exit)
+            _end_with_process_pool()
+
+
+def add(record: Record) -> None:
+    """Hand a record to the thread; never raises, never waits."""
+    if _worker is not None:
+        _worker.add(record)
+    else:
+        faults.report("calls lost from the ledger", "not started")
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Send everything recorded so far; True once the collector has all of it.
+
+    False after `timeout_s` seconds, or when the collector is away; the spans are then kept and sent later.
+    """
+    return _worker is None or not switch.on or _worker.flush(timeout_s)
+
+
+def before_exit(step: Callable[[], None]) -> None:
+    """Run `step` before the last flush."""
+    _before_exit.append(step)
+
+
+def _at_exit() -> None:
+    worker = _worker
+    if worker is None:
+        return
+    try:
+        for step in _before_exit:
+            step()
+        worker.end(EXIT_LIMIT_S)
+    except Exception as error:
+        faults.report("last calls lost from the ledger", error)
+
+
+def _end_with_process_pool() -> None:
+    """Have a multiprocessing child flush too: it leaves by os._exit, past atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)
+
+
+def _before_fork() -> None:
+    # A module that is half imported when the process forks would stay so in the child, its lock held for good.
+    if _worker is not None:
+        _worker.ready.wait(_SET_UP_LIMIT_S)
+
+
+def _after_fork_in_child() -> None:
+    global _worker, _starting
+    # The parent's thread is not here, and its queue is the parent's to send.
+    _worker = None
+    _starting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

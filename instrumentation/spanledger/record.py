@@ -1,0 +1,107 @@
+"""What the application's thread hands over when a piece of work is done.
+
+A record is plain data. Everything dear (OpenTelemetry, the price book, the network) happens to it later, on the
+ledger's own thread; the ids are drawn when the work starts, so that what happens inside can name its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from .usage import Usage
+
+AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
+Attributes: TypeAlias = dict[str, AttributeValue]
+MAX_STATUS_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a span stands in its trace; ids as OpenTelemetry has them."""
+
+    trace_id: int
+    span_id: int
+    parent_id: int | None = None
+    parent_sampled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """What the price of a call depends on."""
+
+    provider: str
+    model: str
+    """The model that answered, where it said so."""
+    request_model: str
+    usage: Usage
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at one moment within a span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One span that is over."""
+
+    name: str
+    kind: Literal["client", "internal"]
+    place: Place
+    start_ns: int
+    end_ns: int
+    attributes: Attributes
+    error: str | None = None
+    """Status description; None is a span that did not fail."""
+    events: tuple[Event, ...] = ()
+    metered: Metered | None = None
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Wall-clock start and a monotonic length, so that a clock set back cannot make a span end before it starts."""
+
+    start_ns: int = field(default_factory=time.time_ns)
+    _origin_ns: int = field(default_factory=time.perf_counter_ns)
+
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since the start."""
+        return time.perf_counter_ns() - self._origin_ns
+
+
+def place_below(parent: Place | None) -> Place:
+    """Return a new place below `parent`, else below the application's current OpenTelemetry span, else a root."""
+    # From the system's source: an application that seeds `random`, or forks, must not repeat our ids.
+    span_id = int.from_bytes(os.urandom(8)) or 1
+    if parent is not None:
+        return Place(parent.trace_id, span_id, parent.span_id)
+    # Not imported by us: an application that has not imported it has no current span either.
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is not None:
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            return Place(context.trace_id, span_id, context.span_id, context.trace_flags.sampled)
+    return Place(int.from_bytes(os.urandom(16)) or 1, span_id)
+
+
+def error_type(error: BaseException) -> str:
+    """Name the class of an exception as OpenTelemetry does: module.qualname, builtins without module."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of an exception, bounded; its class where it has none."""
+    return str(error)[:MAX_STATUS_CHARACTERS] or type(error).__qualname__

@@ -1,0 +1,112 @@
+"""The LLM SDKs that are wrapped, and how: at the one method through which all calls of an SDK go.
+
+Wrapping that method rather than every resource's own covers helpers, raw responses and betas alike, and sees a call
+once however often it is retried.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+import _spanledger_boot as switch
+from spanledger import faults, stream
+from spanledger.call import Call, Sdk, begin, in_flight
+
+HOMES: Final = {"anthropic._base_client": "anthropic_sdk", "openai._base_client": "openai_sdk"}
+"""SDK module to the module here that knows it."""
+_MARK: Final = "_spanledger"
+
+
+def wrap(module: ModuleType) -> None:
+    """Wrap the clients of an SDK; does nothing where they are wrapped already."""
+    sdk: Sdk = importlib.import_module(f".{HOMES[module.__name__]}", __name__).SDK
+    _replace(module.SyncAPIClient, "request", functools.partial(_sync_request, sdk))
+    _replace(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
+    if hasattr(module.BaseClient, "_build_request"):
+        _replace(module.BaseClient, "_build_request", _count_attempt)
+
+
+def _replace(owner: Any, name: str, around: Callable[[Any], Any]) -> None:
+    plain = getattr(owner, name)
+    if not hasattr(plain, _MARK):
+        wrapped = functools.wraps(plain)(around(plain))
+        setattr(wrapped, _MARK, True)
+        setattr(owner, name, wrapped)
+
+
+def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
+    def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
+        if call is None:
+            return plain(client, cast_to, options, *args, **kwargs)
+        while True:
+            token = in_flight.set(call)
+            try:
+                result = plain(client, cast_to, options, *args, **kwargs)
+            except BaseException as error:
+                if call.withdraw_usage(options, error):
+                    continue
+                call.fail(error)
+                raise
+            finally:
+                in_flight.reset(token)
+            _settle(call, result, asynchronous=False)
+            return result
+
+    return request
+
+
+def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
+    async def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
+        if call is None:
+            return await plain(client, cast_to, options, *args, **kwargs)
+        while True:
+            token = in_flight.set(call)
+            try:
+                result = await plain(client, cast_to, options, *args, **kwargs)
+            except BaseException as error:
+                if call.withdraw_usage(options, error):
+                    continue
+                call.fail(error)
+                raise
+            finally:
+                in_flight.reset(token)
+            _settle(call, result, asynchronous=True)
+            return result
+
+    return request
+
+
+def _count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def build(client: Any, *args: Any, **kwargs: Any) -> Any:
+        call = in_flight.get()
+        if call is not None:
+            call.attempts = (call.attempts or 0) + 1
+        return plain(client, *args, **kwargs)
+
+    return build
+
+
+def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:
+    """Read what the SDK returned, now or as the application reads it; the result itself stays as it is."""
+    try:
+        response = getattr(result, "http_response", None)
+        if response is None and hasattr(result, "iter_bytes") and hasattr(result, "http_version"):
+            response = result
+        if response is not None:
+            if hasattr(response, "_content"):
+                stream.read_json(call, response.content)
+            else:
+                stream.watch_raw(response, call, asynchronous=asynchronous)
+        elif call.stream and hasattr(result, "_iterator"):
+            stream.watch(result, call, asynchronous=asynchronous)
+        else:
+            call.read(result)
+    except Exception as error:
+        faults.report("response recorded without its usage", error)
+        call.finish()

@@ -1,0 +1,119 @@
+"""The anthropic SDK: messages, beta messages included.
+
+Input counts of Anthropic leave out what was read from and written to the prompt cache, so the total is the sum of
+the three. `count_tokens` is free and no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from spanledger import names
+from spanledger.attributes import Facts
+from spanledger.call import Endpoint, Sdk
+from spanledger.record import Attributes
+from spanledger.usage import Usage, UsageState
+
+from .fields import count, get, text
+
+_COUNTS: Final = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_input_tokens": "cache_read",
+    "cache_creation_input_tokens": "cache_write",
+}
+
+
+def _request_attributes(body: Mapping[str, Any]) -> Attributes:
+    attributes: Attributes = {}
+    if isinstance(body.get("max_tokens"), int):
+        attributes[names.MAX_TOKENS] = body["max_tokens"]
+    if isinstance(body.get("temperature"), int | float):
+        attributes[names.TEMPERATURE] = float(body["temperature"])
+    return attributes
+
+
+def _ask_for_usage(url: str, body: Mapping[str, Any], extra: object) -> None:
+    """Streams of Anthropic always report usage."""
+
+
+def _never_usage_only(event: object) -> bool:
+    return False
+
+
+def _read_message(facts: Facts, body: object) -> None:
+    _read_start(facts, body)
+    facts.complete = bool(facts.counts)
+
+
+def _read_start(facts: Facts, body: object) -> None:
+    facts.response_id = text(body, "id")
+    facts.response_model = text(body, "model")
+    reason = text(body, "stop_reason")
+    if reason:
+        facts.finish_reasons = [reason]
+    usage = get(body, "usage")
+    if usage is not None:
+        _read_usage(facts, usage)
+
+
+def _hear(facts: Facts, event: object) -> None:
+    kind = get(event, "type")
+    if kind == "message_start":
+        _read_start(facts, get(event, "message"))
+    elif kind == "message_delta":
+        reason = text(get(event, "delta"), "stop_reason")
+        if reason:
+            facts.finish_reasons = [reason]
+        usage = get(event, "usage")
+        if usage is not None:
+            _read_usage(facts, usage)
+            facts.complete = True
+
+
+def _read_usage(facts: Facts, usage: object) -> None:
+    """Read the counts that `usage` has: those at the end of a stream replace those of its start."""
+    for key, name in _COUNTS.items():
+        if get(usage, key) is not None:
+            facts.counts[name] = count(usage, key)
+    created = get(usage, "cache_creation")
+    if created is not None:
+        facts.counts["cache_write_5m"] = count(created, "ephemeral_5m_input_tokens")
+        facts.counts["cache_write_1h"] = count(created, "ephemeral_1h_input_tokens")
+    thinking = count(get(usage, "output_tokens_details"), "thinking_tokens")
+    if thinking:
+        facts.counts["thinking"] = thinking
+    searches = count(get(usage, "server_tool_use"), "web_search_requests")
+    if searches:
+        facts.counts["web_searches"] = searches
+    facts.service_tier = text(usage, "service_tier") or facts.service_tier
+    facts.speed = text(usage, "speed") or facts.speed
+    facts.region = text(usage, "inference_geo") or facts.region
+
+
+def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
+    read, written = counts.get("cache_read", 0), counts.get("cache_write", 0)
+    one_hour = counts.get("cache_write_1h", 0)
+    searches = counts.get("web_searches")
+    return Usage.from_totals(
+        counts.get("input", 0) + read + written,
+        counts.get("output", 0),
+        state=state,
+        units={"web_searches": Decimal(searches)} if searches else None,
+        cache_read_tokens=read,
+        # Without the split, a write is one of five minutes, Anthropic's default.
+        cache_write_5m_tokens=written - one_hour,
+        cache_write_1h_tokens=one_hour,
+        reasoning_tokens=counts.get("thinking", 0),
+    )
+
+
+SDK: Final = Sdk(
+    provider="anthropic",
+    endpoints={"/v1/messages": Endpoint("chat", _read_message, _hear, _usage)},
+    request_attributes=_request_attributes,
+    ask_for_usage=_ask_for_usage,
+    is_usage_only=_never_usage_only,
+)

@@ -1,0 +1,158 @@
+"""Steps of an application around its calls: agents, tools, and outcomes.
+
+These are ledger spans only. They are never made the current OpenTelemetry span, so an application that traces
+itself elsewhere sees no change; inside one, our calls hang below it, in the same trace as the application's span.
+"""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from decimal import Decimal, InvalidOperation
+from typing import Final, Literal, Self
+
+import _spanledger_boot as switch
+
+from . import faults, ledger, names, tagging
+from .record import (
+    Attributes,
+    AttributeValue,
+    Event,
+    Place,
+    Record,
+    Stopwatch,
+    error_text,
+    error_type,
+    place_below,
+)
+from .scope import Scope
+
+SpanKind = Literal["agent", "tool", "step"]
+_OPERATIONS: Final = {
+    "agent": ("invoke_agent", names.AGENT_NAME),
+    "tool": ("execute_tool", names.TOOL_NAME),
+}
+
+
+class OpenSpan:
+    """A ledger span under way."""
+
+    __slots__ = ("attributes", "events", "name", "place", "watch")
+
+    def __init__(self, name: str, attributes: Attributes) -> None:
+        self.name = name
+        self.place = place_below(current_place())
+        self.watch = Stopwatch()
+        self.attributes = attributes
+        self.events: list[Event] = []
+
+    def close(self, error: BaseException | None) -> None:
+        """Hand the span to the ledger."""
+        if error is not None:
+            self.attributes[names.ERROR_TYPE] = error_type(error)
+        if not self.place.parent_sampled:
+            self.attributes[names.PARENT_SAMPLED] = False
+        ledger.add(
+            Record(
+                name=self.name,
+                kind="internal",
+                place=self.place,
+                start_ns=self.watch.start_ns,
+                end_ns=self.watch.start_ns + self.watch.elapsed_ns(),
+                attributes=self.attributes,
+                error=error_text(error) if error is not None else None,
+                events=tuple(self.events),
+            )
+        )
+
+
+current: ContextVar[OpenSpan | None] = ContextVar("spanledger_span", default=None)
+"""The innermost ledger span that is open."""
+
+
+def current_place() -> Place | None:
+    """Return the place of the innermost open ledger span."""
+    open_span = current.get()
+    return open_span.place if open_span is not None else None
+
+
+class span(Scope[OpenSpan | None]):
+    """Record a step, an agent's run or a tool's, as a context manager or as a decorator.
+
+    What is called inside stands below it. The tags in force when it starts are put on it. An exception that
+    leaves it marks it as failed and goes on. Does nothing while switched off.
+    """
+
+    __slots__ = ("_kind", "_name", "_open")
+
+    def __init__(self, name: str, kind: SpanKind = "agent") -> None:
+        super().__init__()
+        if kind not in ("agent", "tool", "step"):
+            raise ValueError(f"span kind {kind!r}: expected agent, tool or step")
+        self._name = name
+        self._kind: SpanKind = kind
+        self._open: list[OpenSpan] = []
+
+    @property
+    def variable(self) -> ContextVar[OpenSpan | None]:
+        """The innermost open ledger span."""
+        return current
+
+    def again(self) -> Self:
+        """Return the same step, for another call."""
+        return type(self)(self._name, self._kind)
+
+    def value(self, outer: OpenSpan | None) -> OpenSpan | None:
+        """Return the span that this step opened."""
+        return self._open[-1] if self._open else outer
+
+    def begin(self) -> None:
+        """Open the span."""
+        if not switch.on:
+            return
+        attributes: Attributes = {**tagging.current.get()}
+        name = str(self._name)
+        title = name
+        if self._kind in _OPERATIONS:
+            operation, key = _OPERATIONS[self._kind]
+            attributes.update({names.OPERATION: operation, key: name})
+            title = f"{operation} {name}"
+        self._open.append(OpenSpan(title, attributes))
+
+    def end(self, error: BaseException | None) -> None:
+        """Close the span."""
+        if self._open:
+            self._open.pop().close(error)
+
+
+def outcome(name: str, *, success: bool | None = None, value_usd: Decimal | int | float | str | None = None) -> None:
+    """Say how the work ended that is under way, and what it was worth in US dollars.
+
+    It goes on the innermost open ledger span; where there is none, on a span of its own in the current trace.
+    """
+    if not switch.on:
+        return
+    event = Event(names.EVALUATION_EVENT, time.time_ns(), _outcome_attributes(name, success, value_usd))
+    open_span = current.get()
+    if open_span is not None:
+        open_span.events.append(event)
+        return
+    alone = OpenSpan(f"outcome {name}", {**tagging.current.get()})
+    alone.events.append(event)
+    alone.close(None)
+
+
+def _outcome_attributes(
+    name: str, success: bool | None, value_usd: Decimal | int | float | str | None
+) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {names.EVALUATION_NAME: str(name)}
+    if success is not None:
+        attributes[names.EVALUATION_LABEL] = "success" if success else "failure"
+        attributes[names.EVALUATION_SCORE] = 1.0 if success else 0.0
+    if value_usd is not None:
+        try:
+            # By way of text, so that 0.1 means a tenth.
+            attributes[names.OUTCOME_VALUE_USD] = f"{Decimal(str(value_usd)):f}"
+        except InvalidOperation as error:
+            faults.report(f"value of outcome {name} left out, not a number", error)
+    return attributes

@@ -1,0 +1,290 @@
+"""Watching a stream that the application reads, without standing between it and the SDK's own objects.
+
+A parsed stream is watched at its `_iterator`, which the SDKs' own helpers replace in the same way. A raw response is
+watched at its decoded bytes, because nobody knows yet how it will be read. Nothing here may hold a response from a
+function that the response holds: such a cycle would keep an abandoned connection open until the next collection.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final, Protocol
+
+from . import faults
+from .call import Call
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""A raw body larger than this is not kept for its usage."""
+
+
+def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
+    """Watch a parsed stream of an SDK."""
+    inner = stream._iterator
+    stream._iterator = _AsyncWatched(inner, call) if asynchronous else _Watched(inner, call)
+    _on_close(stream.response, call, asynchronous)
+    call.remember()
+
+
+def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
+    """Watch an HTTP response that the application reads by itself."""
+    reader = _Events(call) if call.stream else _Body(call)
+    (_tap_async if asynchronous else _tap)(response, call, reader)
+    _on_close(response, call, asynchronous)
+    call.remember()
+    weakref.finalize(response, call.abandoned).atexit = False
+
+
+class _Watched:
+    """Stands in for a stream's iterator: the same items, except an event that only we asked for."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, inner: Iterator[Any], call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        call = self._call
+        call.inside = True
+        try:
+            while True:
+                item = next(self._inner)
+                if call.hear(item):
+                    return item
+        except StopIteration:
+            call.finish()
+            raise
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.inside = False
+
+    def close(self) -> None:
+        """Close the iterator as the SDK would."""
+        close = getattr(self._inner, "close", None)
+        if close is not None:
+            close()
+        self._call.closed()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._call.abandoned()
+
+
+class _AsyncWatched:
+    """The same for an asynchronous stream."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, inner: AsyncIterator[Any], call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        call = self._call
+        call.inside = True
+        try:
+            while True:
+                item = await anext(self._inner)
+                if call.hear(item):
+                    return item
+        except StopAsyncIteration:
+            call.finish()
+            raise
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.inside = False
+
+    async def aclose(self) -> None:
+        """Close the iterator as the SDK would."""
+        close = getattr(self._inner, "aclose", None)
+        if close is not None:
+            await close()
+        self._call.closed()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._call.abandoned()
+
+
+class _Reader(Protocol):
+    """Reads decoded bytes as they pass."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes in; return what the application may have now."""
+        ...
+
+    def end(self) -> bytes:
+        """Return what is still held back; the body is over."""
+        ...
+
+
+class _Body:
+    """Keeps a whole JSON body."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._kept: bytearray | None = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        if self._kept is not None:
+            self._kept += data
+            if len(self._kept) > MAX_BODY_BYTES:
+                self._kept = None
+                faults.report("usage of a raw response", "the body is too large to keep")
+        return data
+
+    def end(self) -> bytes:
+        if self._kept is not None:
+            read_json(self._call, bytes(self._kept))
+        self._call.finish()
+        return b""
+
+
+class _Events:
+    """Reads server-sent events, and holds back the one that only we asked for."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        self._rest += data
+        passed = []
+        while True:
+            event, found, rest = self._rest.partition(self._separator())
+            if not found:
+                break
+            self._rest = rest
+            if self._hear(event):
+                passed.append(event + found)
+        # Where nothing of ours is in the stream, an event may go on in pieces, as it came.
+        return b"".join(passed) if self._call.hides_usage else data
+
+    def end(self) -> bytes:
+        rest, self._rest = self._rest, b""
+        passes = self._hear(rest) if rest.strip() else True
+        self._call.finish()
+        return rest if passes and self._call.hides_usage else b""
+
+    def _separator(self) -> bytes:
+        return b"\r\n\r\n" if b"\r\n\r\n" in self._rest else b"\n\n"
+
+    def _hear(self, event: bytes) -> bool:
+        lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+        data = b"\n".join(lines)
+        if not data or data == b"[DONE]":
+            return True
+        try:
+            parsed = json.loads(data)
+        except ValueError as error:
+            faults.report("stream event not understood", error)
+            return True
+        return self._call.hear(parsed)
+
+
+def read_json(call: Call, body: bytes) -> None:
+    """Finish `call` with the usage of a JSON body."""
+    try:
+        parsed = json.loads(body)
+    except ValueError as error:
+        faults.report("raw response recorded without its usage", error)
+        call.finish()
+    else:
+        call.read(parsed)
+
+
+def _tap(response: Any, call: Call, reader: _Reader) -> None:
+    plain, alive = type(response).iter_bytes, weakref.ref(response)
+
+    def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        source = plain(alive(), *args, **kwargs)
+        while True:
+            call.inside = True
+            try:
+                data = next(source, None)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                call.inside = False
+            if data is None:
+                break
+            if passed := _guarded(reader.feed, data):
+                yield passed
+        if rest := _guarded(reader.end):
+            yield rest
+
+    response.iter_bytes = iter_bytes
+
+
+def _tap_async(response: Any, call: Call, reader: _Reader) -> None:
+    plain, alive = type(response).aiter_bytes, weakref.ref(response)
+
+    async def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        source = plain(alive(), *args, **kwargs)
+        while True:
+            call.inside = True
+            try:
+                data = await anext(source, None)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                call.inside = False
+            if data is None:
+                break
+            if passed := _guarded(reader.feed, data):
+                yield passed
+        if rest := _guarded(reader.end):
+            yield rest
+
+    response.aiter_bytes = aiter_bytes
+
+
+def _guarded(step: Callable[..., bytes], *data: bytes) -> bytes:
+    try:
+        return step(*data)
+    except Exception as error:
+        faults.report("raw response recorded without its usage", error)
+        return data[0] if data else b""
+
+
+def _on_close(response: Any, call: Call, asynchronous: bool) -> None:
+    """Finish `call` when the response is closed, whichever of the SDK's objects closes it."""
+    alive = weakref.ref(response)
+    if asynchronous:
+        plain_async = type(response).aclose
+
+        async def aclose() -> None:
+            try:
+                await plain_async(alive())
+            finally:
+                call.closed()
+
+        response.aclose = aclose
+    else:
+        plain = type(response).close
+
+        def close() -> None:
+            try:
+                plain(alive())
+            finally:
+                call.closed()
+
+        response.close = close
