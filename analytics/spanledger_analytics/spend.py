@@ -1,0 +1,66 @@
+"""What was spent, by day and by hour, and what it can be filtered by.
+
+Every frame carries the same totals: requests (distinct traces), calls, input_tokens, output_tokens, cost_usd
+(Decimal, None where no call of the row has a price), unpriced_calls and errors. Requests of several rows do not
+add up, because one request may span hours and models; that is why totals are asked for, not summed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import polars as pl
+
+from .connection import Ledger
+
+DIMENSIONS: Final = ("team", "feature", "model", "environment")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which calls count; None is all of them, the empty text those that carry no such tag."""
+
+    team: str | None = None
+    feature: str | None = None
+    model: str | None = None
+    environment: str | None = None
+
+    def parameters(self) -> Mapping[str, str | None]:
+        """Return the filters as the named parameters of the SQL files."""
+        return {name: getattr(self, name) for name in DIMENSIONS}
+
+
+ALL: Final = Filters()
+
+
+def days(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
+    """Return the totals of each UTC day from `first` to `last` that has calls, by `dt`."""
+    return ledger.ask("days", first=first, last=last, **filters.parameters())
+
+
+def days_by_model(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
+    """Return the totals of each UTC day and model, by `dt` and `model`."""
+    return ledger.ask("days_by_model", first=first, last=last, **filters.parameters())
+
+
+def hours(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.DataFrame:
+    """Return the totals of each UTC hour (0-23) of a day that has calls, by `hour`."""
+    return ledger.ask("hours", first=day, last=day, day=day, **filters.parameters())
+
+
+def hours_by_model(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.DataFrame:
+    """Return the totals of each UTC hour and model of a day, by `hour` and `model`."""
+    return ledger.ask("hours_by_model", first=day, last=day, day=day, **filters.parameters())
+
+
+def filter_values(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    """Return what can be filtered by in a period: dimension, value, calls, cost_usd."""
+    return ledger.ask("filter_values", first=first, last=last)
+
+
+def unpriced(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
+    """Return why calls of a period have no price: reason, model, calls; most calls first."""
+    return ledger.ask("unpriced", first=first, last=last, **filters.parameters())

@@ -1,0 +1,43 @@
+-- Which requests did a user make in an hour (or in the day, where $hour is null)? One row a trace, dearest first;
+-- its cost is that of the calls within the hour, so that the rows add up to what the hour shows for the user.
+with calls as (
+    select
+        *,
+        coalesce(matched_model, response_model, request_model, '') as model
+    from llm_calls_in($files)
+    where
+        dt = $day
+        and ($hour is null or hour(start_time) = $hour)
+        and coalesce(user_id, '') = $user
+        and ($team is null or coalesce(team_id, '') = $team)
+        and ($feature is null or coalesce(feature, '') = $feature)
+        and ($model is null or coalesce(matched_model, response_model, request_model, '') = $model)
+        and ($environment is null or coalesce(environment, '') = $environment)
+),
+roots as (
+    select
+        trace_id,
+        min_by(name, start_time) as name
+    from spans_in($files)
+    where
+        parent_span_id is null
+        and trace_id in (select trace_id from calls)
+    group by trace_id
+)
+select
+    calls.trace_id,
+    min(calls.start_time) as started,
+    coalesce(any_value(roots.name), min_by(calls.name, calls.start_time)) as name,
+    min(calls.feature) as feature,
+    list(distinct calls.model order by calls.model) as models,
+    count(*) as calls,
+    sum(calls.input_tokens)::bigint as input_tokens,
+    sum(calls.output_tokens)::bigint as output_tokens,
+    sum(calls.cost_usd) as cost_usd,
+    count(*) filter (where calls.cost_usd is null) as unpriced_calls,
+    count(*) filter (where calls.status = 'error') as errors,
+    epoch_us(max(calls.start_time + to_microseconds(calls.duration_us))) - epoch_us(min(calls.start_time)) as duration_us
+from calls
+left join roots on roots.trace_id = calls.trace_id
+group by calls.trace_id
+order by cost_usd desc nulls last, calls.trace_id;

@@ -1,0 +1,141 @@
+"""The spans of one trace as a tree, in the order a person reads it.
+
+Spans arrive from several processes and some never arrive: a span whose parent is missing stands at the top, and a
+ring of parents (broken emitters make them) is cut at its earliest span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+SpanRow = Mapping[str, object]
+"""One row of the query `trace`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One span in its place."""
+
+    span: SpanRow
+    depth: int
+    """0 at the top."""
+    offset_us: int
+    """From the start of the trace, microseconds."""
+    duration_us: int
+    cost_usd: Decimal | None
+    """Its own charge and that of all below it; None where nothing there has a price."""
+    calls: int
+    """Charged LLM calls, itself and all below."""
+    unpriced_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one trace amounts to; money and tokens are those of charged LLM calls."""
+
+    started: datetime
+    duration_us: int
+    """From the first start to the last end."""
+    spans: int
+    calls: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+    errors: int
+    """Failed spans of any role."""
+    cost_usd: Decimal | None
+
+
+def is_charged(span: SpanRow) -> bool:
+    """Tell whether a span is one row of `llm_calls`."""
+    return span["role"] == "inference" and span["duplicate_of"] is None
+
+
+def total(costs: Iterable[object]) -> Decimal | None:
+    """Add up what has a price; None where nothing has."""
+    known = [cost for cost in costs if isinstance(cost, Decimal)]
+    return sum(known, Decimal(0)) if known else None
+
+
+def nodes(trace: pl.DataFrame) -> list[Node]:
+    """Return the spans depth first, siblings by start; [] for an empty trace."""
+    spans = trace.to_dicts()
+    if not spans:
+        return []
+    started = spans[0]["start_time"]
+    children = _children(spans)
+    found: list[Node] = []
+    for span, depth, below in _walk(spans, children):
+        charged = [each for each in below if is_charged(each)]
+        found.append(
+            Node(
+                span=span,
+                depth=depth,
+                offset_us=_microseconds(span["start_time"] - started),
+                duration_us=span["duration_us"] or 0,
+                cost_usd=total(each["cost_usd"] for each in charged),
+                calls=len(charged),
+                unpriced_calls=sum(each["cost_usd"] is None for each in charged),
+            )
+        )
+    return found
+
+
+def facts(trace: pl.DataFrame) -> Facts:
+    """Sum up a trace that has at least one span."""
+    spans = trace.to_dicts()
+    started = min(span["start_time"] for span in spans)
+    ended = max(span["start_time"] + timedelta(microseconds=span["duration_us"] or 0) for span in spans)
+    charged = [span for span in spans if is_charged(span)]
+    return Facts(
+        started=started,
+        duration_us=_microseconds(ended - started),
+        spans=len(spans),
+        calls=len(charged),
+        unpriced_calls=sum(span["cost_usd"] is None for span in charged),
+        input_tokens=sum(span["input_tokens"] or 0 for span in charged),
+        output_tokens=sum(span["output_tokens"] or 0 for span in charged),
+        errors=sum(span["status"] == "error" for span in spans),
+        cost_usd=total(span["cost_usd"] for span in charged),
+    )
+
+
+def _microseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+def _children(spans: list[dict[str, object]]) -> dict[object, list[dict[str, object]]]:
+    known = {span["span_id"] for span in spans}
+    children: dict[object, list[dict[str, object]]] = {}
+    for span in spans:
+        parent = span["parent_span_id"]
+        children.setdefault(parent if parent in known else None, []).append(span)
+    return children
+
+
+def _walk(
+    spans: list[dict[str, object]], children: dict[object, list[dict[str, object]]]
+) -> Iterator[tuple[dict[str, object], int, list[dict[str, object]]]]:
+    """Yield (span, depth, the span and all below it), depth first."""
+    seen: set[object] = set()
+    order: list[tuple[dict[str, object], int]] = []
+    # A ring of parents hangs from no top, so what the tops don't reach is walked from its earliest span.
+    for top in [*children.get(None, []), *spans]:
+        stack = [(top, 0)]
+        while stack:
+            span, depth = stack.pop()
+            if span["span_id"] in seen:
+                continue
+            seen.add(span["span_id"])
+            order.append((span, depth))
+            stack += [(child, depth + 1) for child in reversed(children.get(span["span_id"], []))]
+    for place, (span, depth) in enumerate(order):
+        end = place + 1
+        while end < len(order) and order[end][1] > depth:
+            end += 1
+        yield span, depth, [each for each, _ in order[place:end]]

@@ -1,0 +1,88 @@
+"""What all figures share: quiet axes, no tools, and the invisible layer that takes hovers and clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+CONFIG: Final[dict[str, Any]] = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
+"""For st.plotly_chart: nothing on a figure reacts but its clicks."""
+GRID: Final = "rgba(128, 140, 152, 0.18)"
+AXIS_TEXT: Final = "rgba(118, 130, 143, 1)"
+CLEAR: Final = "rgba(0, 0, 0, 0)"
+
+
+def base(height: int, **layout: Any) -> go.Figure:
+    """Return an empty figure in the house style."""
+    figure = go.Figure()
+    figure.update_layout(
+        **{
+            "height": height,
+            "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
+            "barmode": "stack",
+            "bargap": 0.18,
+            "dragmode": False,
+            "clickmode": "event+select",
+            # "x unified" breaks selection.
+            "hovermode": "closest",
+            "hoverlabel": {"align": "left"},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+            "paper_bgcolor": CLEAR,
+            "plot_bgcolor": CLEAR,
+        }
+        | layout
+    )
+    figure.update_xaxes(fixedrange=True, showgrid=False, zeroline=False)
+    figure.update_yaxes(fixedrange=True, gridcolor=GRID, zeroline=False)
+    return figure
+
+
+def add_hit_columns(
+    figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str]
+) -> None:
+    """Lay a transparent full-height bar over each place: it takes hover and click even where nothing is drawn.
+
+    A click's `customdata[0]` is the id of the column. Hover texts must be escaped already.
+    """
+    figure.add_bar(
+        x=list(places), y=[1] * len(places), yaxis="y2", **_hit(ids, hovers)
+    )
+    figure.update_layout(
+        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+    )
+
+
+def add_hit_rows(
+    figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str], axis: str = "x9"
+) -> None:
+    """Lay a transparent full-width bar over each row; like `add_hit_columns`."""
+    figure.add_bar(
+        y=list(places), x=[1] * len(places), xaxis=axis, orientation="h", width=1, **_hit(ids, hovers)
+    )
+    figure.update_layout(
+        {
+            f"xaxis{axis[1:]}": {
+                "overlaying": "x",
+                "anchor": "y",
+                "range": [0, 1],
+                "domain": [0, 1],
+                "visible": False,
+                "fixedrange": True,
+            }
+        }
+    )
+
+
+def _hit(ids: Sequence[str], hovers: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": "",
+        "showlegend": False,
+        "marker": {"color": CLEAR, "line": {"width": 0}},
+        "customdata": [[identity, hover] for identity, hover in zip(ids, hovers, strict=True)],
+        "hovertemplate": "%{customdata[1]}<extra></extra>",
+        # Without these a click dims everything that was not clicked.
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 1}},
+    }

@@ -1,0 +1,207 @@
+"""Spend over time by model, and spend by user: the figures of the drill-down's first three levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import polars as pl
+
+from ..format import count, day_name, figure_text, hour_name, many, share, usd, usd_exact
+from .colours import BLUE, GREY
+from .layout import AXIS_TEXT, add_hit_columns, add_hit_rows, base
+
+MOST_MODELS: Final = 8
+"""Series in one chart; what is left is "other"."""
+OTHER: Final = "other"
+NO_MODEL: Final = "(no model)"
+NO_USER: Final = "(no user)"
+MOST_USERS: Final = 20
+
+
+def days_figure(
+    days: pl.DataFrame,
+    by_model: pl.DataFrame,
+    colours: Mapping[str, str],
+    first: date,
+    last: date,
+    today: date,
+) -> go.Figure:
+    """Draw cost by day with models stacked (frames `days` and `days_by_model`); today is hatched."""
+    places = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+    labels = [f"{place:%Y-%m-%d}" for place in places]
+    figure = base(360)
+    _stack(figure, by_model, "dt", places, labels, colours, {today})
+    totals = {row["dt"]: row for row in days.iter_rows(named=True)}
+    hovers = [
+        _hover(
+            f"{day_name(place)}{' so far' if place == today else ''}",
+            totals.get(place),
+            by_model.filter(pl.col("dt") == place),
+        )
+        for place in places
+    ]
+    add_hit_columns(figure, labels, labels, hovers)
+    _money_axis(figure)
+    figure.update_xaxes(type="date", tickformat="%-d %b", range=_padded(places))
+    return figure
+
+
+def hours_figure(
+    hours: pl.DataFrame,
+    by_model: pl.DataFrame,
+    before: pl.DataFrame,
+    before_name: str,
+    colours: Mapping[str, str],
+    current_hour: int | None,
+) -> go.Figure:
+    """Draw cost by hour with models stacked; `before` is the same weekday a week earlier, as a line."""
+    places = list(range(24))
+    figure = base(360)
+    current = set() if current_hour is None else {current_hour}
+    _stack(figure, by_model, "hour", places, places, colours, current)
+    if before.height:
+        costs = {row["hour"]: _pixels(row["cost_usd"]) for row in before.iter_rows(named=True)}
+        figure.add_scatter(
+            name=before_name,
+            x=places,
+            y=[costs.get(place, 0) for place in places],
+            mode="lines",
+            line={"dash": "dot", "width": 2, "color": GREY, "shape": "hvh"},
+            hoverinfo="skip",
+        )
+    totals = {row["hour"]: row for row in hours.iter_rows(named=True)}
+    past = {row["hour"]: row["cost_usd"] for row in before.iter_rows(named=True)}
+    hovers = [
+        _hover(
+            f"{hour_name(place)} UTC{' so far' if place in current else ''}",
+            totals.get(place),
+            by_model.filter(pl.col("hour") == place),
+            f"<br>{before_name}: {usd(past.get(place, Decimal(0)))}" if before.height else "",
+        )
+        for place in places
+    ]
+    add_hit_columns(figure, places, [str(place) for place in places], hovers)
+    _money_axis(figure)
+    figure.update_xaxes(
+        tickvals=places[::2], ticktext=[f"{place:02d}:00" for place in places[::2]], range=[-0.6, 23.6]
+    )
+    return figure
+
+
+def users_figure(users: pl.DataFrame, whole: Decimal | None) -> go.Figure:
+    """Draw the dearest users (frame `users`, dearest first) with their share of `whole`."""
+    rows = list(users.head(MOST_USERS).iter_rows(named=True))
+    places = list(range(len(rows)))
+    figure = base(30 * len(rows) + 16, bargap=0.32)
+    figure.add_bar(
+        y=places,
+        x=[_pixels(row["cost_usd"]) for row in rows],
+        orientation="h",
+        marker={"color": [BLUE if row["user_id"] else GREY for row in rows]},
+        text=[f"{usd(row['cost_usd'])}  ·  {share(row['cost_usd'], whole)}" for row in rows],
+        textposition="outside",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    add_hit_rows(figure, places, [row["user_id"] for row in rows], [_user_hover(row, whole) for row in rows])
+    dearest = max((_pixels(row["cost_usd"]) for row in rows), default=0.0)
+    # The text beside the longest bar needs room of its own.
+    figure.update_layout(xaxis={"visible": False, "range": [0, dearest * 1.22 or 1]})
+    figure.update_yaxes(
+        tickvals=places,
+        ticktext=[figure_text(row["user_id"], 28) if row["user_id"] else NO_USER for row in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        ticklabelstandoff=8,
+    )
+    return figure
+
+
+def _stack(
+    figure: go.Figure,
+    by_model: pl.DataFrame,
+    column: str,
+    places: Sequence[object],
+    labels: Sequence[object],
+    colours: Mapping[str, str],
+    unfinished: set[Any],
+) -> None:
+    order = by_model.group_by("model").agg(pl.col("cost_usd").sum()).sort("cost_usd", "model", descending=[True, False])
+    models = [model for model, cost in order.iter_rows() if cost]
+    shown = models[:MOST_MODELS] if len(models) > MOST_MODELS + 1 else models
+    costs: dict[tuple[str, object], float] = {}
+    for row in by_model.iter_rows(named=True):
+        series = row["model"] if row["model"] in shown else OTHER
+        key = (series, row[column])
+        costs[key] = costs.get(key, 0.0) + _pixels(row["cost_usd"])
+    series_shown = [*shown, OTHER] if len(shown) < len(models) else shown
+    hatch = ["/" if place in unfinished else "" for place in places]
+    for series in series_shown:
+        figure.add_bar(
+            name=figure_text(series, 32) or NO_MODEL,
+            x=list(labels),
+            y=[costs.get((series, place), 0.0) for place in places],
+            marker={
+                "color": colours.get(series, GREY),
+                "pattern": {"shape": hatch, "fillmode": "overlay", "size": 6, "fgopacity": 0.5},
+                "line": {"width": 0},
+            },
+            hoverinfo="skip",
+        )
+
+
+def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, more: str = "") -> str:
+    if totals is None:
+        return f"<b>{title}</b><br>no calls{more}"
+    lines = [
+        f"<b>{title}</b>",
+        f"<b>{usd_exact(totals['cost_usd'])}</b> · {many(totals['requests'], 'request')} · "
+        f"{many(totals['calls'], 'call')}",
+    ]
+    dearest = by_model.filter(pl.col("cost_usd") > 0).sort("cost_usd", descending=True)
+    lines += [
+        f"{figure_text(row['model'], 32) or NO_MODEL}  {usd(row['cost_usd'])} ({share(row['cost_usd'], totals['cost_usd'])})"
+        for row in dearest.head(6).iter_rows(named=True)
+    ]
+    if totals["unpriced_calls"]:
+        lines.append(f"{many(totals['unpriced_calls'], 'call')} without a price")
+    return "<br>".join(lines) + more
+
+
+def _user_hover(row: dict[str, Any], whole: Decimal | None) -> str:
+    name = figure_text(row["user_id"]) if row["user_id"] else NO_USER
+    lines = [
+        f"<b>{name}</b>",
+        f"<b>{usd_exact(row['cost_usd'])}</b> · {share(row['cost_usd'], whole)} of the total",
+        f"{many(row['requests'], 'request')} · {many(row['calls'], 'call')}",
+        f"{count(row['input_tokens'])} tokens in · {count(row['output_tokens'])} out",
+    ]
+    if row["unpriced_calls"]:
+        lines.append(f"{many(row['unpriced_calls'], 'call')} without a price")
+    return "<br>".join(lines)
+
+
+def _money_axis(figure: go.Figure) -> None:
+    figure.update_layout(
+        yaxis={
+            "tickprefix": "$",
+            "rangemode": "tozero",
+            "nticks": 6,
+            "tickfont": {"color": AXIS_TEXT},
+        },
+        xaxis={"tickfont": {"color": AXIS_TEXT}},
+    )
+
+
+def _padded(places: Sequence[date]) -> list[str]:
+    return [f"{places[0] - timedelta(days=1)} 12:00", f"{places[-1]} 12:00"]
+
+
+def _pixels(cost: Decimal | None) -> float:
+    """Money becomes a float here, where it becomes a length."""
+    return float(cost or 0)

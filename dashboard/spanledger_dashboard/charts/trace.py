@@ -1,0 +1,246 @@
+"""One trace: when each step ran and what it cost, what was paid for, and how its history grew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import plotly.graph_objects as go
+
+from spanledger_analytics.parts import Part
+from spanledger_analytics.resent import CallInput, Resent
+from spanledger_analytics.tree import Node, is_charged
+
+from ..format import count, duration, figure_text, many, share, usd, usd_exact
+from .colours import BLUE, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION
+from .layout import AXIS_TEXT, GRID, add_hit_rows, base
+
+_NAMES: Final = (0.0, 0.30)
+_TIME: Final = (0.31, 0.80)
+_MONEY: Final = (0.82, 1.0)
+_DENSE: Final = 60
+"""Spans above which rows are drawn narrower."""
+_MOST_INDENT: Final = 12
+PART_COLOURS: Final = {
+    "input, uncached": BLUE,
+    "cache read": SKY,
+    "cache write": GREEN,
+    "output": ORANGE,
+    "reasoning": VERMILLION,
+    "searches and fees": GREY,
+}
+
+
+def waterfall_figure(nodes: Sequence[Node], colours: Mapping[str, str], picked: str | None) -> go.Figure:
+    """Draw the tree of spans: name on the left, time in the middle, cost on the right.
+
+    A click's `customdata[0]` is the span id; the picked span's row is tinted, failed spans have a red edge.
+    """
+    places = list(range(len(nodes)))
+    row_height = 26 if len(nodes) <= _DENSE else 18
+    figure = base(row_height * len(nodes) + 46, bargap=0.34, showlegend=False, margin={"l": 4, "r": 4, "t": 32, "b": 4})
+    _add_names(figure, nodes, places)
+    _add_times(figure, nodes, places, colours)
+    _add_costs(figure, nodes, places)
+    add_hit_rows(figure, places, [str(node.span["span_id"]) for node in nodes], [_hover(node) for node in nodes])
+    for place, node in enumerate(nodes):
+        if node.span["span_id"] == picked:
+            figure.add_hrect(y0=place - 0.5, y1=place + 0.5, fillcolor=SKY, opacity=0.16, line_width=0)
+    figure.update_yaxes(range=[len(nodes) - 0.5, -0.5], visible=False)
+    return figure
+
+
+def _add_names(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> None:
+    figure.add_scatter(
+        x=[min(node.depth, _MOST_INDENT) for node in nodes],
+        y=places,
+        mode="text",
+        text=[_label(node) for node in nodes],
+        textposition="middle right",
+        cliponaxis=True,
+        hoverinfo="skip",
+    )
+    deepest = max((min(node.depth, _MOST_INDENT) for node in nodes), default=0)
+    figure.update_layout(xaxis={"domain": _NAMES, "range": [-0.1, max(9, deepest * 1.6)], "visible": False, "fixedrange": True})
+
+
+def _add_times(figure: go.Figure, nodes: Sequence[Node], places: list[int], colours: Mapping[str, str]) -> None:
+    whole = max((node.offset_us + node.duration_us for node in nodes), default=1) or 1
+    unit, name = (1e6, "s") if whole >= 2e6 else (1e3, "ms")
+    figure.add_bar(
+        # A span of no length still gets a visible mark.
+        x=[max(node.duration_us, whole // 400) / unit for node in nodes],
+        base=[node.offset_us / unit for node in nodes],
+        y=places,
+        orientation="h",
+        xaxis="x2",
+        marker={
+            "color": [_colour(node, colours) for node in nodes],
+            "line": {
+                "color": [RED if node.span["status"] == "error" else "rgba(0,0,0,0)" for node in nodes],
+                "width": [2 if node.span["status"] == "error" else 0 for node in nodes],
+            },
+        },
+        hoverinfo="skip",
+    )
+    figure.update_layout(
+        xaxis2={
+            "domain": _TIME,
+            "range": [0, whole / unit * 1.01],
+            "side": "top",
+            "anchor": "y",
+            "ticksuffix": f" {name}",
+            "nticks": 6,
+            "gridcolor": GRID,
+            "showgrid": True,
+            "zeroline": False,
+            "fixedrange": True,
+            "tickfont": {"color": AXIS_TEXT},
+        }
+    )
+
+
+def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> None:
+    own = [float(_cost(node) or 0) if is_charged(node.span) else 0.0 for node in nodes]
+    dearest = max(own, default=0.0) or 1.0
+    figure.add_bar(
+        x=own,
+        y=places,
+        orientation="h",
+        xaxis="x3",
+        marker={"color": ORANGE, "opacity": 0.55},
+        text=[_gutter(node) for node in nodes],
+        textposition="outside",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+    figure.update_layout(
+        xaxis3={
+            "domain": _MONEY,
+            "range": [0, dearest * 1.9],
+            "side": "top",
+            "anchor": "y",
+            "tickvals": [0],
+            "ticktext": ["cost"],
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+            "tickfont": {"color": AXIS_TEXT},
+            "ticklabelposition": "outside right",
+        }
+    )
+
+
+def _cost(node: Node) -> Decimal | None:
+    cost = node.span["cost_usd"]
+    return cost if isinstance(cost, Decimal) else None
+
+
+def _gutter(node: Node) -> str:
+    if is_charged(node.span):
+        return usd(_cost(node))
+    if node.calls > 0:
+        return f"Σ {usd(node.cost_usd)}"
+    return ""
+
+
+def _label(node: Node) -> str:
+    mark = {"inference": "", "tool": "⚙ ", "agent": "◆ "}.get(str(node.span["role"]), "")
+    failed = "✕ " if node.span["status"] == "error" else ""
+    room = max(14, 36 - 2 * min(node.depth, _MOST_INDENT))
+    return failed + mark + figure_text(str(node.span["name"] or "(no name)"), room)
+
+
+def _colour(node: Node, colours: Mapping[str, str]) -> str:
+    if node.span["role"] == "inference":
+        return colours.get(str(node.span["model"] or ""), BLUE)
+    return GREY if node.span["role"] == "tool" else PALE
+
+
+def _hover(node: Node) -> str:
+    span = node.span
+    lines = [
+        f"<b>{figure_text(str(span['name'] or '(no name)'))}</b>",
+        f"starts at {duration(node.offset_us)} · takes {duration(node.duration_us)}",
+    ]
+    if is_charged(span):
+        lines.append(f"<b>{usd_exact(_cost(node))}</b> · {figure_text(str(span['model'] or ''))}")
+        if _cost(node) is None:
+            lines.append(f"unpriced: {figure_text(str(span['unpriced_reason'] or 'unknown'))}")
+        lines.append(f"{span['input_tokens'] or 0:,} tokens in · {span['output_tokens'] or 0:,} out")
+    elif node.calls:
+        lines.append(f"<b>{usd_exact(node.cost_usd)}</b> in {many(node.calls, 'call')} below")
+    if span["status"] == "error":
+        lines.append(f"failed: {figure_text(str(span['error_type'] or span['status_message'] or 'error'))}")
+    return "<br>".join(lines)
+
+
+def twin_figure(parts: Sequence[Part]) -> go.Figure:
+    """Draw each part's share of the tokens above its share of the cost."""
+    figure = base(150, margin={"l": 4, "r": 8, "t": 8, "b": 4}, bargap=0.28)
+    tokens = sum(part.tokens for part in parts)
+    cost = sum((part.cost_usd for part in parts), Decimal(0))
+    for part in parts:
+        shares = [part.tokens / tokens * 100 if tokens else 0, float(part.cost_usd / cost) * 100 if cost else 0]
+        figure.add_bar(
+            name=part.name,
+            y=["tokens", "cost"],
+            x=shares,
+            orientation="h",
+            marker={"color": PART_COLOURS[part.name], "line": {"width": 0}},
+            text=[f"{value:.0f} %" if value >= 5 else "" for value in shares],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            customdata=[[f"{part.tokens:,} tokens"], [usd_exact(part.cost_usd)]],
+            hovertemplate=f"<b>{part.name}</b><br>%{{customdata[0]}} · %{{x:.1f}} %<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"visible": False, "range": [0, 100]}, yaxis={"autorange": "reversed", "showgrid": False}
+    )
+    return figure
+
+
+def history_figure(split: Resent) -> go.Figure:
+    """Draw each call's input as new text and re-sent history, with its output, by start."""
+    names = [f"call {number}" for number in range(1, len(split.calls) + 1)]
+    figure = base(34 * len(names) + 56, bargap=0.3)
+    series = (
+        ("new text", GREEN, [call.new_tokens for call in split.calls]),
+        ("history, sent again", VERMILLION, [call.resent_tokens for call in split.calls]),
+        ("output", PALE, [call.output_tokens for call in split.calls]),
+    )
+    for name, colour, tokens in series:
+        figure.add_bar(
+            name=name,
+            y=names,
+            x=tokens,
+            orientation="h",
+            marker={"color": colour, "line": {"width": 0}},
+            customdata=[[_call_hover(call)] for call in split.calls],
+            hovertemplate=f"<b>%{{y}}</b> · {name}: %{{x:,}} tokens<br>%{{customdata[0]}}<extra></extra>",
+        )
+    figure.add_scatter(
+        y=names,
+        x=[call.input_tokens + call.output_tokens for call in split.calls],
+        mode="text",
+        text=[f"  {usd(call.cost_usd, 4)}" for call in split.calls],
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    widest = max((call.input_tokens + call.output_tokens for call in split.calls), default=1)
+    figure.update_layout(
+        xaxis={"range": [0, widest * 1.14], "tickfont": {"color": AXIS_TEXT}, "showgrid": True, "gridcolor": GRID, "ticksuffix": ""},
+        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+    )
+    return figure
+
+
+def _call_hover(call: CallInput) -> str:
+    return (
+        f"{figure_text(call.model)}: {count(call.input_tokens)} in, {count(call.output_tokens)} out, "
+        f"{usd_exact(call.cost_usd)}; {share(call.resent_usd, call.cost_usd)} of it for history"
+    )

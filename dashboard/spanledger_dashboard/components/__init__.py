@@ -1,0 +1,1 @@
+"""Parts of pages: what is drawn more than once."""

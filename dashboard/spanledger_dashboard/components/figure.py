@@ -1,0 +1,53 @@
+"""A chart as pages show it: clicks that move the URL, words for who can't see it, and its table and SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from spanledger_analytics.connection import load_query
+
+from ..charts.layout import CONFIG
+
+
+def show_figure(
+    figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], None] | None = None
+) -> None:
+    """Draw a figure; a click on its hit layer calls `pick` with the id under the pointer."""
+    if pick is None:
+        st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+        return
+
+    def picked() -> None:
+        points = st.session_state[key].selection.points
+        # Clicking the same place again clears the selection, which is no pick.
+        if points:
+            pick(points[0]["customdata"][0])
+
+    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt, on_select=picked, selection_mode="points")
+
+
+def show_table(frame: pl.DataFrame, *, key: str, query: str, config: dict[str, object] | None = None) -> None:
+    """Offer the numbers behind a chart, and the SQL that they come from, behind one fold."""
+    fold = st.expander("Table and SQL", key=f"{key}-fold", on_change="rerun", type="compact")
+    if fold.open:
+        with fold:
+            st.dataframe(frame, key=f"{key}-table", hide_index=True, column_config=money_columns(frame) | (config or {}))
+            st.caption("How this is computed: `$files` are the live files of the days asked for.")
+            st.code(load_query(query).strip(), language="sql")
+
+
+def money_columns(frame: pl.DataFrame) -> dict[str, object]:
+    """Return column settings that write money with four decimals and tokens with thousands."""
+    settings: dict[str, object] = {}
+    for name in frame.columns:
+        if name.endswith("cost_usd"):
+            settings[name] = st.column_config.NumberColumn("cost, USD", format="%.4f")
+        elif name.endswith("_tokens"):
+            settings[name] = st.column_config.NumberColumn(name.replace("_", " "), format="localized")
+        else:
+            settings[name] = name.replace("_", " ")
+    return settings

@@ -1,0 +1,56 @@
+"""The live strip: what is being spent now, redrawn every five seconds without the rest of the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from ..data import Lake, now
+from ..format import ago, count, many, usd
+
+EVERY_S: Final = 5
+
+
+@st.fragment(run_every=EVERY_S)
+def show_live(path: Path) -> None:
+    """Draw spend rate, requests and tokens a minute over the last five minutes, and the age of the last span."""
+    moment = now()
+    lake = Lake(path)
+    rate = lake.rate(moment)
+    minutes = lake.ask("live_minutes", moment.replace(second=0, microsecond=0))
+    with st.container(horizontal=True, key="live"):
+        st.metric(
+            "Spending now",
+            f"{usd(rate.usd_per_hour)}/h",
+            border=True,
+            chart_data=[float(cost) for cost in minutes["cost_usd"]],
+            chart_type="area",
+            height="stretch",
+        )
+        st.metric(
+            "Requests a minute",
+            count(rate.requests_per_minute),
+            border=True,
+            chart_data=minutes["requests"].to_list(),
+            chart_type="bar",
+            height="stretch",
+        )
+        st.metric(
+            "Tokens a minute",
+            count(rate.tokens_per_minute),
+            border=True,
+            chart_data=minutes["tokens"].to_list(),
+            chart_type="area",
+            height="stretch",
+        )
+        st.metric(
+            "Last span",
+            ago(rate.last_span, moment) if rate.last_span else "none today",
+            many(rate.unpriced_calls, "call") + " without a price" if rate.unpriced_calls else None,
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+        )

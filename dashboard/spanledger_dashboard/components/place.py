@@ -1,0 +1,86 @@
+"""Where the reader is: breadcrumbs and filters, both of which only write the URL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Final
+
+import streamlit as st
+
+from spanledger_analytics.spend import DIMENSIONS
+
+from ..data import Lake
+from ..format import day_name, hour_name, markdown, visible
+from ..headlines import person
+from ..state import View, go
+
+_WORDS: Final = {
+    # dimension: every value, calls without one
+    "team": ("All teams", "(no team)"),
+    "feature": ("All features", "(no feature)"),
+    "model": ("All models", "(no model)"),
+    "environment": ("All environments", "(no environment)"),
+}
+
+
+def crumbs(view: View) -> list[tuple[str, View]]:
+    """Return the way down to a view, labels in plain text; the last is the view itself."""
+    way = [("All days", view.top())]
+    if view.day is None:
+        return way
+    way.append((day_name(view.day), view.at_day(view.day)))
+    if view.hour is not None:
+        way.append((hour_name(view.hour), view.at_hour(view.hour)))
+    if view.user is not None:
+        way.append((person(view.user), view.at_user(view.user)))
+    if view.trace is not None:
+        way.append((f"request {view.trace[-8:]}", replace(view, span=None)))
+    return way
+
+
+def show_crumbs(view: View) -> None:
+    """Draw the breadcrumbs: a button for each level above, the name of this one."""
+    *above, (here, _) = crumbs(view)
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="crumbs"):
+        for number, (label, target) in enumerate(above):
+            st.button(markdown(label), key=f"crumb-{number}", type="tertiary", on_click=go, args=(target,))
+            st.markdown("›", width="content")
+        st.markdown(f"**{markdown(here)}**", width="content")
+
+
+def show_filters(view: View, lake: Lake, today: date) -> None:
+    """Draw one select box a dimension, set from the URL; a value that no call has is still shown as picked."""
+    with st.container(horizontal=True, gap="small", key="filters"):
+        for dimension in DIMENSIONS:
+            picked = getattr(view.filters, dimension)
+            values = lake.known(dimension, today)
+            if picked is not None and picked not in values:
+                values.append(picked)
+            key = f"filter-{dimension}"
+            st.session_state[key] = picked
+            st.selectbox(
+                dimension.capitalize(),
+                [None, *values],
+                key=key,
+                format_func=_namer(dimension),
+                on_change=_refilter,
+                args=(view, dimension),
+                label_visibility="collapsed",
+                width=190,
+            )
+
+
+def _namer(dimension: str) -> object:
+    everything, nothing = _WORDS[dimension]
+
+    def name(value: str | None) -> str:
+        if value is None:
+            return everything
+        return visible(value, 40) if value else nothing
+
+    return name
+
+
+def _refilter(view: View, dimension: str) -> None:
+    go(view.filtered(dimension, st.session_state[f"filter-{dimension}"]))

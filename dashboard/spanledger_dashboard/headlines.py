@@ -1,0 +1,131 @@
+"""The answer of each view in one sentence, as plain text: what a reader would say to a colleague."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import polars as pl
+
+from spanledger_analytics.resent import Resent
+from spanledger_analytics.tree import Facts
+
+from .format import change, day_name, duration, hour_name, many, share, times, usd, visible
+
+NO_USER = "(no user)"
+
+
+def total(frame: pl.DataFrame) -> Decimal | None:
+    """Return the sum of cost_usd, None where no row has one."""
+    known = frame["cost_usd"].drop_nulls()
+    return known.sum() if known.len() else None
+
+
+def person(user: str) -> str:
+    """Name a user, or the lack of one."""
+    return visible(user, 40) if user else NO_USER
+
+
+def period(days: pl.DataFrame, first: date, today: date) -> str:
+    """Say what a stretch of days cost and which full day was the dearest."""
+    length = (today - first).days + 1
+    spent = total(days)
+    if not days.height:
+        return f"No calls in the last {length} days"
+    sentence = f"The last {length} days cost {usd(spent)}"
+    full = days.filter((pl.col("dt") < today) & pl.col("cost_usd").is_not_null())
+    if full.height < 3:
+        return sentence
+    dearest = full.sort("cost_usd", "dt", descending=True).row(0, named=True)
+    median = full["cost_usd"].cast(pl.Float64).median()
+    assert isinstance(median, float)
+    more = f", {times(float(dearest['cost_usd']) / median)} the usual day" if median else ""
+    return f"{sentence}; {day_name(dearest['dt'])} was the dearest at {usd(dearest['cost_usd'])}{more}"
+
+
+def day(view_day: date, spent: pl.DataFrame, before: pl.DataFrame, users: pl.DataFrame, so_far: bool) -> str:
+    """Say what a day cost, against the same weekday, and who made most of it."""
+    cost, past = total(spent), total(before)
+    if not spent.height:
+        return f"No calls on {day_name(view_day)}"
+    verb = "has cost" if so_far else "cost"
+    sentence = f"{day_name(view_day)} {verb} {usd(cost)}{' so far' if so_far else ''}"
+    if cost is not None and past:
+        which = f"{view_day:%A} last week" + (" by this hour" if so_far else "")
+        sentence += f", {_against(cost, past)} {which}"
+    return sentence + _leader(users, cost)
+
+
+def hour(view_day: date, view_hour: int, users: pl.DataFrame) -> str:
+    """Say what an hour cost and who made most of it."""
+    if not users.height:
+        return f"No calls on {day_name(view_day)} from {hour_name(view_hour)} UTC"
+    cost = total(users)
+    return f"{day_name(view_day)}, {hour_name(view_hour)} UTC cost {usd(cost)}" + _leader(users, cost)
+
+
+def user(name: str, requests: pl.DataFrame) -> str:
+    """Say what a user's requests cost and how the dearest compares."""
+    if not requests.height:
+        return f"{person(name)} made no requests here"
+    cost = total(requests)
+    sentence = f"{person(name)} made {many(requests.height, 'request')} for {usd(cost)}"
+    priced = requests.filter(pl.col("cost_usd").is_not_null())
+    if priced.height < 2:
+        return sentence
+    dearest, median = priced["cost_usd"].max(), priced["cost_usd"].cast(pl.Float64).median()
+    assert isinstance(dearest, Decimal)
+    assert isinstance(median, float)
+    more = f", {times(float(dearest) / median)} the median" if median else ""
+    return f"{sentence}; the dearest cost {usd(dearest)}{more}"
+
+
+def trace(name: str, facts: Facts, split: Resent) -> str:
+    """Say what a request cost and how much of that paid for history."""
+    places = 4 if facts.cost_usd is not None and facts.cost_usd < 10 else None
+    cost = "has no price" if facts.cost_usd is None else f"cost {usd(facts.cost_usd, places)}"
+    sentence = f"{visible(name, 50)} {cost}"
+    if split.resent_usd and split.billed_usd and split.resent_usd * 20 > split.billed_usd:
+        sentence += f"; {share(split.resent_usd, split.billed_usd)} of it re-sends history"
+    return sentence
+
+
+def history(split: Resent) -> str:
+    """Say what re-sending history did to a request's bill."""
+    if split.input_tokens == split.new_tokens:
+        return "Every input token was sent once."
+    sentence = (
+        f"The model was sent {split.input_tokens:,} input tokens; {split.new_tokens:,} of them were new."
+    )
+    if split.factor is None:
+        return sentence
+    return (
+        f"{sentence} Each sent once would have cost {usd(split.once_usd, 4)}; "
+        f"{usd(split.billed_usd, 4)} was billed, {split.factor:.2f}x."
+    )
+
+
+def updated(now: datetime) -> str:
+    """Say when the page was drawn."""
+    return f"as of {now:%H:%M:%S} UTC"
+
+
+def took(facts: Facts) -> str:
+    """Say when a trace began and how long it took."""
+    return f"{day_name(facts.started.date())} {facts.started:%H:%M:%S} UTC, {duration(facts.duration_us)}"
+
+
+def _against(cost: Decimal, past: Decimal) -> str:
+    factor = float(cost / past)
+    if 0.67 <= factor < 1.5:
+        return f"{change(cost, past)} on"
+    return f"{times(factor)}"
+
+
+def _leader(users: pl.DataFrame, cost: Decimal | None) -> str:
+    if not cost or users.height < 2:
+        return ""
+    first = users.row(0, named=True)
+    if not first["cost_usd"] or first["cost_usd"] * 5 < cost:
+        return ""
+    return f"; {person(first['user_id'])} is {share(first['cost_usd'], cost)} of it"

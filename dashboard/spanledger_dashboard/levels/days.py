@@ -1,0 +1,54 @@
+"""Level one: spend by day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import streamlit as st
+
+from .. import headlines
+from ..charts.spend import days_figure
+from ..components.figure import show_figure, show_table
+from ..components.heading import show_heading
+from ..components.kpis import show_unpriced
+from ..data import Lake, now
+from ..format import day_name, usd
+from ..state import PERIODS, View, go
+
+
+def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
+    """Draw spend by day; a click calls `pick` with the day."""
+    today = now().date()
+    first = today - timedelta(days=view.days - 1)
+    days = lake.ask("days", first, today, view.filters)
+    by_model = lake.ask("days_by_model", first, today, view.filters)
+    headline = headlines.period(days, first, today)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        show_heading(headline, "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.")
+        _period(view)
+    show_unpriced(int(days["unpriced_calls"].sum()), lake.ask("unpriced", first, today, view.filters))
+    figure = days_figure(days, by_model, lake.colours(today), first, today, today)
+    show_figure(
+        figure,
+        key="days",
+        alt=f"Bars of cost by day from {day_name(first)} to {day_name(today)}. {headline}.",
+        pick=lambda day: pick(date.fromisoformat(day[:10])),
+    )
+    show_table(days, key="days", query="days")
+
+
+def _period(view: View) -> None:
+    def chosen() -> None:
+        go(View(days=st.session_state["period"], filters=view.filters))
+
+    st.session_state["period"] = view.days
+    st.segmented_control(
+        "Period",
+        PERIODS,
+        key="period",
+        format_func=lambda days: f"{days} days",
+        on_change=chosen,
+        label_visibility="collapsed",
+        required=True,
+    )

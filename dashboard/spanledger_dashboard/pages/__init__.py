@@ -1,0 +1,1 @@
+"""Pages: each asks, draws, and lays out."""

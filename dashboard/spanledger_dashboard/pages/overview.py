@@ -1,0 +1,82 @@
+"""Overview: what is being spent now, and where to look first."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from .. import headlines
+from ..components.empty import show_empty
+from ..components.kpis import Kpi, show_kpis
+from ..components.live import show_live
+from ..components.place import show_filters
+from ..data import Lake, configured_lake, now
+from ..format import change, count, day_name, markdown, usd, usd_exact
+from ..levels import days
+from ..state import BadLinkError, View, parse
+
+_WEEK = timedelta(days=7)
+
+
+def page(explore: StreamlitPage) -> None:
+    """Draw the page; picking a day goes on in `explore`."""
+    path = configured_lake()
+    if Lake(path).is_empty():
+        show_empty(path)
+        return
+    show_live(path)
+    _panel(explore)
+
+
+@st.fragment
+def _panel(explore: StreamlitPage) -> None:
+    try:
+        view = parse(st.query_params.to_dict()).top()
+    except BadLinkError as error:
+        st.warning(markdown(str(error), 300))
+        view = View()
+    lake = Lake(configured_lake())
+    moment = now()
+
+    def drill(day: date) -> None:
+        st.switch_page(explore, query_params=view.at_day(day).parameters())
+
+    _kpis(view, lake, moment)
+    days.show(view, lake, drill)
+
+
+def _kpis(view: View, lake: Lake, moment: datetime) -> None:
+    today = moment.date()
+    weekday = lake.ask("hours", today - _WEEK, view.filters).filter(pl.col("hour") <= moment.hour)
+    cost = headlines.total(lake.ask("hours", today, view.filters))
+    week = lake.ask("days", today - _WEEK, today - timedelta(days=1), view.filters)
+    week_before = lake.ask("days", today - 2 * _WEEK, today - _WEEK - timedelta(days=1), view.filters)
+    spent, spent_before = headlines.total(week), headlines.total(week_before)
+    each, each_before = _per_request(week), _per_request(week_before)
+    show_kpis(
+        [
+            Kpi(
+                "Today so far",
+                usd(cost or Decimal(0)),
+                change(cost, headlines.total(weekday)),
+                f"vs {day_name(today - _WEEK)} by this hour",
+                usd_exact(cost),
+            ),
+            Kpi("Last 7 full days", usd(spent), change(spent, spent_before), "vs the 7 before", usd_exact(spent)),
+            Kpi("Cost per request", usd(each), change(each, each_before), "7 days vs the 7 before"),
+            Kpi("Requests", count(week["requests"].sum()), _counted(week, week_before), "7 days vs the 7 before", good="off"),
+        ]
+    )  # fmt: skip
+
+
+def _per_request(days: pl.DataFrame) -> Decimal | None:
+    cost, requests = headlines.total(days), days["requests"].sum()
+    return cost / requests if cost is not None and requests else None
+
+
+def _counted(days: pl.DataFrame, before: pl.DataFrame) -> str | None:
+    return change(Decimal(days["requests"].sum()), Decimal(before["requests"].sum()))

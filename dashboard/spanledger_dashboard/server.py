@@ -1,0 +1,86 @@
+"""How the dashboard is started: Streamlit on loopback, its security settings and our theme as flags.
+
+Flags, not a config file, because Streamlit would look for one in the reader's working directory and in the home
+folder, and either could undo a setting that must hold.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+
+_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "server.address": HOST,
+        "server.headless": "true",
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": "1",
+        "server.disconnectedSessionTTL": "120",
+        "server.websocketPingInterval": "20",
+        "server.enableAgentApi": "false",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "runner.magicEnabled": "false",
+        "logger.hideWelcomeMessage": "true",
+        "global.disableWidgetStateDuplicationWarning": "true",
+    }
+)
+
+# A page of another site must not reach the dashboard by a name of its own that resolves to loopback.
+_ALLOWED_HOSTS: Final = (HOST, "localhost")
+
+_LIGHT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "primaryColor": "#0067A3",
+        "backgroundColor": "#FFFFFF",
+        "secondaryBackgroundColor": "#F5F7F9",
+        "textColor": "#16212C",
+        "borderColor": "#DFE5EA",
+    }
+)
+_DARK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "primaryColor": "#56B4E9",
+        "backgroundColor": "#0E151C",
+        "secondaryBackgroundColor": "#17212B",
+        "textColor": "#E4EBF1",
+        "borderColor": "#2A3743",
+    }
+)
+_BOTH: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "baseRadius": "small",
+        "paddingTop": "3.5rem",
+        "metricValueFontSize": "1.6rem",
+        "metricValueFontWeight": "600",
+    }
+)
+
+
+def command(lake: Path, port: int) -> list[str]:
+    """Return the argument list that serves the dashboard of a lake on loopback."""
+    flags = dict(_SETTINGS) | {"server.port": str(port)}
+    flags |= {f"theme.{name}": value for name, value in _BOTH.items()}
+    flags |= {f"theme.light.{name}": value for name, value in _LIGHT.items()}
+    flags |= {f"theme.dark.{name}": value for name, value in _DARK.items()}
+    script = Path(__file__).with_name("main.py")
+    return [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(script),
+        *(f"--{name}={value}" for name, value in flags.items()),
+        *(f"--server.allowedHosts={host}" for host in _ALLOWED_HOSTS),
+        "--",
+        "--lake",
+        str(lake),
+    ]
