@@ -8,15 +8,27 @@ they cost a third of a frozen dataclass.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 from .book import PriceBook
 from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window, rates
-from .usage import Usage
+from .usage import INPUT_PARTS, Usage
 
-__all__ = ["COMPONENTS", "MAX_PICO", "Charge", "PriceContext", "Priced", "Rates", "Window", "price", "rates"]
+__all__ = [
+    "COMPONENTS",
+    "MAX_COUNT",
+    "MAX_PICO",
+    "Charge",
+    "PriceContext",
+    "Priced",
+    "Rates",
+    "Window",
+    "price",
+    "rates",
+]
 
 COMPONENTS: Final = ("cost_input", "cost_cache_read", "cost_cache_write", "cost_output", "cost_other")
 TOKEN_COMPONENTS: Final = (0, 1, 2, 2, 2, 0, 1, 0, 3, 3, 3, 3)
@@ -24,7 +36,8 @@ TOKEN_COMPONENTS: Final = (0, 1, 2, 2, 2, 0, 1, 0, 3, 3, 3, 3)
 OTHER: Final = 4
 MAX_PICO: Final = 10**18 - 1
 """What DECIMAL(18,12) holds; a single call above 999,999 dollars has a broken count, and isn't priced."""
-MAX_MICRO_UNITS: Final = 10**18 - 1
+MAX_COUNT: Final = 2**42
+"""Tokens of one meter; more is a broken count, not a call."""
 
 _token_counts = attrgetter(*TOKEN_METERS)
 
@@ -79,7 +92,9 @@ def price(
     """
     if usage.state == "missing":
         return unpriced("no_usage")
-    if usage.state == "inconsistent":
+    counts: tuple[int, ...] = _token_counts(usage)
+    units = _micro_units(usage.units) if usage.units else ()
+    if usage.state == "inconsistent" or units is None or min(counts) < 0 or max(counts) > MAX_COUNT:
         return unpriced("inconsistent")
     found = rates(provider, model, context, book=book)
     if found.unpriced_reason == "unknown_model" and request_model:
@@ -87,11 +102,10 @@ def price(
         found = asked if asked.windows else found
     if not found.windows:
         return unpriced(found.unpriced_reason or "no_price")
-    counts: tuple[int, ...] = _token_counts(usage)
-    total_input = sum(counts[:8])
+    total_input = sum(counts[: len(INPUT_PARTS)])
     for window in found.windows:
         if window.holds(at_ns, total_input):
-            return _charge(window, counts, usage)
+            return _charge(window, counts, units)
     return unpriced("no_price", found.matched_model)
 
 
@@ -110,27 +124,33 @@ def unit_pico(micro_units: int, rate: int) -> int:
     return (micro_units * rate + 500_000_000_000) // 1_000_000_000_000
 
 
-def _charge(window: Window, counts: tuple[int, ...], usage: Usage) -> Priced:
+def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, int]]) -> Priced:
     parts = [0, 0, 0, 0, 0]
     charges: list[Charge] = []
     for index, count in enumerate(counts):
         if count:
             rate = window.token_rates[index]
-            if count < 0:
-                return unpriced("inconsistent")
             if rate is None:
                 return unpriced("no_price", window.matched_model)
             amount = token_pico(count, rate)
             parts[TOKEN_COMPONENTS[index]] += amount
             charges.append(Charge(TOKEN_METERS[index], count, rate, amount))
-    if usage.units:
-        refusal = _charge_units(window, usage, charges)
-        if refusal:
-            return unpriced(refusal, window.matched_model)
+    for unit, reported in units:
+        rate = window.unit_rate(unit)
+        if rate is None:
+            return unpriced("no_price", window.matched_model)
+        micro = max(reported, window.minimums.get(unit, 0) * 10**6)
+        amount = unit_pico(micro, rate)
+        parts[OTHER] += amount
+        charges.append(Charge(unit, Decimal(micro).scaleb(-6), rate, amount))
     if window.request_rate:
-        charges.append(Charge(REQUEST_METER, 1, window.request_rate, token_pico(1, window.request_rate)))
-    if usage.units or window.request_rate:
-        parts[OTHER] = sum(charge[3] for charge in charges) - sum(parts)
+        amount = token_pico(1, window.request_rate)
+        parts[OTHER] += amount
+        charges.append(Charge(REQUEST_METER, 1, window.request_rate, amount))
+    return _priced(window, parts, charges)
+
+
+def _priced(window: Window, parts: Sequence[int], charges: Sequence[Charge]) -> Priced:
     total = sum(parts)
     if total > MAX_PICO:
         return unpriced("inconsistent", window.matched_model)
@@ -150,26 +170,14 @@ def _charge(window: Window, counts: tuple[int, ...], usage: Usage) -> Priced:
     )
 
 
-def _charge_units(window: Window, usage: Usage, charges: list[Charge]) -> str | None:
-    """Append a charge per unit; return the reason where one can't be charged."""
-    for unit, reported in usage.units.items():
+def _micro_units(units: Mapping[str, Decimal]) -> list[tuple[str, int]] | None:
+    """Return units in millionths, half up, as DECIMAL(18,6) keeps them, zeros left out; None if one is broken."""
+    micro: list[tuple[str, int]] = []
+    for unit, reported in units.items():
         quantity = Decimal(reported)
-        if not quantity:
-            continue
-        micro = micro_units(quantity)
-        if micro is None:
-            return "inconsistent"
-        rate = window.unit_rate(unit)
-        if rate is None:
-            return "no_price"
-        micro = max(micro, window.minimums.get(unit, 0) * 10**6)
-        charges.append(Charge(unit, Decimal(micro).scaleb(-6).normalize(), rate, unit_pico(micro, rate)))
-    return None
-
-
-def micro_units(quantity: Decimal) -> int | None:
-    """Return a quantity in millionths, half up, as DECIMAL(18,6) keeps it; None where it can't be one."""
-    if not quantity.is_finite() or quantity < 0 or quantity.adjusted() >= 12:
-        return None
-    micro = int(quantity.scaleb(6).to_integral_value(ROUND_HALF_UP))
-    return micro if micro <= MAX_MICRO_UNITS else None
+        if not quantity.is_finite() or quantity < 0 or (quantity and quantity.adjusted() >= 12):
+            return None
+        whole = int(quantity.scaleb(6).to_integral_value(ROUND_HALF_UP))
+        if whole:
+            micro.append((unit, whole))
+    return micro
