@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from . import faults
@@ -23,17 +24,17 @@ def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
     """Watch a parsed stream of an SDK."""
     inner = stream._iterator
     stream._iterator = _AsyncWatched(inner, call) if asynchronous else _Watched(inner, call)
-    _on_close(stream.response, call, asynchronous)
     call.remember()
+    _on_close(stream.response, call, asynchronous)
 
 
 def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
     """Watch an HTTP response that the application reads by itself."""
     reader = _Events(call) if call.stream else _Body(call)
     (_tap_async if asynchronous else _tap)(response, call, reader)
-    _on_close(response, call, asynchronous)
     call.remember()
     weakref.finalize(response, call.abandoned).atexit = False
+    _on_close(response, call, asynchronous)
 
 
 class _Watched:
@@ -213,22 +214,7 @@ def _tap(response: Any, call: Call, reader: _Reader) -> None:
     plain, alive = type(response).iter_bytes, weakref.ref(response)
 
     def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-        source = plain(alive(), *args, **kwargs)
-        while True:
-            call.inside = True
-            try:
-                data = next(source, None)
-            except BaseException as error:
-                call.fail(error)
-                raise
-            finally:
-                call.inside = False
-            if data is None:
-                break
-            if passed := _guarded(reader.feed, data):
-                yield passed
-        if rest := _guarded(reader.end):
-            yield rest
+        return _passing(plain(alive(), *args, **kwargs), call, reader)
 
     response.iter_bytes = iter_bytes
 
@@ -236,25 +222,46 @@ def _tap(response: Any, call: Call, reader: _Reader) -> None:
 def _tap_async(response: Any, call: Call, reader: _Reader) -> None:
     plain, alive = type(response).aiter_bytes, weakref.ref(response)
 
-    async def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-        source = plain(alive(), *args, **kwargs)
-        while True:
-            call.inside = True
-            try:
-                data = await anext(source, None)
-            except BaseException as error:
-                call.fail(error)
-                raise
-            finally:
-                call.inside = False
-            if data is None:
-                break
-            if passed := _guarded(reader.feed, data):
-                yield passed
-        if rest := _guarded(reader.end):
-            yield rest
+    def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        return _passing_async(plain(alive(), *args, **kwargs), call, reader)
 
     response.aiter_bytes = aiter_bytes
+
+
+def _passing(source: Iterator[bytes], call: Call, reader: _Reader) -> Iterator[bytes]:
+    while True:
+        call.inside = True
+        try:
+            data = next(source, None)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.inside = False
+        if data is None:
+            break
+        if passed := _guarded(reader.feed, data):
+            yield passed
+    if rest := _guarded(reader.end):
+        yield rest
+
+
+async def _passing_async(source: AsyncIterator[bytes], call: Call, reader: _Reader) -> AsyncIterator[bytes]:
+    while True:
+        call.inside = True
+        try:
+            data = await anext(source, None)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.inside = False
+        if data is None:
+            break
+        if passed := _guarded(reader.feed, data):
+            yield passed
+    if rest := _guarded(reader.end):
+        yield rest
 
 
 def _guarded(step: Callable[..., bytes], *data: bytes) -> bytes:
@@ -266,25 +273,36 @@ def _guarded(step: Callable[..., bytes], *data: bytes) -> bytes:
 
 
 def _on_close(response: Any, call: Call, asynchronous: bool) -> None:
-    """Finish `call` when the response is closed, whichever of the SDK's objects closes it."""
-    alive = weakref.ref(response)
-    if asynchronous:
-        plain_async = type(response).aclose
+    """Finish `call` when the connection is released, whichever of the SDK's objects does it.
 
-        async def aclose() -> None:
-            try:
-                await plain_async(alive())
-            finally:
-                call.closed()
+    The byte stream below the response gets a class of its own that adds just this: an attribute that holds a
+    function would need the stream to call it, and so be a cycle.
+    """
+    source = response.stream
+    try:
+        source._spanledger_call = call
+        source.__class__ = (_closing_async if asynchronous else _closing)(type(source))
+    except (AttributeError, TypeError) as error:
+        faults.report("a closed stream is recorded only when it is dropped", error)
 
-        response.aclose = aclose
-    else:
-        plain = type(response).close
 
-        def close() -> None:
-            try:
-                plain(alive())
-            finally:
-                call.closed()
+@lru_cache(maxsize=16)
+def _closing(kind: type) -> type:
+    def close(self: Any) -> None:
+        try:
+            kind.close(self)  # type: ignore[attr-defined]
+        finally:
+            self._spanledger_call.closed()
 
-        response.close = close
+    return type(kind.__name__, (kind,), {"close": close, "__module__": kind.__module__})
+
+
+@lru_cache(maxsize=16)
+def _closing_async(kind: type) -> type:
+    async def aclose(self: Any) -> None:
+        try:
+            await kind.aclose(self)  # type: ignore[attr-defined]
+        finally:
+            self._spanledger_call.closed()
+
+    return type(kind.__name__, (kind,), {"aclose": aclose, "__module__": kind.__module__})

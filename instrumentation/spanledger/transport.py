@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from gzip import compress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -156,10 +157,8 @@ class _Http:
             with error:
                 words = f"{self._to.url} answers {error.code} {error.reason}"
             raise (RefusedError if error.code in REFUSED_FOR_GOOD else AwayError)(words) from None
-        except OSError as error:  # URLError, timeouts and broken connections are all of this kind
-            raise AwayError(f"{self._to.url}: {error}") from error
-        except ValueError as error:
-            raise AwayError(f"{self._to.url}: {error}") from error
+        except (OSError, HTTPException) as error:  # URLError, timeouts and broken connections are OSErrors
+            raise AwayError(f"{self._to.url}: {getattr(error, 'reason', error)}") from error
 
 
 def _tls(to: Target) -> ssl.SSLContext | None:

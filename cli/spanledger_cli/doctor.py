@@ -1,0 +1,151 @@
+"""`spanledger doctor`: what is instrumented, where spans go, and what is wrong.
+
+It looks at the Python that runs it, which is the application's when both live in one environment, and it needs the
+bare install only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import site
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+
+from spanledger import settings as all_settings
+from spanledger.settings import TRUE_WORDS, Settings
+from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
+from spanledger.transport import AwayError, RefusedError, connect, target
+
+SDKS: Final = {"anthropic": range(3), "openai": range(2, 4)}
+"""LLM SDK to the major versions whose calls are known to be recorded."""
+_SWITCHES: Final = ("spanledger_autoload.pth", "spanledger_autoload.start")
+_PROBE_TIMEOUT_S: Final = 3.0
+_LOW_DISK_BYTES: Final = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    check: str
+    state: Literal["ok", "warn"]
+    detail: str
+
+
+@click.command()
+@click.option("--endpoint", metavar="URL", help="Where spans go (SPANLEDGER_ENDPOINT).")
+@click.option("--lake", metavar="PATH", help="Folder of the Parquet files (SPANLEDGER_LAKE).")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(endpoint: str | None, lake: str | None, form: str) -> None:
+    """Say what is instrumented, where spans go, and what is wrong."""
+    findings = list(examine(all_settings.load(endpoint=endpoint, lake=lake)))
+    if form == "json":
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        click.echo(f"{finding.state:<4}  {finding.check:<{width}}  {finding.detail}")
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, cheapest first."""
+    yield Finding("spanledger", "ok", f"{version('spanledger')} on Python {platform.python_version()}")
+    yield _switch_file()
+    yield _switch_variable()
+    for name in SDKS:
+        yield _sdk(name)
+    path = all_settings.config_path()
+    yield Finding("settings file", "ok", str(path.resolve()) if path else "none")
+    yield _endpoint(settings)
+    yield _folder("home", settings.home)
+    yield _spool(settings.home / "spool")
+    yield _folder("lake", settings.lake)
+
+
+def _switch_file() -> Finding:
+    folders = {sysconfig.get_path("purelib"), *site.getsitepackages(), site.getusersitepackages()}
+    for folder in sorted(folders):
+        for name in _SWITCHES:
+            if (Path(folder) / name).is_file():
+                return Finding("switch", "ok", f"installed in {folder}")
+    advice = "not in this Python's site-packages; reinstall spanledger, or use SpanledgerInstrumentor().instrument()"
+    return Finding("switch", "warn", advice)
+
+
+def _switch_variable() -> Finding:
+    value = os.environ.get("SPANLEDGER_ENABLED")
+    if value is None:
+        return Finding("SPANLEDGER_ENABLED", "ok", "not set here: set it to 1 for the program to trace")
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return Finding("SPANLEDGER_ENABLED", "warn", f"{value}, but OTEL_SDK_DISABLED switches it off again")
+    known = value.strip().lower() in TRUE_WORDS | all_settings.FALSE_WORDS
+    return Finding("SPANLEDGER_ENABLED", "ok" if known else "warn", value if known else f"{value}: not understood, off")
+
+
+def _sdk(name: str) -> Finding:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Finding(name, "ok", "not installed")
+    major = found.partition(".")[0]
+    if major.isdigit() and int(major) in SDKS[name]:
+        return Finding(name, "ok", f"{found}, calls are recorded")
+    known = ", ".join(f"{one}.x" for one in SDKS[name])
+    return Finding(name, "warn", f"{found} is not among the versions tried ({known}); calls may go unrecorded")
+
+
+def _endpoint(settings: Settings) -> Finding:
+    to = target(settings)
+    try:
+        # An export request without spans: it tests address, token and protocol, and leaves nothing behind.
+        connect(to).send(b"", _PROBE_TIMEOUT_S)
+    except AwayError as error:
+        return Finding("endpoint", "warn", f"not reachable, spans wait in the spool: {error}")
+    except RefusedError as error:
+        return Finding("endpoint", "warn", f"refuses spans: {error}")
+    except ModuleNotFoundError as error:
+        return Finding(
+            "endpoint", "warn", f"{to.url} needs {error.name}; install it with: pip install 'spanledger[grpc]'"
+        )
+    return Finding("endpoint", "ok", f"{to.url} takes spans ({to.protocol})")
+
+
+def _spool(folder: Path) -> Finding:
+    waiting = backlog(folder)
+    lost = f"; {waiting.dropped} batches were dropped, the folder was full" if waiting.dropped else ""
+    if not waiting.files:
+        return Finding("spool", "warn" if lost else "ok", f"nothing waits{lost}")
+    share = waiting.bytes * 100 // FOLDER_LIMIT_BYTES
+    detail = (
+        f"{waiting.files} batches wait, {_size(waiting.bytes)}, {share} % full, oldest {waiting.oldest_s:.0f} s{lost}"
+    )
+    return Finding("spool", "warn", detail)
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    if "://" in str(folder) or str(folder).startswith("s3:"):
+        return Finding(name, "ok", str(folder))
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{folder}, {_size(free)} free" + ("" if folder.exists() else ", not made yet")
+    if not os.access(existing, os.W_OK):
+        return Finding(name, "warn", f"{detail}; {existing} cannot be written")
+    return Finding(name, "warn" if free < _LOW_DISK_BYTES else "ok", detail)
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
