@@ -1,101 +1,37 @@
-"""A collector as its own process tree, on a home and a lake of its own."""
+"""A real collector for tests that care about what comes out of it, not about its processes."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-import pyarrow.parquet as pq
-
-from spanledger_collector.lake import live_files, open_table, table_path
-from spanledger_collector.serve import state_path
-from spanledger_collector.wal import wal_dir
+import collector_process
+from spanledger_analytics.connection import connect
 from waiting import wait_until
 
 
 @dataclass(frozen=True, slots=True)
-class Collector:
-    """A running collector."""
+class RealCollector:
+    """A collector that runs."""
 
-    process: subprocess.Popen[bytes]
-    home: Path
+    endpoint: str
+    """OTLP base address, for SPANLEDGER_ENDPOINT."""
     lake: Path
-    http_port: int
-    grpc_port: int
 
-    def children(self) -> list[int]:
-        """Return the process ids of its children."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-        pairs = [line.split() for line in listed.stdout.splitlines()]
-        return [int(pid) for pid, parent in pairs if int(parent) == self.process.pid]
+    def ask(self, query: str) -> list[tuple[object, ...]]:
+        """Return the rows of a query over the lake's views."""
+        with contextlib.closing(connect(self.lake)) as connection:
+            return connection.execute(query).fetchall()
 
-    def kill(self) -> None:
-        """Kill the whole tree with SIGKILL; the parent is halted first, so that it starts nothing meanwhile."""
-        self.process.send_signal(signal.SIGSTOP)
-        for pid in self.children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.wait(20)
-
-    def stop(self) -> int:
-        """Ask it to end as a service manager would, and return its exit code."""
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def wait_for_commit(self) -> None:
-        """Return when everything in the log is in the lake."""
-        log = wal_dir(self.home)
-        wait_until(lambda: not list(log.glob("*.wal*")), timeout_s=60, what="an empty log")
-
-
-def start_collector(home: Path, lake: Path, errors: IO[bytes]) -> Collector:
-    """Start a collector on free ports, and return when it takes requests."""
-    ports = ("--grpc-port", "0", "--http-port", "0")
-    argv = [sys.executable, "-m", "spanledger_collector.serve", "--home", home, "--lake", lake, *ports]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=errors)
-
-    def announced() -> dict[str, int]:
-        assert process.poll() is None, "the collector ended at once"
-        with contextlib.suppress(FileNotFoundError):
-            said: dict[str, int] = json.loads(state_path(home).read_text())
-            return said if said["pid"] == process.pid else {}
-        return {}
-
-    try:
-        wait_until(lambda: bool(announced()), what="the collector to take requests")
-    except BaseException:
-        process.kill()
-        raise
-    said = announced()
-    return Collector(process, home, lake, said["http_port"], said["grpc_port"])
+    def wait_for_spans(self, count: int) -> None:
+        """Return when the lake holds `count` spans or more."""
+        wait_until(lambda: self.ask(f"select count(*) >= {count} from spans") == [(True,)], what=f"{count} spans")
 
 
 @contextlib.contextmanager
-def collecting(folder: Path) -> Iterator[Collector]:
-    """Run a collector for the length of a test."""
-    with (folder / "collector.log").open("ab") as errors:
-        collector = start_collector(folder / "home", folder / "lake", errors)
-        try:
-            yield collector
-        finally:
-            if collector.process.poll() is None:
-                collector.kill()
-
-
-def span_ids(lake: Path) -> list[str]:
-    """Return the span id of every row of the lake, repeats included."""
-    paths = [table_path(lake) / file.path for file in live_files(open_table(lake))]
-    return [
-        span_id
-        for path in paths
-        for span_id in pq.read_table(path, columns=["span_id"], partitioning=None)["span_id"].to_pylist()
-    ]
+def collecting(folder: Path) -> Iterator[RealCollector]:
+    """Run a collector on free ports, with its home and lake under `folder`."""
+    with collector_process.collecting(folder) as collector:
+        yield RealCollector(f"http://127.0.0.1:{collector.http_port}", collector.lake)

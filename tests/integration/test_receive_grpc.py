@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
-from receiving import Receiver, receiving, spans_request
 
+from receiving import Receiver, receiving, spans_request
 from spanledger_collector.intake import TRACES_ONLY
 from spanledger_collector.wal_writer import Limits
 

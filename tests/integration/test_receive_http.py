@@ -19,9 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
-from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_request
-from waiting import wait_until
 
+from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_request
 from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
 from spanledger_collector.doors import open_doors
@@ -29,6 +28,7 @@ from spanledger_collector.errors import DoorError, PortTakenError
 from spanledger_collector.intake import TRACES_ONLY
 from spanledger_collector.serve import CollectorOptions, run_collector
 from spanledger_collector.wal_writer import Limits
+from waiting import wait_until
 
 LIMIT = 100_000
 BODY = spans_request(1, 2).SerializeToString()

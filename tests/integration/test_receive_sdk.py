@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from receiving import Receiver, receiving
 
+from receiving import Receiver, receiving
 from spanledger_collector.wal_writer import Limits
 
 HTTP = [Compression.NoCompression, Compression.Gzip, Compression.Deflate]

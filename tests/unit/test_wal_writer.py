@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from waiting import wait_until
 
 from spanledger_collector.disk import Disk
 from spanledger_collector.errors import OverloadedError, WalBusyError, WalError
 from spanledger_collector.wal import read_segment, record_header, segments, wal_id
 from spanledger_collector.wal_writer import Limits, WalWriter
+from waiting import wait_until
 
 NEVER = Limits(segment_age_s=3600)
 

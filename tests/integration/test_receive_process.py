@@ -1,0 +1,98 @@
+"""The collector as a process: ready line, supervision, clean stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+
+from collector_process import collecting, span_ids
+from spanledger_collector.serve import main, state_path
+from spanledger_collector.wal import segments, wal_dir
+from waiting import wait_until
+
+
+def emit(exporter: SpanExporter) -> str:
+    """Emit one span and return its id."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    span = provider.get_tracer("test").start_span("chat")
+    span.end()
+    provider.shutdown()
+    return f"{span.get_span_context().span_id:016x}"
+
+
+def test_spans_of_both_doors_reach_the_lake_and_a_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        sent = [
+            emit(HttpExporter(f"http://127.0.0.1:{collector.http_port}/v1/traces")),
+            emit(GrpcExporter(f"127.0.0.1:{collector.grpc_port}", insecure=True)),
+        ]
+        collector.wait_for_commit()
+        sent.append(emit(HttpExporter(f"http://127.0.0.1:{collector.http_port}/v1/traces")))
+        children = collector.children()
+        assert collector.stop() == 0
+    assert sorted(span_ids(collector.lake)) == sorted(sent)
+    assert (len(children), [pid for pid in children if Path(f"/proc/{pid}").exists()]) == (2, [])
+    assert (state_path(collector.home).exists(), segments(wal_dir(collector.home))) == (False, [])
+    lines = (tmp_path / "collector.log").read_text().splitlines()
+    address = f"http://127.0.0.1:{collector.http_port} grpc 127.0.0.1:{collector.grpc_port}"
+    assert lines[0] == f"collector: OTLP {address} lake {collector.lake}"
+
+
+def test_children_that_die_are_started_again(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        wait_until(lambda: len(collector.children()) == 2, what="two children")
+        first = collector.children()
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        sent = emit(HttpExporter(f"http://127.0.0.1:{collector.http_port}/v1/traces"))
+        collector.wait_for_commit()
+        assert span_ids(collector.lake) == [sent]
+        assert not set(first) & set(collector.children())
+
+
+def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        wait_until(lambda: len(collector.children()) == 2, what="two children")
+        children = collector.children()
+        collector.process.kill()
+        collector.process.wait(20)
+        wait_until(lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()], what="the children's end")
+
+
+def test_a_second_collector_on_the_same_home_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with collecting(tmp_path) as collector:
+        ports = ["--grpc-port", "0", "--http-port", "0"]
+        with pytest.raises(SystemExit) as ended:
+            main(["--home", str(collector.home), "--lake", str(collector.lake), *ports])
+    said = f"is in use by another collector (process {collector.process.pid}); stop it or choose another --home"
+    assert (ended.value.code, capsys.readouterr().err) == (
+        1,
+        f"spanledger: the write-ahead log {collector.home / 'wal'} {said}\n",
+    )
+
+
+def test_a_second_interrupt_does_not_wait_for_the_rows(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        wait_until(lambda: len(collector.children()) == 2, what="two children")
+        children = collector.children()
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        sent = emit(HttpExporter(f"http://127.0.0.1:{collector.http_port}/v1/traces"))
+        collector.process.send_signal(signal.SIGINT)
+        wait_until(lambda: b"stopping" in (tmp_path / "collector.log").read_bytes(), what="the first to be seen")
+        collector.process.send_signal(signal.SIGINT)
+        assert collector.process.wait(20) == 0
+    assert len(segments(wal_dir(collector.home))) == 1
+    with collecting(tmp_path) as again:
+        again.wait_for_commit()
+    assert span_ids(collector.lake) == [sent]
