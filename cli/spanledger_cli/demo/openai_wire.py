@@ -108,9 +108,8 @@ def _chat_events(answer: Answer) -> Iterator[Event]:
     wants_usage = child(answer.asked.body, "stream_options").get("include_usage") is True
     nothing_yet: JsonObject = {"usage": None} if wants_usage else {}
     deltas: list[JsonObject] = [{"role": "assistant", "content": "", "refusal": None}]
-    deltas += [{"content": piece} for piece in cut(answer.text)]
-    for index, call in enumerate(_tool_calls(answer)):
-        deltas.append({"tool_calls": [{"index": index, **call}]})
+    deltas.extend({"content": piece} for piece in cut(answer.text))
+    deltas.extend({"tool_calls": [{"index": index, **call}]} for index, call in enumerate(_tool_calls(answer)))
     deltas.append({})
     for place, delta in enumerate(deltas):
         finish = _FINISH[answer.finish] if place == len(deltas) - 1 else None
