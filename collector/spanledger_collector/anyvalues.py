@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from .dialects import Kind
+from .vocabulary import Kind
 from .wire import json_text, json_value, plain_text
 
 Ints = npt.NDArray[np.int64]

@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from . import anyvalues
-from .dialects import PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
+from .vocabulary import KEPT, PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
 from .wire import KIND_TYPES, RAW, events_text, first_text
 
 Ints = npt.NDArray[np.int64]
@@ -211,7 +211,9 @@ def _pivot(lists: pa.Array, keys: Mapping[str, Kind], prefixes: Mapping[str, str
         if key in place:
             picked = order[bounds[place[key]] : bounds[place[key] + 1]]
             picked = picked[anyvalues.readable(kind, pairs.tags[picked])]
-            known[key] = _known(pairs, picked, kind, left)
+            known[key], said = _known(pairs, picked, kind)
+            if key not in KEPT:
+                left[said] = False
     groups = {}
     for prefix, group in prefixes.items():
         inside = np.array([name.startswith(prefix) and name != prefix for name in pairs.names], bool)
@@ -234,18 +236,17 @@ def _at(pairs: _Pairs, picked: Ints) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
     return pairs.values.take(pa.array(picked)), pairs.tags[picked]
 
 
-def _known(pairs: _Pairs, picked: Ints, kind: Kind, left: npt.NDArray[np.bool_]) -> pa.Array:
-    """Return the column of a known key, and take from `left` what that column says in full."""
+def _known(pairs: _Pairs, picked: Ints, kind: Kind) -> tuple[pa.Array, Ints]:
+    """Return the column of a known key, and the pairs that it says in full."""
     values, tags = _at(pairs, picked)
-    if kind == "first":
-        texts = anyvalues.distinct(values, lambda value: first_text(value)[0], pa.string())
-        whole = anyvalues.distinct(values, lambda value: first_text(value)[1], pa.bool_())
-        left[picked[whole.to_numpy(zero_copy_only=False)]] = False
-        named = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
-        return _scatter(pairs.rows, pairs.row[picked[named]], texts.take(pa.array(named)))
-    left[picked] = False
-    column = anyvalues.typed(kind, values, tags) if len(picked) else pa.array([], KIND_TYPES[kind])
-    return _scatter(pairs.rows, pairs.row[picked], column)
+    if kind != "first":
+        column = anyvalues.typed(kind, values, tags) if len(picked) else pa.array([], KIND_TYPES[kind])
+        return _scatter(pairs.rows, pairs.row[picked], column), picked
+    texts = anyvalues.distinct(values, lambda value: first_text(value)[0], pa.string())
+    whole = anyvalues.distinct(values, lambda value: first_text(value)[1], pa.bool_())
+    named = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    column = _scatter(pairs.rows, pairs.row[picked[named]], texts.take(pa.array(named)))
+    return column, picked[whole.to_numpy(zero_copy_only=False)]
 
 
 def _map(pairs: _Pairs, picked: Ints, names: Sequence[str], texts: pa.Array) -> pa.Array:

@@ -1,8 +1,8 @@
-"""Dialects as data: which attribute of which vocabulary fills which column of the row.
+"""Dialects as data: who emits which vocabulary, how it counts, and what its operations are.
 
-The key tables are shared by all dialects, because vocabularies are namespaced and emitters mix them; a scope only
-decides how tokens were counted and who wins when two emitters saw the same call. A new dialect is new table rows.
-Facts: the emitters' own sources and recorded bodies in tests/fixtures/otlp.
+A dialect is recognised by the instrumentation scope. It decides whether input includes cached tokens, what a count
+that isn't there means, and who keeps the money when several emitters saw one call. A new dialect is new table rows
+here and in `vocabulary`.
 """
 
 from __future__ import annotations
@@ -13,151 +13,8 @@ from typing import Final, Literal
 
 from spanledger import names
 
-Kind = Literal["text", "count", "number", "flag", "first"]
-"""How a key is read: text (or whole number as text), whole number, any number, boolean, first of a list."""
 Basis = Literal["inclusive", "exclusive", "detect"]
 """Whether input counts cached tokens; `detect` is inclusive unless the cached ones don't fit in."""
-
-TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "operation": (names.OPERATION,),
-    "provider": (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system"),
-    "request_model": (names.REQUEST_MODEL, "llm.request.model_name", "embedding.model_name"),
-    "response_model": (names.RESPONSE_MODEL, "llm.response.model_name", "llm.model_name"),
-    "response_id": (names.RESPONSE_ID,),
-    "error_type": (names.ERROR_TYPE,),
-    "service_tier": (
-        names.SERVICE_TIER,
-        "openai.response.service_tier",
-        "gen_ai.openai.response.service_tier",
-        "anthropic.response.service_tier",
-    ),
-    "speed": (names.SPEED,),
-    "region": (names.REGION, "cloud.region"),
-    "endpoint_host": (names.SERVER_ADDRESS,),
-    "provider_account": ("anthropic.organization.id",),
-    "agent_name": (names.AGENT_NAME,),
-    "tool_name": (names.TOOL_NAME, "tool.name"),
-    "prompt_name": ("gen_ai.prompt.name", "traceloop.prompt.key"),
-    "prompt_version": ("gen_ai.prompt.version", "traceloop.prompt.version", "llm.prompt_template.version"),
-    "user_id": (names.USER_ID, "enduser.id"),
-    "team_id": (names.TEAM_ID,),
-    "customer_id": (names.CUSTOMER_ID,),
-    "feature": (names.FEATURE,),
-    "session_id": (names.SESSION_ID, "gen_ai.conversation.id"),
-    "request_type": (names.REQUEST_TYPE,),
-    "usage_state": (names.USAGE_STATE,),
-}
-"""Column -> keys, the first that is there wins."""
-
-COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "input": (names.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens"),
-    "output": (
-        names.OUTPUT_TOKENS,
-        "gen_ai.usage.completion_tokens",
-        "llm.token_count.completion",
-        "llm.usage.completion_tokens",
-    ),
-    "total": (
-        "gen_ai.usage.total_tokens",
-        "llm.token_count.total",
-        "llm.usage.total_tokens",
-        "gen_ai.client.token.usage",
-    ),
-    "cache_read": (
-        names.CACHE_READ_TOKENS,
-        "gen_ai.usage.cache_read_input_tokens",
-        "llm.token_count.prompt_details.cache_read",
-        "gen_ai.usage.prompt_tokens_details.cached_tokens",
-        "gen_ai.usage.details.cache_read_tokens",
-    ),
-    "cache_write": (
-        names.CACHE_WRITE_TOKENS,
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-        "llm.token_count.prompt_details.cache_write",
-        "gen_ai.usage.prompt_tokens_details.cache_creation_tokens",
-        "gen_ai.usage.details.cache_write_tokens",
-    ),
-    "cache_write_5m": (
-        names.CACHE_WRITE_5M_TOKENS,
-        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",
-    ),
-    "cache_write_1h": (
-        names.CACHE_WRITE_1H_TOKENS,
-        "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
-    ),
-    "cache_write_12h": (names.CACHE_WRITE_12H_TOKENS,),
-    "reasoning": (
-        names.REASONING_TOKENS,
-        "gen_ai.usage.reasoning_tokens",
-        "llm.usage.reasoning_tokens",
-        "llm.token_count.completion_details.reasoning",
-        "gen_ai.usage.completion_tokens_details.reasoning_tokens",
-        "gen_ai.usage.details.reasoning_tokens",
-    ),
-    "input_audio": (names.INPUT_AUDIO_TOKENS, "llm.token_count.prompt_details.audio"),
-    "input_image": (names.INPUT_IMAGE_TOKENS,),
-    "cache_read_audio": (names.CACHE_READ_AUDIO_TOKENS,),
-    "output_audio": (names.OUTPUT_AUDIO_TOKENS, "llm.token_count.completion_details.audio"),
-    "output_image": (names.OUTPUT_IMAGE_TOKENS,),
-    "max_tokens": (names.MAX_TOKENS,),
-    "attempts": (names.ATTEMPTS,),
-    "resends": ("http.request.resend_count",),
-    "cost_pico": (names.COST_PICO_USD,),
-}
-"""Whole numbers: token counts as the wire has them (subsets may overlap) and a few more."""
-
-NUMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "temperature": (names.TEMPERATURE,),
-    "first_token_s": (names.FIRST_CHUNK_S, "gen_ai.server.time_to_first_token"),
-    "cost_usd": (names.COST_USD, "gen_ai.usage.cost.amount", "llm.cost.total"),
-}
-FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "is_batch": (names.IS_BATCH,),
-    "stream": (names.STREAM, "gen_ai.is_streaming"),
-    "parent_sampled": (names.PARENT_SAMPLED,),
-}
-FIRSTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "finish_reason": (names.FINISH_REASONS, "anthropic.message.stop_reason", "llm.finish_reason"),
-}
-RESOURCE_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "service_name": ("service.name",),
-    "release": ("service.version",),
-    "environment": ("deployment.environment.name", "deployment.environment"),
-    "user_id": (names.USER_ID, "enduser.id"),
-    "team_id": (names.TEAM_ID,),
-    "customer_id": (names.CUSTOMER_ID,),
-    "feature": (names.FEATURE,),
-    "session_id": (names.SESSION_ID,),
-    "request_type": (names.REQUEST_TYPE,),
-}
-"""Read from the resource, where the span itself says nothing."""
-
-OPERATION_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "openinference.span.kind": {
-        "llm": "chat",
-        "embedding": "embeddings",
-        "agent": "invoke_agent",
-        "tool": "execute_tool",
-    },
-    "traceloop.span.kind": {"workflow": "invoke_workflow", "agent": "invoke_agent", "tool": "execute_tool"},
-    "llm.request.type": {"embedding": "embeddings"},
-}
-"""Keys that say the kind of a span in other words, where no operation is named: lower-case word -> operation."""
-
-PREFIXES: Final[Mapping[str, str]] = {names.TAG_PREFIX: "tags", names.UNIT_PREFIX: "units"}
-"""Whatever follows the prefix is a key of that map."""
-
-
-def _kinds(*tables: tuple[Kind, Mapping[str, tuple[str, ...]]]) -> dict[str, Kind]:
-    return {key: kind for kind, table in tables for keys in table.values() for key in keys}
-
-
-SPAN_KEYS: Final[Mapping[str, Kind]] = {
-    **_kinds(("text", TEXTS), ("count", COUNTS), ("number", NUMBERS), ("flag", FLAGS), ("first", FIRSTS)),
-    **dict.fromkeys(OPERATION_WORDS, "text"),
-}
-RESOURCE_KEYS: Final[Mapping[str, Kind]] = _kinds(("text", RESOURCE_TEXTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +27,33 @@ class Dialect:
     rank: int
     """Who keeps the money when two saw one call: 0 ours, 1 the SDK itself, 2 gateways, 3 frameworks."""
     basis: Basis = "detect"
+    exclusive_providers: frozenset[str] = frozenset()
+    """Providers whose input it gives without cached tokens, whatever its basis."""
+    omits_zero: bool = False
+    """A part that isn't there is 0; elsewhere it is unknown."""
 
 
 OTEL: Final = Dialect(
     "otel_genai",
     (
         "opentelemetry.instrumentation.genai.",
-        "opentelemetry.instrumentation.openai_v2",
         "opentelemetry.instrumentation.google_genai",
         "opentelemetry.instrumentation.vertexai_v2",
         "opentelemetry.instrumentation.botocore.",
     ),
     rank=3,
+    omits_zero=True,
 )
 """Also what gen_ai.* attributes from a scope we don't know are read as."""
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
-    Dialect("spanledger", (names.SCOPE,), rank=0, basis="inclusive"),
-    Dialect("anthropic", ("com.anthropic.sdk.*",), rank=1),
+    Dialect("spanledger", (names.SCOPE,), rank=0, basis="inclusive", omits_zero=True),
+    Dialect("anthropic", ("com.anthropic.sdk.*",), rank=1, omits_zero=True),
     OTEL,
-    Dialect("openinference", ("openinference.instrumentation.",), rank=3),
-    Dialect("openlit", ("openlit.", "openlit"), rank=3),
-    Dialect("logfire", ("logfire.", "logfire", "pydantic-ai"), rank=3),
+    Dialect("otel_openai_v2", ("opentelemetry.instrumentation.openai_v2",), rank=3),
+    Dialect("openinference", ("openinference.instrumentation.",), rank=3, omits_zero=True),
+    Dialect("openlit", ("openlit.", "openlit"), rank=3, exclusive_providers=frozenset({"anthropic"})),
+    Dialect("logfire", ("logfire.", "logfire", "pydantic-ai"), rank=3, omits_zero=True),
     Dialect("litellm", ("litellm",), rank=2),
     Dialect(
         "openllmetry",
@@ -216,21 +78,34 @@ BY_NAME: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in DI
 
 
 @dataclass(frozen=True, slots=True)
-class NameRule:
-    """Spans of a dialect whose operation only their name tells."""
+class Rule:
+    """Spans of a dialect whose operation is told by something else than an operation's name."""
 
     dialect: str
-    pattern: str
-    """Regular expression over the span's name."""
     operation: str
+    pattern: str
+    """Regular expression over the text of `key`."""
+    key: str = ""
+    """Attribute that is looked at; empty for the span's name."""
+    without: str = ""
+    """Only where this column of `vocabulary.TEXTS` is NULL; empty for everywhere."""
 
 
-NAME_RULES: Final[tuple[NameRule, ...]] = (
-    NameRule("anthropic", r"^anthropic\.(beta\.)?messages\.count_tokens", "count_tokens"),
-    NameRule("anthropic", r"^anthropic\.(beta\.)?messages\.batches\.", "batches"),
-    NameRule("openinference", r"^messages\.count_tokens", "count_tokens"),
-    NameRule("openlit", r"^responses\.retrieve", "fetch_response"),
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("anthropic", "count_tokens", r"^anthropic\.(beta\.)?messages\.count_tokens"),
+    Rule("anthropic", "batches", r"^anthropic\.(beta\.)?messages\.batches\."),
+    Rule("openinference", "count_tokens", r"^messages\.count_tokens"),
+    Rule("openinference", "image_generation", r"^ImagesResponse"),
+    Rule("openinference", "speech", r"^HttpxBinaryResponseContent"),
+    Rule("openinference", "fetch_response", r"^\{\}$", key="input.value"),
+    Rule("openllmetry", "fetch_response", r"^openai\.response$", without="request_model"),
+    Rule("openlit", "fetch_response", r"^responses\.retrieve"),
+    Rule("logfire", "fetch_response", r"^/responses/resp_", key="url"),
+    Rule("logfire", "count_tokens", r"/count_tokens$", key="url"),
+    Rule("logfire", "batches", r"/batches$", key="url"),
+    Rule("logfire", "speech", r"^/audio/speech", key="url"),
 )
+"""They win over the operation that the span names itself."""
 
 ROLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(

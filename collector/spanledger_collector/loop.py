@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from .dialects import PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
+from .vocabulary import KEPT, PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
 from .wire import KIND_TYPES, RAW, events_text, first_text, json_text, json_value, plain_text
 
 Known = str | int | float | bool
@@ -87,7 +87,7 @@ def _sort(pairs: Iterable[KeyValue], keys: Mapping[str, Kind], prefixes: Mapping
     found = _Attributes()
     for pair in pairs:
         kind = keys.get(pair.key)
-        if kind is not None and _take(found.known, pair.key, kind, pair.value):
+        if kind is not None and _take(found.known, pair.key, kind, pair.value) and pair.key not in KEPT:
             continue
         for prefix, group in prefixes.items():
             if pair.key.startswith(prefix) and pair.key != prefix:

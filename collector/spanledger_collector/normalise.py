@@ -15,24 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .dialects import (
-    BY_NAME,
-    COUNTS,
-    FIRSTS,
-    FLAGS,
-    INPUT_ONLY,
-    NAME_RULES,
-    NUMBERS,
-    OPERATION_WORDS,
-    OTEL,
-    PROVIDERS,
-    RESOURCE_TEXTS,
-    ROLES,
-    TEXTS,
-    dialect_of,
-)
+from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, Rule, dialect_of
 from .row import MONEY, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
+from .vocabulary import COUNTS, FIRSTS, FLAGS, MINED, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
 
 _KINDS: Final = ("internal", "internal", "server", "client", "producer", "consumer")
 _STATUSES: Final = ("unset", "ok", "error")
@@ -97,11 +83,21 @@ class _Wire:
             for prefix, table in (("span:", TEXTS), ("resource:", RESOURCE_TEXTS))
             if name in table
         ]
-        return found[0] if len(found) == 1 else pc.coalesce(*found)
+        return pc.coalesce(*found, *self._mined(name)) if len(found) > 1 or name in MINED else found[0]
 
     def count(self, name: str) -> Count:
         found = self.pick("span:", COUNTS[name], pa.int64())
+        if mined := self._mined(name):
+            found = pc.coalesce(found, *(texts.cast(pa.int64()) for texts in mined))
         return Count(_numbers(found, 0), _known(found))
+
+    def _mined(self, name: str) -> list[pa.Array]:
+        """Return what stands inside the JSON texts of other keys."""
+        return [
+            pc.struct_field(pc.extract_regex(self._columns[f"span:{key}"], pattern), "found")
+            for key, pattern in MINED.get(name, ())
+            if f"span:{key}" in self._columns
+        ]
 
 
 def _identity(wire: _Wire, received_ns: Sequence[int]) -> dict[str, pa.Array]:
@@ -139,12 +135,18 @@ def _operations(wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
         named = {word: words.get(word.lower(), word.lower()) for word in wire.distinct(key)}
         found.append(_translate(wire.pick("span:", (key,), pa.string()), named.get))
     operation = pc.coalesce(*found)
-    for rule in NAME_RULES:
-        speaks = pc.equal(columns["dialect"], rule.dialect)
+    for rule in RULES:
+        speaks = pc.fill_null(pc.equal(columns["dialect"], rule.dialect), False)
         if pc.any(speaks).as_py():
-            hit = pc.and_kleene(speaks, pc.match_substring_regex(columns["name"], rule.pattern))
-            operation = pc.if_else(pc.fill_null(hit, False), pa.scalar(rule.operation), operation)
+            hit = pc.and_(speaks, _matches(rule, wire, columns))
+            operation = pc.if_else(hit, pa.scalar(rule.operation), operation)
     return operation
+
+
+def _matches(rule: Rule, wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
+    text = wire.pick("span:", (rule.key,), pa.string()) if rule.key else columns["name"]
+    hit = pc.fill_null(pc.match_substring_regex(text, rule.pattern), False)
+    return pc.and_(hit, pc.is_null(columns[rule.without])) if rule.without else hit
 
 
 def _roles(wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
@@ -156,12 +158,22 @@ def _roles(wire: _Wire, columns: Mapping[str, pa.Array]) -> pa.Array:
 
 
 def _context(wire: _Wire, columns: Mapping[str, pa.Array], has_units: npt.NDArray[np.bool_]) -> Context:
+    inference = _is(columns["role"], "inference")
     basis = _translate(columns["dialect"], lambda name: BY_NAME[name].basis)
+    exclusive = _is(basis, "exclusive")
+    for dialect in DIALECTS:
+        for provider in dialect.exclusive_providers:
+            exclusive |= _is(columns["dialect"], dialect.name) & _is(columns["provider"], provider)
+    omits_zero = pc.is_in(columns["dialect"], pa.array([dialect.name for dialect in DIALECTS if dialect.omits_zero]))
+    # Anthropic tells the output with the reason to stop; what a stream says before is a placeholder.
+    unfinished = _is(columns["provider"], "anthropic") & ~_known(columns["finish_reason"])
     return Context(
-        inference=_is(columns["role"], "inference"),
+        inference=inference,
         input_only=_flags(pc.is_in(columns["operation"], pa.array(sorted(INPUT_ONLY)))),
-        exclusive=_is(basis, "exclusive"),
+        cut_short=inference & unfinished & _flags(pc.fill_null(columns["stream"], False)),
+        exclusive=exclusive,
         detect=~_is(basis, "inclusive"),
+        omits_zero=_flags(omits_zero),
         has_units=has_units,
         stated=wire.texts("usage_state"),
     )

@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 DAY_NS: Final = 86_400 * 10**9
 OLDEST_NS: Final = 400 * DAY_NS
 NEWEST_NS: Final = DAY_NS
+_LAST_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,19 @@ class Converted:
     dead: list[Dead]
 
 
-def convert(bodies: Sequence[bytes], received_ns: Sequence[int], *, now_ns: int | None = None) -> Converted:
+def convert(
+    bodies: Sequence[bytes], received_ns: Sequence[int], *, now_ns: int | None = None, any_date: bool = False
+) -> Converted:
     """Turn OTLP trace bodies (protobuf) into priced rows; the bodies together are one batch.
 
     Args:
         bodies: ExportTraceServiceRequest bytes.
         received_ns: When each body was taken in, nanoseconds since 1970.
         now_ns: The clock, for spans dated outside [now - 400 days, now + 1 day]; None for the real one.
+        any_date: Take spans of any date, to look at them.
     """
     raw, dead = read(bodies)
-    raw, refused = _refuse(raw, bodies, time.time_ns() if now_ns is None else now_ns)
+    raw, refused = _refuse(raw, bodies, None if any_date else now_ns or time.time_ns())
     return Converted(price_rows(mark_duplicates(normalise(raw, received_ns))), dead + refused)
 
 
@@ -93,10 +97,11 @@ def _read_one_by_one(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:
     return loop.read_bodies([bodies[index] for index in readable], readable), dead
 
 
-def _refuse(raw: pa.Table, bodies: Sequence[bytes], now_ns: int) -> tuple[pa.Table, list[Dead]]:
-    """Take out the spans that have no usable id or date."""
+def _refuse(raw: pa.Table, bodies: Sequence[bytes], now_ns: int | None) -> tuple[pa.Table, list[Dead]]:
+    """Take out the spans that have no usable id, or no usable date where there is a clock."""
     start = raw["start_ns"].to_numpy()
-    early, late = start < max(now_ns - OLDEST_NS, 0), start > now_ns + NEWEST_NS
+    oldest, newest = (0, _LAST_NS) if now_ns is None else (max(now_ns - OLDEST_NS, 0), now_ns + NEWEST_NS)
+    early, late = start < oldest, start > newest
     nameless = ~_good_ids(raw["trace_id"], 32) | ~_good_ids(raw["span_id"], 16)
     reasons = {
         "trace or span id isn't 16 and 8 bytes with any bit set": nameless,

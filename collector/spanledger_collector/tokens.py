@@ -19,6 +19,20 @@ from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 STATES: Final = frozenset({"reported", "estimated", "missing", "inconsistent"})
+_CACHE_WRITES: Final = ("cache_write", "cache_write_5m", "cache_write_1h", "cache_write_12h")
+_TOLD_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "cache_read_tokens": ("cache_read",),
+    "cache_write_5m_tokens": _CACHE_WRITES,
+    "cache_write_1h_tokens": _CACHE_WRITES,
+    "cache_write_12h_tokens": _CACHE_WRITES,
+    "input_audio_tokens": ("input_audio",),
+    "cache_read_audio_tokens": ("cache_read_audio",),
+    "input_image_tokens": ("input_image",),
+    "reasoning_tokens": ("reasoning",),
+    "output_audio_tokens": ("output_audio",),
+    "output_image_tokens": ("output_image",),
+}
+"""Part -> the counts that tell it; the two parts that aren't here are what the others leave over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +50,14 @@ class Context:
     inference: Mask
     input_only: Mask
     """Operations that have no output to report."""
+    cut_short: Mask
+    """Streams that ended before they told their output; what they gave for it is no count."""
     exclusive: Mask
     """The dialect never counts cached tokens as input."""
     detect: Mask
     """The dialect may or may not."""
+    omits_zero: Mask
+    """The dialect leaves out parts that are 0; of others, a part that isn't there is unknown."""
     has_units: Mask
     stated: pa.Array
     """usage_state as the emitter gave it."""
@@ -50,7 +68,8 @@ def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.A
     stated = np.array([state if state in STATES else "" for state in context.stated.to_pylist()], dtype=object)
     read, out = wire["input"], wire["output"]
     empty = context.inference & (stated == "") & (read.values == 0) & (out.values == 0) & ~context.has_units
-    has_input, has_output = read.known & ~empty, (out.known | (context.input_only & read.known)) & ~empty
+    has_input = read.known & ~empty
+    has_output = (out.known | (context.input_only & read.known)) & ~empty & ~(context.cut_short & (stated == ""))
     write_5m, write_1h, write_12h = _cache_writes(wire)
     cached = wire["cache_read"].values + write_5m + write_1h + write_12h
     exclusive = has_input & (context.exclusive | (context.detect & _leaves_cached_out(wire, cached)))
@@ -67,8 +86,11 @@ def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.A
             np.where(exclusive, "exclusive", "inclusive").astype(object), pa.string(), mask=~has_input
         ),
     }
-    columns |= {name: _column(parts[name], has_input & sound) for name in INPUT_PARTS}
-    columns |= {name: _column(parts[name], has_output & sound) for name in OUTPUT_PARTS}
+    for names, present in ((INPUT_PARTS, has_input), (OUTPUT_PARTS, has_output)):
+        for name in names:
+            told = np.any([wire[source].known for source in _TOLD_BY.get(name, ())], axis=0)
+            said = context.omits_zero | told if name in _TOLD_BY else present
+            columns[name] = _column(parts[name], present & sound & said)
     return columns
 
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from .dialects import Kind
 from .row import TEXT_MAP
+from .vocabulary import Kind
 
 KIND_TYPES: Final[Mapping[Kind, pa.DataType]] = {
     "text": pa.string(),

@@ -1,0 +1,50 @@
+"""`spanledger inspect`: OTLP bodies as canonical rows, cost included.
+
+One JSON object a line on stdout; what is wrong with a file goes to stderr, and the other files are shown all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from spanledger_collector.inspect import inspect_file
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--signal",
+    type=click.Choice(["traces", "logs", "metrics"]),
+    default="traces",
+    show_default=True,
+    help="What the bodies hold.",
+)
+def command(files: tuple[Path, ...], signal: str) -> None:
+    """Show OTLP bodies (.pb, .json) as canonical rows, one JSON object a line.
+
+    Each FILE is a batch of its own. `counted` is false, with `not_counted_reason`, on what is not a charge.
+    """
+    if signal != "traces":
+        raise click.UsageError(f"--signal {signal}: not yet; only traces can be shown")
+    failed = False
+    for file in files:
+        failed |= _show(file)
+    sys.exit(1 if failed else 0)
+
+
+def _show(file: Path) -> bool:
+    """Print the rows of a file; True if something in it could not be shown."""
+    try:
+        inspected = inspect_file(file)
+    except OSError as error:
+        click.echo(f"spanledger: {file}: {error.strerror}", err=True)
+        return True
+    for row in inspected.rows:
+        click.echo(json.dumps(row, ensure_ascii=False))
+    for fault in inspected.faults:
+        click.echo(f"spanledger: {file}: {fault}", err=True)
+    return bool(inspected.faults)
