@@ -90,6 +90,7 @@ class WalWriter:
         self._queue: list[tuple[bytes, Done]] = []
         self._waiting_bytes = 0
         self._closing = False
+        self._failing = False
         self._syncs = 0
         self._looked_at = float("-inf")
         self._backlog_bytes = 0
@@ -197,10 +198,14 @@ class WalWriter:
         try:
             written = self._write_durably([payload for payload, _ in batch])
         except OSError as failure:
-            log.error("the write-ahead log could not be written (%s); requests are refused", failure)
+            if not self._failing:
+                log.error("the write-ahead log could not be written (%s); requests are refused", failure)
             error = OverloadedError(f"the write-ahead log could not be written: {failure.strerror}")
             written = 0
             self._drop_failed_bytes()
+        if self._failing and error is None:
+            log.warning("the write-ahead log can be written again")
+        self._failing = error is not None
         size = sum(len(payload) for payload, _ in batch)
         with self._changed:
             self._waiting_bytes -= size

@@ -1,0 +1,86 @@
+"""`spanledger up` and `collect` as a user runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from waiting import wait_until
+
+FREE = ("--grpc-port", "0", "--http-port", "0")
+
+
+@contextlib.contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of ours with its words in `words.txt`."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SPANLEDGER_")}
+    argv = [sys.executable, "-m", "spanledger_cli", *arguments]
+    with (folder / "words.txt").open("wb") as words:
+        process = subprocess.Popen(
+            argv, cwd=folder, env={**plain, "HOME": str(folder)}, stdin=subprocess.DEVNULL, stderr=words
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(30)
+
+
+def said(folder: Path, pattern: str) -> re.Match[str] | None:
+    return re.search(pattern, (folder / "words.txt").read_text())
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def test_up_runs_both_and_an_interrupt_ends_both(tmp_path: Path) -> None:
+    places = ("--home", str(tmp_path / "home"), "--lake", str(tmp_path / "lake"))
+    with running(tmp_path, "up", *places, *FREE, "--dashboard-port", "0") as process:
+        wait_until(lambda: said(tmp_path, r"collector: OTLP http://") is not None, what="the collector")
+        collector = said(tmp_path, r"OTLP (http://127\.0\.0\.1:\d+) ")
+        dashboard = said(tmp_path, r"dashboard: (http://127\.0\.0\.1:\d+)")
+        assert collector is not None
+        assert dashboard is not None
+        assert answers(f"{collector[1]}/readyz")
+        wait_until(lambda: answers(f"{dashboard[1]}/_stcore/health"), timeout_s=60, what="the dashboard")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert not answers(f"{collector[1]}/readyz")
+    assert not answers(f"{dashboard[1]}/_stcore/health")
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [("collect", "--http-port"), ("collect", "--grpc-port"), ("up", "--dashboard-port"), ("up", "--http-port")],
+)
+def test_a_taken_port_is_said_with_its_flag(tmp_path: Path, command: str, flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        more = ("--dashboard-port", "0") if command == "up" else ()
+        with running(tmp_path, command, "--home", str(tmp_path / "home"), *FREE, *more, flag, str(port)) as process:
+            assert process.wait(30) == 1
+    advice = f"spanledger: port {port} on 127.0.0.1 is taken; stop the other program or choose another with {flag}"
+    assert advice in (tmp_path / "words.txt").read_text()
+
+
+def test_listening_for_other_machines_needs_a_flag(tmp_path: Path) -> None:
+    with running(tmp_path, "collect", "--home", str(tmp_path / "home"), *FREE, "--host", "0.0.0.0") as process:
+        assert process.wait(30) == 1
+    said_so = "can't listen on 0.0.0.0: other machines could send to it, and there is no password yet"
+    assert said_so in (tmp_path / "words.txt").read_text()
