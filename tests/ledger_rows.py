@@ -18,7 +18,7 @@ from spanledger_collector.lake import add_files, open_table, write_file
 from spanledger_collector.row import SCHEMA
 
 PICO: Final = Decimal("0.000000000001")
-PRICES: Final = {
+PRICES: Final[dict[str, tuple[Any, ...]]] = {
     # input, cache read, cache write, output: US dollars per million tokens
     "gpt-4-turbo": ("openai", 10, 10, 10, 30),
     "gpt-5": ("openai", "1.25", "0.125", "1.25", 10),
@@ -138,11 +138,16 @@ def hotel_trace(trace: int, start: datetime, **tags: Any) -> list[Row]:
         span(trace, 2, after(1.5), name="execute_tool search", tool_name="search", duration_us=900_000, **tool),
         call(trace, 3, after(2.5), "gpt-4-turbo", 4550, 350, duration_us=2_100_000, **parent),
         span(
-            trace, 4, after(4.7), name="execute_tool availability", tool_name="availability",
-            duration_us=400_000, **tool,
+            trace,
+            4,
+            after(4.7),
+            name="execute_tool availability",
+            tool_name="availability",
+            duration_us=400_000,
+            **tool,
         ),
         call(trace, 5, after(5.2), "gpt-4-turbo", 5400, 200, duration_us=2_100_000, **parent),
-    ]  # fmt: skip
+    ]
 
 
 def traffic(last: datetime, days: int = 14, seed: int = 7) -> list[Row]:
@@ -206,9 +211,15 @@ def _request(trace: int, start: datetime, rng: random.Random, team: str, tags: R
 
 def _agent(trace: int, start: datetime, rng: random.Random, model: str, tags: Row, turns: int) -> list[Row]:
     root = span(
-        trace, 0, start, name="invoke_agent researcher", role="agent", operation="invoke_agent",
-        agent_name="researcher", **tags,
-    )  # fmt: skip
+        trace,
+        0,
+        start,
+        name="invoke_agent researcher",
+        role="agent",
+        operation="invoke_agent",
+        agent_name="researcher",
+        **tags,
+    )
     parent = {"parent_span_id": root["span_id"]} | tags
     rows, clock, sent = [root], start, rng.randint(4000, 9000)
     cached = 0
@@ -228,7 +239,7 @@ def _agent(trace: int, start: datetime, rng: random.Random, model: str, tags: Ro
                 duration_us=int(took * 1e6),
                 agent_name="researcher",
                 **parent,
-            )  # fmt: skip
+            )
         )
         cached = sent
         clock += timedelta(seconds=took)

@@ -49,7 +49,7 @@ def _reasoning_cost(span: dict[str, Any]) -> Decimal:
     output = span["output_tokens"]
     if not output:
         return Decimal(0)
-    cost = (span["cost_output"] or Decimal(0)) * (span["reasoning_tokens"] or 0) / output
+    cost: Decimal = (span["cost_output"] or Decimal(0)) * (span["reasoning_tokens"] or 0) / output
     return cost.quantize(PICO)
 
 

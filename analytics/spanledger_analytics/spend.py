@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Final
 
 import polars as pl
@@ -34,6 +35,23 @@ class Filters:
 
 
 ALL: Final = Filters()
+
+
+def cost_of(frame: pl.DataFrame) -> Decimal | None:
+    """Return the sum of a frame's cost_usd, None where no row has a price."""
+    known = [cost for cost in frame["cost_usd"] if cost is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def sum_of(frame: pl.DataFrame, column: str) -> int:
+    """Return the sum of a column of counts."""
+    return int(frame[column].sum())
+
+
+def cost_per_request(days: pl.DataFrame) -> Decimal | None:
+    """Return the cost of one request over the rows of `days`; None where nothing has a price."""
+    cost, requests = cost_of(days), sum_of(days, "requests")
+    return cost / requests if cost is not None and requests else None
 
 
 def days(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:

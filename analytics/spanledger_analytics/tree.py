@@ -6,14 +6,15 @@ ring of parents (broken emitters make them) is cut at its earliest span.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
-SpanRow = Mapping[str, object]
+SpanRow = Mapping[str, Any]
 """One row of the query `trace`."""
 
 
@@ -109,9 +110,9 @@ def _microseconds(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-def _children(spans: list[dict[str, object]]) -> dict[object, list[dict[str, object]]]:
+def _children(spans: Sequence[SpanRow]) -> dict[object, list[SpanRow]]:
     known = {span["span_id"] for span in spans}
-    children: dict[object, list[dict[str, object]]] = {}
+    children: dict[object, list[SpanRow]] = {}
     for span in spans:
         parent = span["parent_span_id"]
         children.setdefault(parent if parent in known else None, []).append(span)
@@ -119,11 +120,11 @@ def _children(spans: list[dict[str, object]]) -> dict[object, list[dict[str, obj
 
 
 def _walk(
-    spans: list[dict[str, object]], children: dict[object, list[dict[str, object]]]
-) -> Iterator[tuple[dict[str, object], int, list[dict[str, object]]]]:
+    spans: Sequence[SpanRow], children: dict[object, list[SpanRow]]
+) -> Iterator[tuple[SpanRow, int, list[SpanRow]]]:
     """Yield (span, depth, the span and all below it), depth first."""
     seen: set[object] = set()
-    order: list[tuple[dict[str, object], int]] = []
+    order: list[tuple[SpanRow, int]] = []
     # A ring of parents hangs from no top, so what the tops don't reach is walked from its earliest span.
     for top in [*children.get(None, []), *spans]:
         stack = [(top, 0)]

@@ -119,11 +119,11 @@ def times(factor: float) -> str:
     return f"{factor:.0f}x" if factor >= 10 else f"{factor:.2f}x" if factor < 3 else f"{factor:.1f}x"
 
 
-def change(now: Decimal | None, before: Decimal | None) -> str | None:
+def change(now: Decimal | int | None, before: Decimal | int | None) -> str | None:
     """Write a change as signed percent; None where there is nothing to compare with."""
     if now is None or not before:
         return None
-    percent = float(now / before - 1) * 100
+    percent = (float(now) / float(before) - 1) * 100
     return f"{percent:+,.0f} %" if abs(percent) >= 10 else f"{percent:+.1f} %"
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import date, datetime
 from decimal import Decimal
 
 import polars as pl
 
 from spanledger_analytics.resent import Resent
+from spanledger_analytics.spend import cost_of
 from spanledger_analytics.tree import Facts
 
 from .format import change, day_name, duration, hour_name, many, share, times, usd, visible
 
 NO_USER = "(no user)"
-
-
-def total(frame: pl.DataFrame) -> Decimal | None:
-    """Return the sum of cost_usd, None where no row has one."""
-    known = frame["cost_usd"].drop_nulls()
-    return known.sum() if known.len() else None
 
 
 def person(user: str) -> str:
@@ -29,7 +25,7 @@ def person(user: str) -> str:
 def period(days: pl.DataFrame, first: date, today: date) -> str:
     """Say what a stretch of days cost and which full day was the dearest."""
     length = (today - first).days + 1
-    spent = total(days)
+    spent = cost_of(days)
     if not days.height:
         return f"No calls in the last {length} days"
     sentence = f"The last {length} days cost {usd(spent)}"
@@ -37,15 +33,13 @@ def period(days: pl.DataFrame, first: date, today: date) -> str:
     if full.height < 3:
         return sentence
     dearest = full.sort("cost_usd", "dt", descending=True).row(0, named=True)
-    median = full["cost_usd"].cast(pl.Float64).median()
-    assert isinstance(median, float)
-    more = f", {times(float(dearest['cost_usd']) / median)} the usual day" if median else ""
+    more = _beyond(dearest["cost_usd"], full, "the usual day")
     return f"{sentence}; {day_name(dearest['dt'])} was the dearest at {usd(dearest['cost_usd'])}{more}"
 
 
 def day(view_day: date, spent: pl.DataFrame, before: pl.DataFrame, users: pl.DataFrame, so_far: bool) -> str:
     """Say what a day cost, against the same weekday, and who made most of it."""
-    cost, past = total(spent), total(before)
+    cost, past = cost_of(spent), cost_of(before)
     if not spent.height:
         return f"No calls on {day_name(view_day)}"
     verb = "has cost" if so_far else "cost"
@@ -60,7 +54,7 @@ def hour(view_day: date, view_hour: int, users: pl.DataFrame) -> str:
     """Say what an hour cost and who made most of it."""
     if not users.height:
         return f"No calls on {day_name(view_day)} from {hour_name(view_hour)} UTC"
-    cost = total(users)
+    cost = cost_of(users)
     return f"{day_name(view_day)}, {hour_name(view_hour)} UTC cost {usd(cost)}" + _leader(users, cost)
 
 
@@ -68,15 +62,13 @@ def user(name: str, requests: pl.DataFrame) -> str:
     """Say what a user's requests cost and how the dearest compares."""
     if not requests.height:
         return f"{person(name)} made no requests here"
-    cost = total(requests)
+    cost = cost_of(requests)
     sentence = f"{person(name)} made {many(requests.height, 'request')} for {usd(cost)}"
     priced = requests.filter(pl.col("cost_usd").is_not_null())
     if priced.height < 2:
         return sentence
-    dearest, median = priced["cost_usd"].max(), priced["cost_usd"].cast(pl.Float64).median()
-    assert isinstance(dearest, Decimal)
-    assert isinstance(median, float)
-    more = f", {times(float(dearest) / median)} the median" if median else ""
+    dearest = max(priced["cost_usd"])
+    more = _beyond(dearest, priced, "the median")
     return f"{sentence}; the dearest cost {usd(dearest)}{more}"
 
 
@@ -94,9 +86,7 @@ def history(split: Resent) -> str:
     """Say what re-sending history did to a request's bill."""
     if split.input_tokens == split.new_tokens:
         return "Every input token was sent once."
-    sentence = (
-        f"The model was sent {split.input_tokens:,} input tokens; {split.new_tokens:,} of them were new."
-    )
+    sentence = f"The model was sent {split.input_tokens:,} input tokens; {split.new_tokens:,} of them were new."
     if split.factor is None:
         return sentence
     return (
@@ -113,6 +103,11 @@ def updated(now: datetime) -> str:
 def took(facts: Facts) -> str:
     """Say when a trace began and how long it took."""
     return f"{day_name(facts.started.date())} {facts.started:%H:%M:%S} UTC, {duration(facts.duration_us)}"
+
+
+def _beyond(cost: Decimal, others: pl.DataFrame, what: str) -> str:
+    middle = statistics.median(others["cost_usd"].to_list())
+    return f", {times(float(cost / middle))} {what}" if middle else ""
 
 
 def _against(cost: Decimal, past: Decimal) -> str:

@@ -18,6 +18,7 @@ _ICON: Final = Path(__file__).parent / "assets" / "icon.svg"
 def main() -> None:
     """Draw the page that the address asks for."""
     st.set_page_config(page_title="spanledger", page_icon=str(_ICON), layout="wide")
+    st.logo(str(_ICON), size="medium")
     explore_page = st.Page(explore.page, title="Explore", url_path="explore")
 
     def home() -> None:

@@ -58,7 +58,7 @@ _DARK: Final[Mapping[str, str]] = MappingProxyType(
 _BOTH: Final[Mapping[str, str]] = MappingProxyType(
     {
         "baseRadius": "small",
-        "paddingTop": "3.5rem",
+        "paddingTop": "4rem",
         "metricValueFontSize": "1.6rem",
         "metricValueFontWeight": "600",
     }

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 CONFIG: Final[dict[str, Any]] = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
 """For st.plotly_chart: nothing on a figure reacts but its clicks."""
 GRID: Final = "rgba(128, 140, 152, 0.18)"
-AXIS_TEXT: Final = "rgba(118, 130, 143, 1)"
 CLEAR: Final = "rgba(0, 0, 0, 0)"
 
 
@@ -39,28 +38,20 @@ def base(height: int, **layout: Any) -> go.Figure:
     return figure
 
 
-def add_hit_columns(
-    figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str]
-) -> None:
+def add_hit_columns(figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str]) -> None:
     """Lay a transparent full-height bar over each place: it takes hover and click even where nothing is drawn.
 
     A click's `customdata[0]` is the id of the column. Hover texts must be escaped already.
     """
-    figure.add_bar(
-        x=list(places), y=[1] * len(places), yaxis="y2", **_hit(ids, hovers)
-    )
-    figure.update_layout(
-        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-    )
+    figure.add_bar(x=list(places), y=[1] * len(places), yaxis="y2", **_hit(ids, hovers))
+    figure.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
 
 
 def add_hit_rows(
     figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str], axis: str = "x9"
 ) -> None:
     """Lay a transparent full-width bar over each row; like `add_hit_columns`."""
-    figure.add_bar(
-        y=list(places), x=[1] * len(places), xaxis=axis, orientation="h", width=1, **_hit(ids, hovers)
-    )
+    figure.add_bar(y=list(places), x=[1] * len(places), xaxis=axis, orientation="h", width=1, **_hit(ids, hovers))
     figure.update_layout(
         {
             f"xaxis{axis[1:]}": {

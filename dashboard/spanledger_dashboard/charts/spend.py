@@ -10,9 +10,10 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import polars as pl
 
-from ..format import count, day_name, figure_text, hour_name, many, share, usd, usd_exact
+from spanledger_dashboard.format import count, day_name, figure_text, hour_name, many, share, usd, usd_exact
+
 from .colours import BLUE, GREY
-from .layout import AXIS_TEXT, add_hit_columns, add_hit_rows, base
+from .layout import add_hit_columns, add_hit_rows, base
 
 MOST_MODELS: Final = 8
 """Series in one chart; what is left is "other"."""
@@ -86,14 +87,15 @@ def hours_figure(
     ]
     add_hit_columns(figure, places, [str(place) for place in places], hovers)
     _money_axis(figure)
-    figure.update_xaxes(
-        tickvals=places[::2], ticktext=[f"{place:02d}:00" for place in places[::2]], range=[-0.6, 23.6]
-    )
+    figure.update_xaxes(tickvals=places[::2], ticktext=[f"{place:02d}:00" for place in places[::2]], range=[-0.6, 23.6])
     return figure
 
 
-def users_figure(users: pl.DataFrame, whole: Decimal | None) -> go.Figure:
-    """Draw the dearest users (frame `users`, dearest first) with their share of `whole`."""
+def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15) -> go.Figure:
+    """Draw the dearest users (frame `users`, dearest first) with their share of `whole`.
+
+    `room` is the part of the width kept free for the numbers beside the bars.
+    """
     rows = list(users.head(MOST_USERS).iter_rows(named=True))
     places = list(range(len(rows)))
     figure = base(30 * len(rows) + 16, bargap=0.32)
@@ -110,8 +112,7 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None) -> go.Figure:
     )
     add_hit_rows(figure, places, [row["user_id"] for row in rows], [_user_hover(row, whole) for row in rows])
     dearest = max((_pixels(row["cost_usd"]) for row in rows), default=0.0)
-    # The text beside the longest bar needs room of its own.
-    figure.update_layout(xaxis={"visible": False, "range": [0, dearest * 1.22 or 1]})
+    figure.update_layout(xaxis={"visible": False, "range": [0, dearest / (1 - room) or 1]})
     figure.update_yaxes(
         tickvals=places,
         ticktext=[figure_text(row["user_id"], 28) if row["user_id"] else NO_USER for row in rows],
@@ -165,7 +166,8 @@ def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, mo
     ]
     dearest = by_model.filter(pl.col("cost_usd") > 0).sort("cost_usd", descending=True)
     lines += [
-        f"{figure_text(row['model'], 32) or NO_MODEL}  {usd(row['cost_usd'])} ({share(row['cost_usd'], totals['cost_usd'])})"
+        f"{figure_text(row['model'], 32) or NO_MODEL}  {usd(row['cost_usd'])}"
+        f" ({share(row['cost_usd'], totals['cost_usd'])})"
         for row in dearest.head(6).iter_rows(named=True)
     ]
     if totals["unpriced_calls"]:
@@ -192,9 +194,7 @@ def _money_axis(figure: go.Figure) -> None:
             "tickprefix": "$",
             "rangemode": "tozero",
             "nticks": 6,
-            "tickfont": {"color": AXIS_TEXT},
         },
-        xaxis={"tickfont": {"color": AXIS_TEXT}},
     )
 
 

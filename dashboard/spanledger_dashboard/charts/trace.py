@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from spanledger_analytics.parts import Part
 from spanledger_analytics.resent import CallInput, Resent
 from spanledger_analytics.tree import Node, is_charged
+from spanledger_dashboard.format import count, duration, figure_text, many, share, usd, usd_exact
 
-from ..format import count, duration, figure_text, many, share, usd, usd_exact
 from .colours import BLUE, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION
-from .layout import AXIS_TEXT, GRID, add_hit_rows, base
+from .layout import GRID, add_hit_rows, base
 
 _NAMES: Final = (0.0, 0.30)
 _TIME: Final = (0.31, 0.80)
@@ -62,7 +62,9 @@ def _add_names(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> N
         hoverinfo="skip",
     )
     deepest = max((min(node.depth, _MOST_INDENT) for node in nodes), default=0)
-    figure.update_layout(xaxis={"domain": _NAMES, "range": [-0.1, max(9, deepest * 1.6)], "visible": False, "fixedrange": True})
+    figure.update_layout(
+        xaxis={"domain": _NAMES, "range": [-0.1, max(9, deepest * 1.6)], "visible": False, "fixedrange": True}
+    )
 
 
 def _add_times(figure: go.Figure, nodes: Sequence[Node], places: list[int], colours: Mapping[str, str]) -> None:
@@ -96,7 +98,6 @@ def _add_times(figure: go.Figure, nodes: Sequence[Node], places: list[int], colo
             "showgrid": True,
             "zeroline": False,
             "fixedrange": True,
-            "tickfont": {"color": AXIS_TEXT},
         }
     )
 
@@ -126,7 +127,6 @@ def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> N
             "showgrid": False,
             "zeroline": False,
             "fixedrange": True,
-            "tickfont": {"color": AXIS_TEXT},
             "ticklabelposition": "outside right",
         }
     )
@@ -233,7 +233,7 @@ def history_figure(split: Resent) -> go.Figure:
     )
     widest = max((call.input_tokens + call.output_tokens for call in split.calls), default=1)
     figure.update_layout(
-        xaxis={"range": [0, widest * 1.14], "tickfont": {"color": AXIS_TEXT}, "showgrid": True, "gridcolor": GRID, "ticksuffix": ""},
+        xaxis={"range": [0, widest * 1.14], "showgrid": True, "gridcolor": GRID, "ticksuffix": ""},
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
     )
     return figure

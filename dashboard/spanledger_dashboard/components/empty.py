@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ..data import Lake
+from spanledger_dashboard.data import Lake
 
 _EVERY_S = 3
 

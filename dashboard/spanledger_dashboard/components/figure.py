@@ -7,15 +7,16 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from spanledger_analytics.connection import load_query
+from spanledger_dashboard.charts.layout import CONFIG
 
-from ..charts.layout import CONFIG
+Columns = dict[str, ColumnConfig | str | None]
+"""Settings of a table's columns, by name."""
 
 
-def show_figure(
-    figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], None] | None = None
-) -> None:
+def show_figure(figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], None] | None = None) -> None:
     """Draw a figure; a click on its hit layer calls `pick` with the id under the pointer."""
     if pick is None:
         st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
@@ -30,19 +31,21 @@ def show_figure(
     st.plotly_chart(figure, key=key, config=CONFIG, alt=alt, on_select=picked, selection_mode="points")
 
 
-def show_table(frame: pl.DataFrame, *, key: str, query: str, config: dict[str, object] | None = None) -> None:
+def show_table(frame: pl.DataFrame, *, key: str, query: str, config: Columns | None = None) -> None:
     """Offer the numbers behind a chart, and the SQL that they come from, behind one fold."""
     fold = st.expander("Table and SQL", key=f"{key}-fold", on_change="rerun", type="compact")
     if fold.open:
         with fold:
-            st.dataframe(frame, key=f"{key}-table", hide_index=True, column_config=money_columns(frame) | (config or {}))
+            st.dataframe(
+                frame, key=f"{key}-table", hide_index=True, column_config=money_columns(frame) | (config or {})
+            )
             st.caption("How this is computed: `$files` are the live files of the days asked for.")
             st.code(load_query(query).strip(), language="sql")
 
 
-def money_columns(frame: pl.DataFrame) -> dict[str, object]:
+def money_columns(frame: pl.DataFrame) -> Columns:
     """Return column settings that write money with four decimals and tokens with thousands."""
-    settings: dict[str, object] = {}
+    settings: Columns = {}
     for name in frame.columns:
         if name.endswith("cost_usd"):
             settings[name] = st.column_config.NumberColumn("cost, USD", format="%.4f")

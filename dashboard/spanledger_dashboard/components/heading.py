@@ -1,14 +1,34 @@
-"""The sentence over a chart: its answer, and below it how to read it."""
+"""The sentence over a chart: its answer, below it how to read it, and what is missing from the sums."""
 
 from __future__ import annotations
 
+import polars as pl
 import streamlit as st
 
-from ..format import markdown
+from spanledger_dashboard.format import many, markdown
 
 
-def show_heading(answer: str, reading: str) -> None:
-    """Write the answer (plain text, foreign names may be in it) and the reading hint."""
+def show_heading(answer: str, reading: str, unpriced_calls: int = 0, reasons: pl.DataFrame | None = None) -> None:
+    """Write the answer (plain text, foreign names may be in it), the hint, and a badge for unpriced calls.
+
+    `reasons` has the columns reason, model and calls.
+    """
     with st.container(gap="xxsmall", width="stretch"):
         st.subheader(markdown(answer, 300), anchor=False)
-        st.caption(markdown(reading, 300))
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.caption(markdown(reading, 300), width="content")
+            if unpriced_calls:
+                st.badge(
+                    f"{many(unpriced_calls, 'call')} without a price, not in the sums",
+                    color="orange",
+                    help=_listed(reasons),
+                )
+
+
+def _listed(reasons: pl.DataFrame | None) -> str | None:
+    if reasons is None or not reasons.height:
+        return None
+    return "  \n".join(
+        f"{many(row['calls'], 'call')} of {markdown(row['model'] or 'no model')}: {markdown(row['reason'])}"
+        for row in reasons.head(8).iter_rows(named=True)
+    )

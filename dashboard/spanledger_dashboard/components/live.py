@@ -7,8 +7,8 @@ from typing import Final
 
 import streamlit as st
 
-from ..data import Lake, now
-from ..format import ago, count, many, usd
+from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.format import ago, count, many, usd
 
 EVERY_S: Final = 5
 
@@ -20,7 +20,7 @@ def show_live(path: Path) -> None:
     lake = Lake(path)
     rate = lake.rate(moment)
     minutes = lake.ask("live_minutes", moment.replace(second=0, microsecond=0))
-    with st.container(horizontal=True, key="live"):
+    with st.grid(4, key="live"):
         st.metric(
             "Spending now",
             f"{usd(rate.usd_per_hour)}/h",

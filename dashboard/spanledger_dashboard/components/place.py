@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import Final
@@ -9,11 +10,10 @@ from typing import Final
 import streamlit as st
 
 from spanledger_analytics.spend import DIMENSIONS
-
-from ..data import Lake
-from ..format import day_name, hour_name, markdown, visible
-from ..headlines import person
-from ..state import View, go
+from spanledger_dashboard.data import Lake
+from spanledger_dashboard.format import day_name, hour_name, markdown, visible
+from spanledger_dashboard.headlines import person
+from spanledger_dashboard.state import View, go
 
 _WORDS: Final = {
     # dimension: every value, calls without one
@@ -42,16 +42,16 @@ def crumbs(view: View) -> list[tuple[str, View]]:
 def show_crumbs(view: View) -> None:
     """Draw the breadcrumbs: a button for each level above, the name of this one."""
     *above, (here, _) = crumbs(view)
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="crumbs"):
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="crumbs", width="content"):
         for number, (label, target) in enumerate(above):
             st.button(markdown(label), key=f"crumb-{number}", type="tertiary", on_click=go, args=(target,))
-            st.markdown("›", width="content")
+            st.markdown("/", width="content")
         st.markdown(f"**{markdown(here)}**", width="content")
 
 
 def show_filters(view: View, lake: Lake, today: date) -> None:
     """Draw one select box a dimension, set from the URL; a value that no call has is still shown as picked."""
-    with st.container(horizontal=True, gap="small", key="filters"):
+    with st.container(horizontal=True, gap="xsmall", key="filters", width="content"):
         for dimension in DIMENSIONS:
             picked = getattr(view.filters, dimension)
             values = lake.known(dimension, today)
@@ -61,23 +61,21 @@ def show_filters(view: View, lake: Lake, today: date) -> None:
             st.session_state[key] = picked
             st.selectbox(
                 dimension.capitalize(),
-                [None, *values],
+                values,
+                index=None,
                 key=key,
+                placeholder=_WORDS[dimension][0],
                 format_func=_namer(dimension),
                 on_change=_refilter,
                 args=(view, dimension),
                 label_visibility="collapsed",
-                width=190,
+                width=158,
             )
 
 
-def _namer(dimension: str) -> object:
-    everything, nothing = _WORDS[dimension]
-
-    def name(value: str | None) -> str:
-        if value is None:
-            return everything
-        return visible(value, 40) if value else nothing
+def _namer(dimension: str) -> Callable[[str], str]:
+    def name(value: str) -> str:
+        return visible(value, 40) if value else _WORDS[dimension][1]
 
     return name
 

@@ -7,14 +7,14 @@ from datetime import date, timedelta
 
 import streamlit as st
 
-from .. import headlines
-from ..charts.spend import days_figure
-from ..components.figure import show_figure, show_table
-from ..components.heading import show_heading
-from ..components.kpis import show_unpriced
-from ..data import Lake, now
-from ..format import day_name, usd
-from ..state import PERIODS, View, go
+from spanledger_analytics.spend import sum_of
+from spanledger_dashboard import headlines
+from spanledger_dashboard.charts.spend import days_figure
+from spanledger_dashboard.components.figure import show_figure, show_table
+from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.format import day_name
+from spanledger_dashboard.state import PERIODS, View, go
 
 
 def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
@@ -25,9 +25,13 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
     by_model = lake.ask("days_by_model", first, today, view.filters)
     headline = headlines.period(days, first, today)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        show_heading(headline, "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.")
+        show_heading(
+            headline,
+            "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.",
+            sum_of(days, "unpriced_calls"),
+            lake.ask("unpriced", first, today, view.filters),
+        )
         _period(view)
-    show_unpriced(int(days["unpriced_calls"].sum()), lake.ask("unpriced", first, today, view.filters))
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)
     show_figure(
         figure,

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
-from .. import headlines
-from ..components.figure import show_table
-from ..components.heading import show_heading
-from ..components.kpis import Kpi, show_kpis, show_unpriced
-from ..data import Lake
-from ..format import count, duration, share, usd, usd_exact, visible
-from ..state import View, go
+from spanledger_analytics.spend import cost_of, sum_of
+from spanledger_dashboard import headlines
+from spanledger_dashboard.components.figure import Columns, show_table
+from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.data import Lake
+from spanledger_dashboard.format import count, duration, share, usd, usd_exact, visible
+from spanledger_dashboard.state import View, go
 
-_ROW_PX = 36
-_MOST_ROWS = 14
+_ROW_PX: Final = 36
+_MOST_ROWS: Final = 14
 
 
-def show(view: View, lake: Lake) -> None:
+def show(view: View, day: date, user: str, lake: Lake) -> None:
     """Draw a user's requests as a table; picking a row goes to the trace."""
-    assert view.user is not None
-    requests = lake.ask("requests", view.day, view.hour, view.user, view.filters)
-    users = lake.ask("users", view.day, view.hour, view.filters)
+    requests = lake.ask("requests", day, view.hour, user, view.filters)
     show_heading(
-        headlines.user(view.user, requests), "One row a request (trace), dearest first. Pick a row to see its steps."
+        headlines.user(user, requests),
+        "One row a request (trace), dearest first. Pick a row to see its steps.",
+        sum_of(requests, "unpriced_calls"),
     )
     if not requests.height:
-        st.button("Up one level", on_click=go, args=(_above(view),))
+        above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)
+        st.button("Up one level", on_click=go, args=(above,))
         return
-    show_unpriced(int(requests["unpriced_calls"].sum()))
-    _kpis(requests, headlines.total(users))
+    _kpis(requests, cost_of(lake.ask("users", day, view.hour, view.filters)))
 
     def picked() -> None:
-        rows = st.session_state["requests"].selection.rows
+        selection = st.session_state["requests"].selection
+        rows = [*selection.rows, *(row for row, _ in selection.cells)]
         if rows:
             go(view.at_trace(requests["trace_id"][rows[0]]))
 
@@ -42,55 +46,48 @@ def show(view: View, lake: Lake) -> None:
         _table(requests),
         key="requests",
         on_select=picked,
-        selection_mode="single-row",
+        selection_mode=["single-row", "single-cell"],
         hide_index=True,
         row_height=_ROW_PX,
         height=_ROW_PX * (min(requests.height, _MOST_ROWS) + 1) + 2,
-        column_config=_columns(requests),
-        alt=f"Requests of {headlines.person(view.user)}, dearest first.",
+        column_config=_columns(max((cost for cost in requests["cost_usd"] if cost is not None), default=Decimal(0))),
+        alt=f"Requests of {headlines.person(user)}, dearest first.",
     )
     show_table(requests, key="requests-all", query="requests")
 
 
-def _above(view: View) -> View:
-    assert view.day is not None
-    return view.at_day(view.day) if view.hour is None else view.at_hour(view.hour)
-
-
 def _kpis(requests: pl.DataFrame, whole: Decimal | None) -> None:
-    cost = headlines.total(requests)
-    dearest = requests.row(0, named=True)
+    cost, dearest = cost_of(requests), requests["cost_usd"][0]
+    each = cost / requests.height if cost is not None else None
+    of_these = f"{share(dearest, cost)} of these"
     show_kpis(
         [
             Kpi("Cost", usd(cost), None, f"{share(cost, whole)} of all users here", usd_exact(cost)),
-            Kpi("Requests", count(requests.height), None, f"{count(requests['calls'].sum())} LLM calls"),
-            Kpi("Cost per request", usd(cost / requests.height if cost is not None else None)),
-            Kpi("Dearest request", usd(dearest["cost_usd"]), None, f"{share(dearest['cost_usd'], cost)} of these", usd_exact(dearest["cost_usd"])),
+            Kpi("Requests", count(requests.height), None, f"{count(sum_of(requests, 'calls'))} LLM calls"),
+            Kpi("Cost per request", usd(each)),
+            Kpi("Dearest request", usd(dearest), None, of_these, usd_exact(dearest)),
         ]
-    )  # fmt: skip
+    )
 
 
 def _table(requests: pl.DataFrame) -> pl.DataFrame:
-    rows = requests.iter_rows(named=True)
-    return pl.DataFrame(
-        [
-            {
-                "cost": row["cost_usd"],
-                "share": float(row["cost_usd"] or 0),
-                "started": row["started"].replace(tzinfo=None),
-                "request": visible(row["name"] or "(no name)"),
-                "feature": visible(row["feature"]) if row["feature"] else "",
-                "models": ", ".join(visible(model, 40) or "(no model)" for model in row["models"]),
-                "calls": row["calls"],
-                "input": row["input_tokens"],
-                "output": row["output_tokens"],
-                "took": duration(row["duration_us"]),
-                "state": _state(row["errors"], row["unpriced_calls"]),
-            }
-            for row in rows
-        ],
-        infer_schema_length=None,
-    )
+    return pl.DataFrame([_row(row) for row in requests.iter_rows(named=True)], infer_schema_length=None)
+
+
+def _row(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "cost": row["cost_usd"],
+        "of dearest": float(row["cost_usd"] or 0),
+        "started": row["started"].replace(tzinfo=None),
+        "request": visible(row["name"] or "(no name)"),
+        "feature": visible(row["feature"] or ""),
+        "models": ", ".join(visible(model, 40) or "(no model)" for model in row["models"]),
+        "calls": row["calls"],
+        "input": row["input_tokens"],
+        "output": row["output_tokens"],
+        "took": duration(row["duration_us"]),
+        "state": _state(row["errors"], row["unpriced_calls"]),
+    }
 
 
 def _state(errors: int, unpriced: int) -> str:
@@ -98,12 +95,12 @@ def _state(errors: int, unpriced: int) -> str:
     return ", ".join([*words, f"{unpriced} unpriced"] if unpriced else words)
 
 
-def _columns(requests: pl.DataFrame) -> dict[str, object]:
-    dearest = float(requests["cost_usd"].max() or 0)  # type: ignore[arg-type]
+def _columns(dearest: Decimal) -> Columns:
     column = st.column_config
+    bar_end = float(dearest) or 1.0
     return {
         "cost": column.NumberColumn("cost, USD", format="%.4f", width="small"),
-        "share": column.ProgressColumn("", format=" ", min_value=0, max_value=dearest or 1, width="small"),
+        "of dearest": column.ProgressColumn("", format=" ", min_value=0, max_value=bar_end, width="small"),
         "started": column.DatetimeColumn("started, UTC", format="HH:mm:ss", width="small"),
         "calls": column.NumberColumn("calls", width="small"),
         "input": column.NumberColumn("tokens in", format="localized", width="small"),

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from datetime import date
+from typing import Final
 
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.parts import parts
-from spanledger_analytics.resent import resent
+from spanledger_analytics.parts import Part, parts
+from spanledger_analytics.resent import Resent, resent
 from spanledger_analytics.tree import Facts, Node, facts, nodes
+from spanledger_dashboard import headlines
+from spanledger_dashboard.charts.trace import history_figure, twin_figure, waterfall_figure
+from spanledger_dashboard.components.figure import show_figure, show_table
+from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.components.step import show_step
+from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.format import count, duration, many, markdown, usd, usd_exact, visible
+from spanledger_dashboard.state import View, go
 
-from .. import headlines
-from ..charts.trace import history_figure, twin_figure, waterfall_figure
-from ..components.figure import show_figure, show_table
-from ..components.heading import show_heading
-from ..components.kpis import Kpi, show_kpis, show_unpriced
-from ..data import Lake, now
-from ..format import count, duration, many, share, usd, usd_exact, visible
-from ..state import View, go
-
-_TALLEST_PX = 640
+_TALLEST_PX: Final = 640
 """Longer waterfalls scroll in a box of their own."""
 
 
-def show(view: View, lake: Lake) -> None:
+def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
     """Draw a trace; a click on a step picks it."""
-    spans = lake.ask("trace", view.day, view.trace)
+    spans = lake.ask("trace", day, trace_id)
     if not spans.height:
-        st.warning("No span of this request is in the lake around that day. It may have been dropped, or the link is wrong.")
+        st.warning("No step of this request is in the lake around that day: the link is wrong, or it was deleted.")
         st.button("Show all days", on_click=go, args=(view.top(),), type="primary")
         return
     tree, summary, split = nodes(spans), facts(spans), resent(spans)
     name = str(tree[0].span["name"] or "(no name)")
-    show_heading(headlines.trace(name, summary, split), headlines.took(summary) + _tags(spans))
-    show_unpriced(summary.unpriced_calls)
+    show_heading(headlines.trace(name, summary, split), headlines.took(summary) + _tags(spans), summary.unpriced_calls)
     _kpis(summary)
     _waterfall(view, lake, tree)
-    with st.container(border=True):
-        _why(spans)
-    _attributes(view, tree)
+    show_step(view, tree)
+    if summary.calls:
+        _why(split, parts(spans))
     show_table(spans.drop("attributes", "resource"), key="trace", query="trace")
 
 
@@ -57,20 +57,22 @@ def _tags(spans: pl.DataFrame) -> str:
 def _kpis(summary: Facts) -> None:
     cost = summary.cost_usd
     places = 4 if cost is not None and cost < 10 else None
+    errors = many(summary.errors, "error") if summary.errors else "no errors"
+    each = cost / summary.calls if cost is not None and summary.calls else None
     show_kpis(
         [
-            Kpi("Cost", usd(cost, places), None, f"{count(summary.calls)} LLM calls", usd_exact(cost)),
+            Kpi("Cost", usd(cost, places), None, f"{usd(each, places)} a call" if each else None, usd_exact(cost)),
+            Kpi("LLM calls", count(summary.calls), None, many(summary.spans, "step")),
             Kpi("Tokens in / out", f"{count(summary.input_tokens)} / {count(summary.output_tokens)}"),
-            Kpi("Took", duration(summary.duration_us)),
-            Kpi("Steps", count(summary.spans), None, many(summary.errors, "error") if summary.errors else "no errors"),
+            Kpi("Took", duration(summary.duration_us), None, errors),
         ]
-    )  # fmt: skip
+    )
 
 
 def _waterfall(view: View, lake: Lake, tree: Sequence[Node]) -> None:
     figure = waterfall_figure(tree, lake.colours(now().date()), view.span)
-    height = figure.layout.height
-    with st.container(height=_TALLEST_PX if height > _TALLEST_PX else "content", border=False, key="waterfall-box"):
+    tall = figure.to_dict()["layout"]["height"] > _TALLEST_PX
+    with st.container(height=_TALLEST_PX if tall else "content", border=tall, key="waterfall-box"):
         show_figure(
             figure,
             # A picked step changes the figure; a key of its own lets the same step be clicked again.
@@ -80,76 +82,45 @@ def _waterfall(view: View, lake: Lake, tree: Sequence[Node]) -> None:
         )
 
 
-def _why(spans: pl.DataFrame) -> None:
-    split = resent(spans)
-    st.markdown("**Why it costs this**")
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.caption(headlines.history(split).replace("$", r"\$"))
-        show_figure(
-            history_figure(split),
-            key="history",
-            alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
-        )
-    with right:
-        kinds = parts(spans)
-        st.caption("What the tokens were, and what they cost.")
-        show_figure(
-            twin_figure(kinds),
-            key="twin",
-            alt="; ".join(f"{part.name}: {part.tokens:,} tokens, {usd_exact(part.cost_usd)}" for part in kinds),
-        )
+def _why(split: Resent, kinds: Sequence[Part]) -> None:
+    with st.container(border=True):
+        st.markdown("**Why it costs this**")
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.markdown(markdown(headlines.history(split), 300))
+            show_figure(
+                history_figure(split),
+                key="history",
+                alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
+            )
+        with right:
+            st.markdown("What the tokens were, and what they cost:")
+            show_figure(
+                twin_figure(kinds),
+                key="twin",
+                alt="; ".join(f"{part.name}: {part.tokens:,} tokens, {usd_exact(part.cost_usd)}" for part in kinds),
+            )
+            _parts_table(kinds)
 
 
-def _attributes(view: View, tree: Sequence[Node]) -> None:
-    ids = [str(node.span["span_id"]) for node in tree]
-    names = {
-        identity: f"{'  ' * node.depth}{visible(str(node.span['name'] or ''), 60)}"
-        for identity, node in zip(ids, tree, strict=True)
-    }
-    st.session_state["span"] = view.span if view.span in names else None
-
-    def picked() -> None:
-        go(view.at_span(st.session_state["span"]))
-
-    st.selectbox(
-        "Step",
-        [None, *ids],
-        key="span",
-        format_func=lambda identity: names[identity] if identity else "Pick a step to see all that was recorded",
-        on_change=picked,
-        label_visibility="collapsed",
+def _parts_table(kinds: Sequence[Part]) -> None:
+    column = st.column_config
+    st.dataframe(
+        pl.DataFrame(
+            {
+                "part": [part.name for part in kinds],
+                "tokens": [part.tokens for part in kinds],
+                "price": [part.cost_usd / part.tokens * 1_000_000 if part.tokens else None for part in kinds],
+                "cost": [part.cost_usd for part in kinds],
+            },
+            schema={"part": pl.String, "tokens": pl.Int64, "price": pl.Float64, "cost": pl.Float64},
+            strict=False,
+        ),
+        hide_index=True,
+        alt="Tokens, price and cost of each part.",
+        column_config={
+            "tokens": column.NumberColumn(format="localized"),
+            "price": column.NumberColumn("USD per million", format="%.3f"),
+            "cost": column.NumberColumn("cost, USD", format="%.6f"),
+        },
     )
-    if view.span in names:
-        st.dataframe(
-            _facts_table(next(node for node in tree if node.span["span_id"] == view.span)),
-            hide_index=True,
-            alt="Everything recorded on the picked step.",
-            column_config={"column": st.column_config.TextColumn(width="medium"), "value": st.column_config.TextColumn(width="large")},
-        )
-
-
-def _facts_table(node: Node) -> pl.DataFrame:
-    rows = [
-        (name, _written(value))
-        for name, value in node.span.items()
-        if name not in {"attributes", "resource"} and value is not None
-    ]
-    for prefix in ("attributes", "resource"):
-        found = node.span[prefix]
-        rows += [(f"{prefix}.{key}", _written(value)) for key, value in _pairs(found)]
-    return pl.DataFrame(
-        {"column": [visible(name, 200) for name, _ in rows], "value": [visible(value, 2000) for _, value in rows]}
-    )
-
-
-def _pairs(found: object) -> list[tuple[str, object]]:
-    if isinstance(found, dict):
-        return sorted(found.items())
-    if isinstance(found, list):
-        return sorted((each["key"], each["value"]) for each in found)
-    return []
-
-
-def _written(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)

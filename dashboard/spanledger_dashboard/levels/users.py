@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
 import streamlit as st
 
-from .. import headlines
-from ..charts.spend import MOST_USERS, users_figure
-from ..components.figure import show_figure, show_table
-from ..components.heading import show_heading
-from ..components.kpis import Kpi, show_kpis, show_unpriced
-from ..data import Lake
-from ..format import count, day_name, hour_name, share, usd, usd_exact
-from ..state import View, go
+from spanledger_analytics.spend import cost_of, sum_of
+from spanledger_dashboard import headlines
+from spanledger_dashboard.charts.spend import MOST_USERS, users_figure
+from spanledger_dashboard.components.figure import show_figure, show_table
+from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.data import Lake
+from spanledger_dashboard.format import count, day_name, hour_name, share, usd, usd_exact
+from spanledger_dashboard.state import View, go
 
 
-def show(view: View, lake: Lake) -> None:
+def show(view: View, day: date, hour: int, lake: Lake) -> None:
     """Draw the users of an hour, dearest first; a click goes to the user's requests."""
-    assert view.day is not None
-    assert view.hour is not None
-    users = lake.ask("users", view.day, view.hour, view.filters)
-    headline = headlines.hour(view.day, view.hour, users)
+    users = lake.ask("users", day, hour, view.filters)
+    headline = headlines.hour(day, hour, users)
     more = f" The {MOST_USERS} dearest of {users.height:,}; the table has all." if users.height > MOST_USERS else ""
-    show_heading(headline, f"Cost by user. Pick a user to see the requests.{more}")
+    show_heading(headline, f"Cost by user. Pick one to see the requests.{more}", sum_of(users, "unpriced_calls"))
     if not users.height:
-        st.button(f"Back to {day_name(view.day)}", on_click=go, args=(view.at_day(view.day),))
+        st.button(f"Back to {day_name(day)}", on_click=go, args=(view.at_day(day),))
         return
-    show_unpriced(int(users["unpriced_calls"].sum()))
-    _kpis(view, lake)
+    hours = lake.ask("hours", day, view.filters)
+    _kpis(hours.row(by_predicate=pl.col("hour") == hour, named=True), cost_of(hours))
     show_figure(
-        users_figure(users, headlines.total(users)),
+        users_figure(users, cost_of(users)),
         key="users",
-        alt=f"Bars of cost by user from {hour_name(view.hour)} UTC. {headline}.",
+        alt=f"Bars of cost by user from {hour_name(hour)} UTC. {headline}.",
         pick=lambda user: go(view.at_user(user)),
     )
     show_table(users, key="users", query="users")
 
 
-def _kpis(view: View, lake: Lake) -> None:
-    hours = lake.ask("hours", view.day, view.filters)
-    row = hours.filter(hours["hour"] == view.hour).row(0, named=True)
-    cost, requests = row["cost_usd"], row["requests"]
+def _kpis(hour: Mapping[str, Any], usd_of_day: Decimal | None) -> None:
+    cost, requests = hour["cost_usd"], hour["requests"]
+    each = cost / requests if cost is not None else None
     show_kpis(
         [
-            Kpi("Cost", usd(cost), None, f"{share(cost, headlines.total(hours))} of the day", usd_exact(cost)),
-            Kpi("Requests", count(requests), None, f"{count(row['calls'])} LLM calls"),
-            Kpi("Cost per request", usd(cost / requests if cost is not None and requests else None)),
-            Kpi("Tokens in / out", f"{count(row['input_tokens'])} / {count(row['output_tokens'])}"),
+            Kpi("Cost", usd(cost), None, f"{share(cost, usd_of_day)} of the day", usd_exact(cost)),
+            Kpi("Requests", count(requests), None, f"{count(hour['calls'])} LLM calls"),
+            Kpi("Cost per request", usd(each)),
+            Kpi("Tokens in / out", f"{count(hour['input_tokens'])} / {count(hour['output_tokens'])}"),
         ]
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ..components.empty import show_empty
-from ..components.place import show_crumbs, show_filters
-from ..data import Lake, configured_lake, now
-from ..format import markdown
-from ..levels import days, hours, requests, trace, users
-from ..state import BadLinkError, View, go, parse
+from spanledger_dashboard.components.empty import show_empty
+from spanledger_dashboard.components.place import show_crumbs, show_filters
+from spanledger_dashboard.data import Lake, configured_lake, now
+from spanledger_dashboard.format import markdown
+from spanledger_dashboard.levels import days, hours, requests, trace, users
+from spanledger_dashboard.state import BadLinkError, View, go, parse
 
 
 def page() -> None:
@@ -42,13 +42,13 @@ def _panel() -> None:
 
 
 def _level(view: View, lake: Lake) -> None:
-    if view.trace is not None:
-        trace.show(view, lake)
-    elif view.user is not None:
-        requests.show(view, lake)
-    elif view.hour is not None:
-        users.show(view, lake)
-    elif view.day is not None:
-        hours.show(view, lake)
-    else:
+    if view.day is None:
         days.show(view, lake, lambda day: go(view.at_day(day)))
+    elif view.trace is not None:
+        trace.show(view, view.day, view.trace, lake)
+    elif view.user is not None:
+        requests.show(view, view.day, view.user, lake)
+    elif view.hour is not None:
+        users.show(view, view.day, view.hour, lake)
+    else:
+        hours.show(view, view.day, lake)

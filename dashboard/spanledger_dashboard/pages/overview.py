@@ -9,15 +9,14 @@ import polars as pl
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from .. import headlines
-from ..components.empty import show_empty
-from ..components.kpis import Kpi, show_kpis
-from ..components.live import show_live
-from ..components.place import show_filters
-from ..data import Lake, configured_lake, now
-from ..format import change, count, day_name, markdown, usd, usd_exact
-from ..levels import days
-from ..state import BadLinkError, View, parse
+from spanledger_analytics.spend import cost_of, cost_per_request, sum_of
+from spanledger_dashboard.components.empty import show_empty
+from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.components.live import show_live
+from spanledger_dashboard.data import Lake, configured_lake, now
+from spanledger_dashboard.format import change, count, day_name, markdown, usd, usd_exact
+from spanledger_dashboard.levels import days
+from spanledger_dashboard.state import BadLinkError, View, parse
 
 _WEEK = timedelta(days=7)
 
@@ -52,31 +51,24 @@ def _panel(explore: StreamlitPage) -> None:
 def _kpis(view: View, lake: Lake, moment: datetime) -> None:
     today = moment.date()
     weekday = lake.ask("hours", today - _WEEK, view.filters).filter(pl.col("hour") <= moment.hour)
-    cost = headlines.total(lake.ask("hours", today, view.filters))
+    cost = cost_of(lake.ask("hours", today, view.filters))
     week = lake.ask("days", today - _WEEK, today - timedelta(days=1), view.filters)
     week_before = lake.ask("days", today - 2 * _WEEK, today - _WEEK - timedelta(days=1), view.filters)
-    spent, spent_before = headlines.total(week), headlines.total(week_before)
-    each, each_before = _per_request(week), _per_request(week_before)
+    spent, spent_before = cost_of(week), cost_of(week_before)
+    each, each_before = cost_per_request(week), cost_per_request(week_before)
+    requests, requests_before = sum_of(week, "requests"), sum_of(week_before, "requests")
+    weeks = "7 days vs the 7 before"
     show_kpis(
         [
             Kpi(
                 "Today so far",
-                usd(cost or Decimal(0)),
-                change(cost, headlines.total(weekday)),
+                usd(cost if cost is not None else Decimal(0)),
+                change(cost, cost_of(weekday)),
                 f"vs {day_name(today - _WEEK)} by this hour",
                 usd_exact(cost),
             ),
             Kpi("Last 7 full days", usd(spent), change(spent, spent_before), "vs the 7 before", usd_exact(spent)),
-            Kpi("Cost per request", usd(each), change(each, each_before), "7 days vs the 7 before"),
-            Kpi("Requests", count(week["requests"].sum()), _counted(week, week_before), "7 days vs the 7 before", good="off"),
+            Kpi("Cost per request", usd(each), change(each, each_before), weeks),
+            Kpi("Requests", count(requests), change(requests, requests_before), weeks, rise_is_bad=False),
         ]
-    )  # fmt: skip
-
-
-def _per_request(days: pl.DataFrame) -> Decimal | None:
-    cost, requests = headlines.total(days), days["requests"].sum()
-    return cost / requests if cost is not None and requests else None
-
-
-def _counted(days: pl.DataFrame, before: pl.DataFrame) -> str | None:
-    return change(Decimal(days["requests"].sum()), Decimal(before["requests"].sum()))
+    )

@@ -1,0 +1,48 @@
+"""One lake, one dashboard and one browser for all browser tests; a fresh, watched page for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from browsing import Watched, browser, chromium, dashboard
+from ledger_rows import make_lake, traffic
+from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    if chromium() is None:
+        pytest.skip("needs Chromium: apt-get install chromium (Debian, Ubuntu) or brew install chromium")
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lake(tmp_path_factory.mktemp("browser") / "lake", traffic(datetime.now(UTC)))
+
+
+@pytest.fixture(scope="session")
+def address(lake: Path) -> Iterator[str]:
+    with dashboard(lake, lake.parent / "dashboard.log") as served:
+        yield served
+
+
+@pytest.fixture
+def watched(address: str) -> Watched:
+    return Watched(address)
+
+
+@pytest.fixture
+def page(chrome: Browser, watched: Watched) -> Iterator[Page]:
+    """A page that must ask no other host and raise no error."""
+    context = chrome.new_context(viewport={"width": 1440, "height": 1000})
+    opened = context.new_page()
+    opened.set_default_timeout(30_000)
+    watched.watch(opened)
+    yield opened
+    context.close()
+    assert (watched.foreign, watched.errors) == ([], [])

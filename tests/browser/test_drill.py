@@ -1,0 +1,153 @@
+"""A reader's way from a dear day to the request that cost the money, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from browsing import click_place, click_row, heading, metric, settle
+from playwright.sync_api import Page, expect
+
+from spanledger_analytics.connection import connect
+
+PEAK = (datetime.now(UTC) - timedelta(days=2)).date()
+"""The day on which the sample user u-017 runs away."""
+PLACE_OF_PEAK = 27
+"""Third from the right of thirty columns."""
+
+
+def sql(lake: Path, query: str) -> Decimal:
+    answer = connect(lake).execute(query).fetchall()[0][0]
+    assert isinstance(answer, Decimal)
+    return answer
+
+
+def cents(amount: Decimal) -> str:
+    return f"${amount:,.2f}"
+
+
+def state(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def go_to_url(page: Page, pattern: str) -> None:
+    page.wait_for_url(re.compile(pattern))
+    settle(page)
+
+
+def test_five_clicks_lead_from_a_dear_day_to_its_request_with_sqls_numbers(
+    page: Page, address: str, lake: Path
+) -> None:
+    page.goto(address)
+    settle(page)
+
+    click_place(page, "days", PLACE_OF_PEAK)
+    go_to_url(page, r"/explore\?d=")
+    assert state(page) == {"d": f"{PEAK}"}
+    of_day = sql(lake, f"select sum(cost_usd) from llm_calls where dt = '{PEAK}'")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(cents(of_day))
+    assert metric(page, "Cost") == cents(of_day)
+
+    click_place(page, "hours", 14)
+    go_to_url(page, "h=14")
+    of_hour = sql(
+        lake, f"select sum(cost_usd) from llm_calls where dt = '{PEAK}' and hour(start_time) = 14"
+    )
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(cents(of_hour))
+
+    click_place(page, "users", 0)
+    go_to_url(page, "u=u-017")
+    of_user = sql(
+        lake,
+        "select sum(cost_usd) from llm_calls "
+        f"where dt = '{PEAK}' and hour(start_time) = 14 and user_id = 'u-017'",
+    )
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(
+        f"u-017 made 24 requests for {cents(of_user)}"
+    )
+
+    click_row(page, "requests", 0)
+    go_to_url(page, "t=[0-9a-f]{32}")
+    trace = state(page)["t"]
+    of_trace = sql(lake, f"select sum(cost_usd) from llm_calls where trace_id = '{trace}'")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(f"cost ${of_trace:.4f}")
+    dearest = sql(
+        lake,
+        "select max(cost) from (select sum(cost_usd) as cost from llm_calls "
+        f"where dt = '{PEAK}' and user_id = 'u-017' group by trace_id)",
+    )
+    assert of_trace == dearest
+
+
+def test_a_pasted_link_restores_the_view_and_back_returns_level_by_level(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore?d={PEAK}")
+    settle(page)
+    of_day = heading(page)
+    click_place(page, "hours", 14)
+    go_to_url(page, "h=14")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("14:00-15:00")
+    click_place(page, "users", 0)
+    go_to_url(page, "u=u-017")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("u-017 made 24 requests")
+
+    page.reload()
+    settle(page)
+    assert heading(page).startswith("u-017 made 24 requests")
+    page.go_back()
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("14:00-15:00")
+    page.go_back()
+    expect(page.locator("[data-testid=stHeading]").first).to_have_text(of_day)
+    assert state(page) == {"d": f"{PEAK}"}
+    page.go_forward()
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("14:00-15:00")
+
+
+def test_breadcrumbs_lead_up_by_keyboard(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore?d={PEAK}&h=14&u=u-017")
+    settle(page)
+    crumb = page.get_by_role("button", name="14:00-15:00")
+    crumb.focus()
+    page.keyboard.press("Enter")
+    go_to_url(page, r"h=14$")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("14:00-15:00")
+    assert state(page) == {"d": f"{PEAK}", "h": "14"}
+
+
+def test_a_filter_stays_in_the_url_and_in_the_numbers_on_the_way_down(
+    page: Page, address: str, lake: Path
+) -> None:
+    page.goto(f"{address}/explore?d={PEAK}")
+    settle(page)
+    page.get_by_label("Team").click()
+    page.get_by_role("option", name="search").click()
+    go_to_url(page, "team=search")
+    cost = sql(lake, f"select sum(cost_usd) from llm_calls where dt = '{PEAK}' and team_id = 'search'")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(cents(cost))
+    hour = datetime.now(UTC)
+    click_place(page, "hours", 13)
+    go_to_url(page, "h=13")
+    assert state(page) == {"d": f"{PEAK}", "h": "13", "team": "search"}, hour
+    page.go_back()
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text(cents(cost))
+    page.go_back()
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("u-017")
+    expect(page.get_by_label("Team")).not_to_have_value("search")
+
+
+def test_a_step_of_the_waterfall_shows_all_that_was_recorded_on_it(page: Page, address: str, lake: Path) -> None:
+    trace = (
+        connect(lake)
+        .execute("select trace_id, dt from spans where name = 'invoke_agent hotel-search' order by 1 limit 1")
+        .fetchall()[0]
+    )
+    page.goto(f"{address}/explore?d={trace[1]}&t={trace[0]}")
+    settle(page)
+    assert heading(page) == "invoke_agent hotel-search cost $0.1475; 54 % of it re-sends history"
+    expect(page.get_by_text("12,950 input tokens; 5,000 of them were new")).to_be_visible()
+    expect(page.get_by_text("$0.0680; $0.1475 was billed, 2.17x")).to_be_visible()
+    click_place(page, "waterfall-none", 3)
+    go_to_url(page, "s=[0-9a-f]{16}")
+    expect(page.get_by_label("Step")).to_have_value(re.compile("chat gpt-4-turbo"))

@@ -1,0 +1,149 @@
+"""A dashboard process and a real browser, for tests and screenshots."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from waiting import wait_until
+
+from spanledger_dashboard.server import command
+
+FLAGS: Final = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium on this machine."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Run Chromium; there must be one."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
+
+
+@contextlib.contextmanager
+def dashboard(lake: Path, log: Path) -> Iterator[str]:
+    """Serve the dashboard of a lake on a free port and yield its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command(lake, port), stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _healthy(address), timeout_s=60, what="a healthy dashboard")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _healthy(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@dataclass
+class Watched:
+    """What a page did besides showing itself."""
+
+    address: str
+    foreign: list[str] = field(default_factory=list)
+    """Requests to any other host."""
+    errors: list[str] = field(default_factory=list)
+    """Console errors, uncaught exceptions and failed responses."""
+
+    def watch(self, page: Page) -> None:
+        """Record from now on."""
+        page.on("request", self._request)
+        page.on("response", self._response)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
+            self.foreign.append(request.url)
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400 and not _is_probe(response.url):
+            self.errors.append(f"{response.status} {response.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not _is_probe(str(message.location.get("url", ""))):
+            self.errors.append(message.text)
+
+
+def _is_probe(url: str) -> bool:
+    """Tell whether Streamlit's page looks for the path that it is served under, which misses on sub-pages."""
+    return url.endswith(("/explore/_stcore/health", "/explore/_stcore/host-config"))
+
+
+def settle(page: Page) -> None:
+    """Wait until Streamlit has drawn what was asked for and the figures stand."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
+    page.wait_for_selector("[data-testid=stHeading]", timeout=60_000)
+    page.wait_for_function(
+        "() => document.querySelectorAll('[data-testid=stPlotlyChart]').length"
+        " === document.querySelectorAll('[data-testid=stPlotlyChart] svg.main-svg').length / 3"
+        " || !document.querySelector('[data-testid=stPlotlyChart]')"
+        " || [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+        ".every(chart => chart.querySelector('.plot'))",
+        timeout=60_000,
+    )
+
+
+def click_place(page: Page, chart: str, place: int) -> None:
+    """Click the n-th column or row of the hit layer of the figure with a key."""
+    hit = page.locator(f".st-key-{chart} .js-plotly-plot .trace.bars").last.locator(".point path").nth(place)
+    box = hit.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    # Plotly takes a click only where it has noticed the pointer.
+    page.wait_for_selector(f".st-key-{chart} .hoverlayer .hovertext")
+    page.mouse.down()
+    page.mouse.up()
+
+
+def click_row(page: Page, table: str, row: int, row_px: int = 36) -> None:
+    """Click a cell in the n-th row of the table with a key (drawn on a canvas)."""
+    box = page.locator(f".st-key-{table} canvas").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 120, box["y"] + row_px * (row + 1) + row_px / 2)
+
+
+def heading(page: Page) -> str:
+    """Return the answer over the chart."""
+    return page.locator("[data-testid=stHeading]").first.inner_text()
+
+
+def metric(page: Page, label: str) -> str:
+    """Return the value of the card with a label."""
+    card = page.locator("[data-testid=stMetric]").filter(has_text=label).first
+    return card.locator("[data-testid=stMetricValue]").inner_text()
