@@ -125,9 +125,13 @@ class Call:
         """
         if self._body_without_usage is None or getattr(error, "status_code", None) not in (400, 422):
             return False
-        if "stream_options" not in str(error) and "include_usage" not in str(error):
+        try:
+            if "stream_options" not in str(error) and "include_usage" not in str(error):
+                return False
+            options.json_data = self._body_without_usage
+        except Exception as fault:
+            faults.report("request not sent again without our addition", fault)
             return False
-        options.json_data = self._body_without_usage
         self._body_without_usage = None
         return True
 
@@ -247,11 +251,17 @@ def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
         endpoint = sdk.endpoints.get(options.url.partition("?")[0])
         if endpoint is None:
             return None
-        ledger.start()
+        if not ledger.start():
+            return None
         return Call(sdk, endpoint, client, options, stream)
     except Exception as error:
         faults.report(f"{sdk.provider} call not recorded", error)
         return None
+
+
+def open_streams() -> int:
+    """Return how many streams are being read."""
+    return len(_open)
 
 
 def _finish_open() -> None:

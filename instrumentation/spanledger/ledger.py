@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import _spanledger_boot as switch
 
 from . import faults
+from .errors import SettingError
 from .record import Record
 from .settings import Settings, load
 
@@ -148,18 +149,30 @@ _starting = threading.Lock()
 _exit_known = False
 
 
-def start() -> None:
-    """Start the thread if it does not run yet; called when a call begins, never by a finaliser."""
-    global _worker, _exit_known
+def start() -> bool:
+    """Start the thread if it does not run yet; called when work begins, never by a finaliser.
+
+    Settings that cannot be read switch us off for good, with a line on stderr: False.
+    """
     if _worker is not None:
-        return
+        return True
     with _starting:
-        if _worker is None:
-            _worker = Worker(load())
-            if not _exit_known:
-                _exit_known = True
-                atexit.register(_at_exit)
-            _end_with_process_pool()
+        return _worker is not None or _start()
+
+
+def _start() -> bool:
+    global _worker, _exit_known
+    try:
+        _worker = Worker(load())
+    except SettingError as error:
+        switch.complain(f"switched off: {error}")
+        switch.switch_off()
+        return False
+    if not _exit_known:
+        _exit_known = True
+        atexit.register(_at_exit)
+    _end_with_process_pool()
+    return True
 
 
 def add(record: Record) -> None:
@@ -181,6 +194,13 @@ def flush(timeout_s: float = 5.0) -> bool:
 def before_exit(step: Callable[[], None]) -> None:
     """Run `step` before the last flush."""
     _before_exit.append(step)
+
+
+def close() -> None:
+    """Send or spool what is left and stop the thread; the next call starts a new one."""
+    global _worker
+    _at_exit()
+    _worker = None
 
 
 def _at_exit() -> None:

@@ -7,6 +7,7 @@ that nothing else here needs.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection
 
 import _spanledger_boot as switch
@@ -27,5 +28,8 @@ class SpanledgerInstrumentor:
             switch.switch_on()
 
     def uninstrument(self, **_options: object) -> None:
-        """Switch off: calls go straight through, and nothing more is recorded."""
+        """Switch off: calls go straight through, nothing more is recorded, and what was is sent."""
         switch.switch_off()
+        ledger = sys.modules.get("spanledger.ledger")
+        if ledger is not None:
+            ledger.close()

@@ -108,10 +108,14 @@ class span(Scope[OpenSpan | None]):
 
     def begin(self) -> None:
         """Open the span."""
-        if not switch.on:
-            return
+        try:
+            if switch.on and ledger.start():
+                self._begin(str(self._name))
+        except Exception as error:
+            faults.report("span not recorded", error)
+
+    def _begin(self, name: str) -> None:
         attributes: Attributes = {**tagging.current.get()}
-        name = str(self._name)
         title = name
         if self._kind in _OPERATIONS:
             operation, key = _OPERATIONS[self._kind]
@@ -121,8 +125,11 @@ class span(Scope[OpenSpan | None]):
 
     def end(self, error: BaseException | None) -> None:
         """Close the span."""
-        if self._open:
-            self._open.pop().close(error)
+        try:
+            if self._open:
+                self._open.pop().close(error)
+        except Exception as fault:
+            faults.report("span not recorded", fault)
 
 
 def outcome(name: str, *, success: bool | None = None, value_usd: Decimal | int | float | str | None = None) -> None:
@@ -130,14 +137,21 @@ def outcome(name: str, *, success: bool | None = None, value_usd: Decimal | int 
 
     It goes on the innermost open ledger span; where there is none, on a span of its own in the current trace.
     """
-    if not switch.on:
-        return
-    event = Event(names.EVALUATION_EVENT, time.time_ns(), _outcome_attributes(name, success, value_usd))
+    try:
+        if switch.on and ledger.start():
+            _record_outcome(
+                Event(names.EVALUATION_EVENT, time.time_ns(), _outcome_attributes(name, success, value_usd))
+            )
+    except Exception as error:
+        faults.report("outcome not recorded", error)
+
+
+def _record_outcome(event: Event) -> None:
     open_span = current.get()
     if open_span is not None:
         open_span.events.append(event)
         return
-    alone = OpenSpan(f"outcome {name}", {**tagging.current.get()})
+    alone = OpenSpan(f"outcome {event.attributes[names.EVALUATION_NAME]}", {**tagging.current.get()})
     alone.events.append(event)
     alone.close(None)
 
@@ -152,7 +166,9 @@ def _outcome_attributes(
     if value_usd is not None:
         try:
             # By way of text, so that 0.1 means a tenth.
-            attributes[names.OUTCOME_VALUE_USD] = f"{Decimal(str(value_usd)):f}"
+            value = Decimal(str(value_usd))
+            if value.is_finite():
+                attributes[names.OUTCOME_VALUE_USD] = f"{value:f}"
         except InvalidOperation as error:
             faults.report(f"value of outcome {name} left out, not a number", error)
     return attributes

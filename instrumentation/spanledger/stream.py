@@ -281,7 +281,8 @@ def _on_close(response: Any, call: Call, asynchronous: bool) -> None:
     source = response.stream
     try:
         source._spanledger_call = call
-        source.__class__ = (_closing_async if asynchronous else _closing)(type(source))
+        kind: type = type(source)
+        source.__class__ = _closing_async(kind) if asynchronous else _closing(kind)
     except (AttributeError, TypeError) as error:
         faults.report("a closed stream is recorded only when it is dropped", error)
 

@@ -1,0 +1,61 @@
+"""spanledger switched on inside the test process, against a local provider and an OTLP sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from otlp_sink import OtlpSink
+
+import spanledger
+from spanledger import faults
+from spanledger.otel import SpanledgerInstrumentor
+
+MESSAGES: Any = [{"role": "user", "content": "Where is the best hotel in Paris?"}]
+"""As the SDKs' types want it, at the cost of Any."""
+
+
+class Traced:
+    """What the tests see of a traced process."""
+
+    def __init__(self, sink: OtlpSink) -> None:
+        self.sink = sink
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Everything recorded so far, by start of its arrival."""
+        assert spanledger.flush(20), f"spans did not arrive: {faults.counts()}"
+        return self.sink.spans()
+
+    def span(self) -> dict[str, Any]:
+        """The one span recorded."""
+        (only,) = self.spans()
+        return only
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the one span, without those that differ from run to run."""
+        attributes: dict[str, Any] = self.span()["attributes"]
+        return {name: value for name, value in attributes.items() if name not in CHANGING}
+
+
+CHANGING = frozenset({"server.port", "gen_ai.response.time_to_first_chunk"})
+
+
+@contextmanager
+def switched_on(monkeypatch: pytest.MonkeyPatch, home: Path, *, faultless: bool = True) -> Iterator[Traced]:
+    """Trace this process for a while; fails if we were at fault anywhere, unless that is what is tested."""
+    with OtlpSink() as sink:
+        monkeypatch.setenv("SPANLEDGER_ENDPOINT", sink.url)
+        monkeypatch.setenv("SPANLEDGER_HOME", str(home))
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+        monkeypatch.delenv("SPANLEDGER_ENABLED", raising=False)
+        before = faults.counts()
+        instrumentor = SpanledgerInstrumentor()
+        instrumentor.instrument()
+        try:
+            yield Traced(sink)
+            assert not faultless or faults.counts() == before
+        finally:
+            instrumentor.uninstrument()

@@ -1,0 +1,111 @@
+"""Tags in the context, without any call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import _spanledger_boot as switch
+import spanledger
+from spanledger import faults, tagging
+
+
+class Wordless:
+    """A value that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switch, "on", True)
+
+
+@pytest.mark.usefixtures("on")
+def test_known_tags_have_their_own_names_and_the_rest_a_prefix() -> None:
+    with spanledger.tags(
+        user_id="u", team_id="t", customer_id="c", feature="f", session_id="s", request_type="r", ticket=42
+    ):
+        assert tagging.current.get() == {
+            "user.id": "u",
+            "team.id": "t",
+            "customer.id": "c",
+            "feature.id": "f",
+            "session.id": "s",
+            "request.type": "r",
+            "spanledger.tag.ticket": "42",
+        }
+    assert tagging.current.get() == {}
+
+
+@pytest.mark.usefixtures("on")
+def test_inner_tags_add_to_outer_ones_and_win() -> None:
+    with spanledger.tags(user_id="outer", feature="f"):
+        with spanledger.tags(user_id="inner", team_id=None):
+            assert tagging.current.get() == {"user.id": "inner", "feature.id": "f"}
+        assert tagging.current.get() == {"user.id": "outer", "feature.id": "f"}
+
+
+@pytest.mark.usefixtures("on")
+def test_values_are_bounded_text() -> None:
+    with spanledger.tags(user_id="x" * 1000, number=3.5):
+        assert tagging.current.get() == {"user.id": "x" * 256, "spanledger.tag.number": "3.5"}
+
+
+@pytest.mark.usefixtures("on")
+def test_a_value_without_text_is_left_out_and_counted() -> None:
+    before = sum(faults.counts().values())
+    with spanledger.tags(user_id="u", broken=Wordless()):
+        assert tagging.current.get() == {"user.id": "u"}
+    assert sum(faults.counts().values()) == before + 1
+
+
+@pytest.mark.usefixtures("on")
+def test_a_decorated_function_keeps_its_name_and_its_answer() -> None:
+    @spanledger.tags(user_id="u")
+    def who(greeting: str) -> str:
+        """Say who."""
+        return f"{greeting} {tagging.current.get()['user.id']}"
+
+    assert (who("hello"), who.__name__, who.__doc__) == ("hello u", "who", "Say who.")
+
+
+@pytest.mark.usefixtures("on")
+def test_a_decorated_generator_answers_what_is_sent_and_thrown() -> None:
+    @spanledger.tags(user_id="u")
+    def echo() -> Iterator[object]:
+        heard: object = None
+        while True:
+            try:
+                heard = yield heard
+            except KeyError as error:
+                heard = repr(error)
+            if heard == "stop":
+                return "done"  # type: ignore[return-value]
+
+    generator = echo()
+    assert next(generator) is None
+    assert generator.send("hello") == "hello"  # type: ignore[attr-defined]
+    assert generator.throw(KeyError("k")) == "KeyError('k')"  # type: ignore[attr-defined]
+    with pytest.raises(StopIteration) as stopped:
+        generator.send("stop")  # type: ignore[attr-defined]
+    assert stopped.value.value == "done"
+
+
+def test_tags_do_nothing_while_switched_off() -> None:
+    with spanledger.tags(user_id="u"):
+        assert tagging.current.get() == {}
+
+
+def test_a_span_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected agent, tool or step"):
+        spanledger.span("x", kind="agnet")  # type: ignore[arg-type]
+
+
+def test_the_public_names_are_these() -> None:
+    assert spanledger.__all__ == ["flush", "outcome", "span", "tags"]
+    assert all(callable(getattr(spanledger, name)) for name in spanledger.__all__)
+    with pytest.raises(AttributeError):
+        spanledger.nothing  # type: ignore[attr-defined]  # noqa: B018
