@@ -196,9 +196,13 @@ def meet_an_outage(clients: Clients, _chance: random.Random) -> None:
             spanledger.outcome("question answered", success=False)
 
 
-def file_questions(clients: Clients, _chance: random.Random) -> None:
-    """Embed the day's questions; one call with no agent around it."""
-    clients.openai.embeddings.create(model=EMBEDDING_MODEL, input=["Which visa?", "Which terminal?"])
+def label_questions(clients: Clients, _chance: random.Random) -> None:
+    """Sort the day's questions by subject; one call with no agent around it."""
+    clients.openai.chat.completions.create(
+        model=DIGEST_MODEL,
+        messages=[{"role": "user", "content": make_text(160, "Sort these questions by subject.")}],
+        extra_headers=plan(text_tokens=24),
+    )
 
 
 AGENTS = (
@@ -210,7 +214,7 @@ AGENTS = (
     Agent(REVIEW_DIGEST, try_tuned_model, every=7),
     Agent(DOCUMENT_SEARCH, meet_an_outage, every=5),
 )
-FILING = Agent(DOCUMENT_SEARCH, file_questions, every=1)
+LABELLING = Agent(DOCUMENT_SEARCH, label_questions, every=1)
 
 
 def work(clients: Clients, seed: int, rounds: int, pause_s: float) -> None:
@@ -223,7 +227,7 @@ def work(clients: Clients, seed: int, rounds: int, pause_s: float) -> None:
                 _run(agent, clients, chance.choice(PEOPLE), f"s-{seed}-{number}", chance)
                 time.sleep(pause_s)
     # Last, and a span without children: when it has arrived, all before it has.
-    _run(FILING, clients, PEOPLE[0], f"s-{seed}-end", chance)
+    _run(LABELLING, clients, PEOPLE[0], f"s-{seed}-end", chance)
 
 
 def _run(agent: Agent, clients: Clients, person: Person, session: str, chance: random.Random) -> None:

@@ -83,10 +83,11 @@ def command(
     ports = claim(grpc_port, http_port, None if once else dashboard_port)
     place = Place((lake or own / "lake").absolute(), (home or own / "home").absolute(), ports, seed)
     place.home.mkdir(parents=True, exist_ok=True)
+    started = datetime.now(UTC)
     provider = LocalProvider(fault_rate=FAULT_RATE, delay_s=PROVIDER_DELAY_S, bill=place.home / "bill.jsonl")
     with _stops_on_sigterm(), provider, Children(place.home / "logs") as children:
         _fill(place, children, provider)
-        show(summarise(place.lake, provider.billed), sys.stdout)
+        show(summarise(place.lake, provider.billed, started), sys.stdout)
         if not once:
             _stay(place, children, provider)
 
@@ -106,7 +107,7 @@ def _fill(place: Place, children: Children, provider: LocalProvider) -> None:
         child.wait_done(START_S * 5)
         children.forget(child)
     say("waiting until the last span can be asked for")
-    _wait_queryable(place, collector, [call.response_id for call in provider.billed], last_span)
+    _wait_queryable(place, collector, [call.response_id for call in provider.billed if call.response_id], last_span)
 
 
 def _start_collector(place: Place, children: Children) -> Child:

@@ -25,7 +25,7 @@ from spanledger.usage import Usage
 
 from .answers import SNAPSHOTS
 from .errors import HistoryError
-from .people import EMBEDDING_MODEL, SERVICE
+from .people import CHAT_MODEL, EMBEDDING_MODEL, PLANNING_MODEL, RUNAWAY_MODEL, SERVICE, SMALL_CHAT_MODEL
 from .steps import Step
 from .workload import hour_steps, past_hours
 
@@ -169,15 +169,16 @@ def _call_attributes(step: Step, operation: str) -> dict[str, Value]:
         attributes[names.FIRST_CHUNK_S] = (step.end_ns - step.start_ns) / 4e9
     if step.usage is not None:
         attributes[names.RESPONSE_MODEL] = SNAPSHOTS.get(step.model, step.model)
-        attributes[names.RESPONSE_ID] = _response_id(provider, operation, step.response_id)
+        if operation != "embeddings":
+            attributes[names.RESPONSE_ID] = _response_id(step)
         attributes[names.FINISH_REASONS] = ("end_turn" if provider == "anthropic" else "stop",)
         attributes |= _usage_attributes(step.usage)
     return attributes
 
 
-def _response_id(provider: str, operation: str, digits: str) -> str:
-    prefix = "msg_01" if provider == "anthropic" else "embd-" if operation == "embeddings" else "chatcmpl-"
-    return prefix + digits
+def _response_id(step: Step) -> str:
+    kinds = {PLANNING_MODEL: "resp_", CHAT_MODEL: "msg_01", SMALL_CHAT_MODEL: "msg_01", RUNAWAY_MODEL: "msg_01"}
+    return kinds.get(step.model, "chatcmpl-") + step.response_id
 
 
 def _usage_attributes(usage: Usage) -> dict[str, Value]:

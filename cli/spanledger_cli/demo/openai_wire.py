@@ -212,8 +212,9 @@ def _completion_id(names: Names) -> str:
     return names.make("cmpl-", 29)
 
 
-def _embedding_id(names: Names) -> str:
-    return names.make("embd-", 29)
+def _embedding_id(_names: Names) -> str:
+    # OpenAI gives embeddings none.
+    return ""
 
 
 CHAT = Endpoint("/v1/chat/completions", _read_chat, _chat_id, _chat_body, _chat_events, make_error, "x-request-id")

@@ -71,6 +71,7 @@ class BilledCall:
 
     request_id: str
     response_id: str
+    """Empty for embeddings, which have none."""
     endpoint: str
     """Path, `/v1/messages`."""
     model: str

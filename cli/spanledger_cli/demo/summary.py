@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.table import Table
 from spanledger_analytics.connection import connect
 
 from . import hotel
-from .people import HOTEL_QUERY
+from .people import HOTEL_QUERY, SERVICE
 from .plans import BilledCall
 
 _PLAIN_WIDTH: Final = 110
@@ -66,7 +67,7 @@ class Summary:
     """On the local provider's bill of this run."""
     billed_tokens: int
     booked_calls: int
-    """Of those, in the ledger."""
+    """The same in the ledger."""
     booked_tokens: int
 
 
@@ -77,12 +78,12 @@ def count_missing(lake: Path, responses: Sequence[str], spans: Sequence[str]) ->
     return missing
 
 
-def summarise(lake: Path, bill: Sequence[BilledCall]) -> Summary:
-    """Ask the lake for its totals, and for the calls on the provider's bill."""
+def summarise(lake: Path, bill: Sequence[BilledCall], since: datetime) -> Summary:
+    """Ask the lake for its totals, and for what the agents did `since`, beside the provider's bill of it."""
     connection = connect(lake)
     users = _ask(connection, "dearest_user")
     requests = _ask(connection, "dearest_request")
-    booked = _ask(connection, "ledger_of", responses=[call.response_id for call in bill])[0]
+    booked = _ask(connection, "ledger_of", service=SERVICE, since=since.isoformat())[0]
     return Summary(
         Totals(*_ask(connection, "totals")[0]),
         user=Dearest(*users[0]) if users else None,
