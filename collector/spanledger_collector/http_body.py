@@ -58,6 +58,7 @@ class Body:
         if self._inflater.eof:
             raise MalformedError(f"there is more after the end of the {self._encoding} data")
         try:
+            # One byte over the limit is enough to know, so no more is ever inflated.
             part = self._inflater.decompress(chunk, self._limit - self.size + 1)
         except zlib.error as error:
             raise MalformedError(f"the {self._encoding} data can't be read: {error}") from error

@@ -104,6 +104,7 @@ class HttpDoor:
         return _encoded(200, await self._intake.take(request, body), head.content_type)
 
     async def _read(self, head: _Head, receive: Receive) -> bytes:
+        # Before the first receive(), so that a client that asked to continue isn't told to.
         if head.length is not None and head.length > self._limit:
             raise TooLargeError(f"the body is larger than {self._limit} bytes")
         body = Body(head.encoding, self._limit)

@@ -41,7 +41,7 @@ def read_json(body: bytes) -> ExportTraceServiceRequest:
         return json_format.ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
         raise MalformedError(f"not an ExportTraceServiceRequest in JSON: {error}") from error
-    except RecursionError as error:
+    except RecursionError as error:  # of the JSON parser, which has no limit of its own
         raise MalformedError("the JSON is nested too deeply") from error
     except ValueError as error:
         raise MalformedError(f"not valid JSON: {error}") from error

@@ -94,6 +94,7 @@ async def _run(options: CollectorOptions) -> None:
             closing = asyncio.create_task(_close(doors, wal, stages, others))
             again = asyncio.create_task(stops.get())
             await asyncio.wait((closing, again), return_when=asyncio.FIRST_COMPLETED)
+            # Stopping children that are being drained only cuts the draining short.
             if not closing.done():
                 await stop_in_order([*stages, *others], timeout_s=0)
             await closing
@@ -101,6 +102,7 @@ async def _run(options: CollectorOptions) -> None:
 
 
 async def _close(doors: Doors, wal: WalWriter, stages: Sequence[Child], others: Sequence[Child]) -> None:
+    # The log closes after the doors, whose last requests still wait for it, and seals for the children.
     await doors.close()
     await asyncio.to_thread(wal.close)
     await asyncio.gather(stop_in_order(stages, DRAIN_S), stop_in_order(others, DRAIN_S))

@@ -73,6 +73,7 @@ class Child:
             )
         except OSError as error:
             return f"it could not be started: {error}"
+        # `stop` may have come while the process was being made, and found none to end.
         if self._stopping.is_set():
             self._process.terminate()
         code = await self._process.wait()

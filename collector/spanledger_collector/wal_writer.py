@@ -222,6 +222,7 @@ class WalWriter:
         buffers = [part for payload in payloads for part in (record_header(payload, now_ns), payload)]
         end = self._disk.write(self._open.file, buffers, self._open.size)
         self._disk.sync(self._open.file)
+        # Age counts from the first durable record: an empty segment has nothing that anyone waits for.
         if self._open.size == 0:
             self._open.first_at = time.monotonic()
         written = end - self._open.size
@@ -229,6 +230,7 @@ class WalWriter:
         return written
 
     def _create(self) -> _OpenSegment:
+        # A file left by a failed attempt is empty or unacknowledged, so the number is still free.
         path = self._folder / f"{self._floor + 1:010d}{OPEN}"
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
         try:
@@ -277,6 +279,7 @@ class WalWriter:
             path.unlink()
             return
         number = int(path.name.removesuffix(OPEN))
+        # The floor goes first: once the sealed name is seen, the segment may be committed and deleted at any time.
         self._disk.replace(self._folder / "floor", f"{number}\n")
         path.rename(path.with_name(f"{number:010d}{SEALED}"))
         self._floor = number
@@ -287,6 +290,7 @@ class WalWriter:
         self._floor = max(self._floor, highest)
         for path in sorted(self._folder.glob(f"*{OPEN}")):
             data = path.read_bytes()
+            # Only behind the last whole record is a tear; damage before it stays for the reader to set aside.
             end = sound_length(data)
             if end < len(data):
                 log.warning("%s: cut %d bytes that were never acknowledged", path.name, len(data) - end)
@@ -318,6 +322,7 @@ def _prepare(folder: Path, disk: Disk) -> int:
     """Make `floor` and then `id` where there is no log yet; return the highest number ever sealed."""
     floor = folder / "floor"
     if not (folder / "id").exists():
+        # The id comes last, so that a log with an id but no floor has lost it and isn't merely new.
         disk.replace(floor, "0\n")
         disk.replace(folder / "id", f"{uuid.uuid4()}\n")
     try:
