@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from spanledger.book import shipped_book
 from spanledger.pricing import PriceContext, rates
-from spanledger.rates import DAY_NS, END_OF_TIME, TOKEN_METERS
+from spanledger.rates import DAY_NS, END_OF_TIME, PLAIN, TOKEN_METERS
 from spanledger.usage import Usage
 
 FIRST_NS = 1_672_531_200 * 10**9
@@ -24,6 +24,8 @@ UNITS = (
     "input_audio_seconds",
     "input_document_pages",
 )
+_SHARING = 20
+"""Calls in a row with one model, as the look-ups that are kept are few."""
 CONTEXTS = tuple(
     PriceContext(processing, tier, speed)
     for processing in (None, "batch")
@@ -46,11 +48,13 @@ class Call:
 def random_calls(count: int, seed: int) -> Iterator[Call]:
     """Yield calls of every model, around every edge of its windows and tiers, with any mix of meters."""
     chance = random.Random(seed)
-    names = shipped_book().names()
-    for index in range(count):
-        provider, model = names[index % len(names)] if chance.random() < 0.7 else chance.choice(_DATED)
-        context = chance.choice(CONTEXTS)
-        yield Call(provider, model, _usage(chance), _instant(chance, provider, model, context), context)
+    names = [name for name in shipped_book().names() if rates(*name).windows]
+    for start in range(0, count, _SHARING):
+        provider, model = chance.choice(_DATED if chance.random() < 0.3 else names)
+        contexts = (PLAIN, *chance.sample(CONTEXTS, 2))
+        for _ in range(min(_SHARING, count - start)):
+            context = chance.choice(contexts)
+            yield Call(provider, model, _usage(chance), _instant(chance, provider, model, context), context)
 
 
 def _dated() -> list[tuple[str, str]]:

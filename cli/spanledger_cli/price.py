@@ -101,15 +101,14 @@ def _answer(question: Mapping[str, Json], now_ns: int) -> dict[str, object]:
 
 
 def _priced(found: Priced) -> dict[str, object]:
-    costs = zip(("cost_usd", *COMPONENTS), found[:6], strict=True)
-    return {name: None if pico is None else _decimal_text(pico, 12) for name, pico in costs} | {
-        "charges": [_charge(charge) for charge in found.charges],
-        "price_id": found.price_id,
-        "matched_model": found.matched_model,
-        "cost_source": found.cost_source,
-        "source": found.source,
-        "unpriced_reason": found.unpriced_reason,
+    answer: dict[str, object] = {
+        name: None if pico is None else _decimal_text(pico, 12)
+        for name, pico in zip(("cost_usd", *COMPONENTS), found[:6], strict=True)
     }
+    answer["charges"] = [_charge(charge) for charge in found.charges]
+    for name in ("price_id", "matched_model", "cost_source", "source", "unpriced_reason"):
+        answer[name] = getattr(found, name)
+    return answer
 
 
 def _charge(charge: Charge) -> dict[str, object]:

@@ -19,7 +19,7 @@ from spanledger.rates import DAY_NS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_CLASS_COLUMNS: Final = (
+CLASS_COLUMNS: Final = (
     "provider",
     "response_model",
     "request_model",
@@ -38,14 +38,14 @@ def whole(column: pa.ChunkedArray) -> Ints:
 def class_rates(rows: pa.Table) -> tuple[list[Rates], Ints]:
     """Return the rates of each distinct class, and the class of each row."""
     codes = np.zeros(rows.num_rows, np.int64)
-    for name in _CLASS_COLUMNS:
+    for name in CLASS_COLUMNS:
         encoded = rows[name].combine_chunks().dictionary_encode()
         code = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
         # Numbered anew after each column, so that products of cardinalities can't overflow.
         codes = _renumber(codes * (len(encoded.dictionary) + 1) + code + 1)
     first = np.empty(int(codes.max()) + 1, np.int64)
     first[codes[::-1]] = np.arange(rows.num_rows)[::-1]
-    distinct = rows.select(_CLASS_COLUMNS).take(first).to_pylist()
+    distinct = rows.select(CLASS_COLUMNS).take(first).to_pylist()
     return [_rates_of(values) for values in distinct], codes
 
 

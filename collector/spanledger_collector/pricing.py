@@ -28,12 +28,22 @@ from spanledger.pricing import (
 from spanledger.rates import TOKEN_METERS
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
-from .price_classes import Bools, Ints, WindowColumns, class_rates, context_of, whole
+from .price_classes import CLASS_COLUMNS, Bools, Ints, WindowColumns, class_rates, context_of, whole
 from .row import MONEY, TEXT, UNIT_MAP
 
 _MICRO: Final = 10**6
 _METER_LIMIT: Final = 2**57
 """Pico-dollars of one meter; the sum of all meters of a row then fits in 64 bits."""
+_READ: Final = (
+    *CLASS_COLUMNS,
+    *TOKEN_METERS,
+    "input_tokens",
+    "output_tokens",
+    "start_time",
+    "units",
+    "usage_state",
+)
+"""Columns that a price depends on."""
 _REASONS: Final = ("no_usage", "inconsistent", "unknown_provider", "unknown_model", "no_price")
 
 
@@ -44,11 +54,12 @@ def price_rows(rows: pa.Table) -> pa.Table:
     others pass as they are. A row is never dropped: what can't be priced says why.
     """
     wanted = _unpriced_calls(rows)
-    chosen = rows.filter(wanted)
+    read = rows.select(_READ)
+    everything = bool(pc.all(wanted, min_count=0).as_py())
+    chosen = read if everything else read.filter(wanted)
     if not chosen.num_rows:
         return rows
     filled = _price_chosen(chosen)
-    everything = chosen.num_rows == rows.num_rows
     for name, values in filled.items():
         index = rows.schema.get_field_index(name)
         column = values if everything else pc.replace_with_mask(rows[name].combine_chunks(), wanted, values)

@@ -168,9 +168,10 @@ def _context_values(context: PriceContext) -> dict[str, str]:
 
 def _windows(entry: Entry, values: Mapping[str, str]) -> list[Window]:
     label = _known_context(entry, values)
-    plain = entry.tables[0]
-    table = entry.tables[entry.contexts[label]] if label else plain
-    return [_window(entry, row, "" if row in plain else label) for row in table]
+    table = entry.tables[entry.contexts[label]] if label else entry.tables[0]
+    # Where a context has the plain price, that is the one charged and named.
+    plain = [{**row, "to": None} for row in entry.tables[0]]
+    return [_window(entry, row, "" if {**row, "to": None} in plain else label) for row in table]
 
 
 def _known_context(entry: Entry, values: Mapping[str, str]) -> str:
