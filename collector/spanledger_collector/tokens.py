@@ -19,6 +19,8 @@ from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 STATES: Final = frozenset({"reported", "estimated", "missing", "inconsistent"})
+_LIMIT: Final = 2**50
+"""Tokens of one call, far beyond any."""
 _CACHE_WRITES: Final = ("cache_write", "cache_write_5m", "cache_write_1h", "cache_write_12h")
 _TOLD_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "cache_read_tokens": ("cache_read",),
@@ -65,6 +67,7 @@ class Context:
 
 def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.Array]:
     """Return the token columns, usage_state and token_basis from counts named as in `dialects.COUNTS`."""
+    wire = {name: _plausible(count) for name, count in wire.items()}
     stated = np.array([state if state in STATES else "" for state in context.stated.to_pylist()], dtype=object)
     read, out = wire["input"], wire["output"]
     empty = context.inference & (stated == "") & (read.values == 0) & (out.values == 0) & ~context.has_units
@@ -75,12 +78,14 @@ def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.A
     exclusive = has_input & (context.exclusive | (context.detect & _leaves_cached_out(wire, cached)))
     totals = {"input_tokens": read.values + np.where(exclusive, cached, 0), "output_tokens": out.values}
     parts = _parts(wire, totals, (write_5m, write_1h, write_12h))
-    fits = np.all([counts >= 0 for counts in parts.values()], axis=0) & (totals["output_tokens"] >= 0)
+    fits = np.all([counts >= 0 for counts in parts.values()], axis=0)
     state = _states(stated, context, has_input, has_output, fits)
     sound = state != "inconsistent"
     columns = {
-        "input_tokens": _column(totals["input_tokens"], has_input),
-        "output_tokens": _column(totals["output_tokens"], has_output),
+        **{
+            name: _column(totals[name], present & (totals[name] >= 0))
+            for name, present in (("input_tokens", has_input), ("output_tokens", has_output))
+        },
         "usage_state": pa.array(state, pa.string(), mask=state == ""),
         "token_basis": pa.array(
             np.where(exclusive, "exclusive", "inclusive").astype(object), pa.string(), mask=~has_input
@@ -92,6 +97,12 @@ def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.A
             said = context.omits_zero | told if name in _TOLD_BY else present
             columns[name] = _column(parts[name], present & sound & said)
     return columns
+
+
+def _plausible(count: Count) -> Count:
+    """Return the count, -1 where it is absurd: such a span is inconsistent, and sums can't overflow."""
+    sane = (count.values >= 0) & (count.values < _LIMIT)
+    return Count(np.where(sane, count.values, -1), count.known)
 
 
 def _cache_writes(wire: Mapping[str, Count]) -> tuple[Counts, Counts, Counts]:

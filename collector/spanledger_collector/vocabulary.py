@@ -164,9 +164,10 @@ MINED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 }
 """Column -> (key, pattern): what emitters leave inside a JSON text. Quotes in such a text are escaped, so that a
 pattern that starts with one can't match what a model or user wrote."""
-_LOOKED_AT: Final = ("input.value", "url")
-"""Keys that rules of `dialects` look at."""
-KEPT: Final = frozenset({key for pairs in MINED.values() for key, _ in pairs} | {*_LOOKED_AT})
+_JSON_KEYS: Final = frozenset(key for pairs in MINED.values() for key, _ in pairs)
+_RULE_KEYS: Final = frozenset({"input.value", "url"})
+"""Keys that the rules of `dialects` look at."""
+KEPT: Final = _JSON_KEYS | _RULE_KEYS | {*OPERATION_WORDS, *COUNTS["total"]}
 """Keys that are read and stay among the other attributes too, because the columns don't say all of them."""
 
 
@@ -176,6 +177,6 @@ def _kinds(*tables: tuple[Kind, Mapping[str, tuple[str, ...]]]) -> dict[str, Kin
 
 SPAN_KEYS: Final[Mapping[str, Kind]] = {
     **_kinds(("text", TEXTS), ("count", COUNTS), ("number", NUMBERS), ("flag", FLAGS), ("first", FIRSTS)),
-    **dict.fromkeys([*OPERATION_WORDS, *sorted(KEPT)], "text"),
+    **dict.fromkeys((*OPERATION_WORDS, *sorted(_JSON_KEYS | _RULE_KEYS)), "text"),
 }
 RESOURCE_KEYS: Final[Mapping[str, Kind]] = _kinds(("text", RESOURCE_TEXTS))
