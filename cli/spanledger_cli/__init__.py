@@ -55,8 +55,7 @@ class _Commands(click.Group):
             raise click.ClickException(
                 f"`spanledger {cmd_name}` needs {missing}; install it with: pip install 'spanledger[{known.extra}]'"
             ) from error
-        command = module.command
-        assert isinstance(command, click.Command)
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -36,7 +36,7 @@ MOST_TABLE_ROWS: Final = 500
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer to this file.")
 def command(query: str, lake: Path | None, form: str, output: Path | None) -> None:
-    r"""Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
+    """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
     Views: spans (every span), llm_calls (every charged call).

@@ -59,9 +59,9 @@ def convert_records(records: Sequence[Record]) -> tuple[pa.Table, list[tuple[byt
     try:
         converted = convert(bodies, [record.received_ns for record in records])
     except Exception as error:
-        LOG.exception("%d records can't be converted together", len(records))
         if len(records) == 1:
             return SCHEMA.empty_table(), [(bodies[0], f"{type(error).__name__}: {error}")]
+        LOG.exception("%d records can't be converted together; trying each alone", len(records))
         parts = [convert_records([record]) for record in records]
         return pa.concat_tables([rows for rows, _ in parts]), [entry for _, dead in parts for entry in dead]
     dead = [(bodies[one.body_index] if one.span is None else one.span, one.reason) for one in converted.dead]
