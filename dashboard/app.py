@@ -1,5 +1,5 @@
 """Launcher: `streamlit run dashboard/app.py`. `spanledger dashboard` does it with the settings that we ship."""
 
-from spanledger_dashboard.main import main
+from spanledger_dashboard.application import main
 
 main()

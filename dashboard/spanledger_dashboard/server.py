@@ -71,7 +71,7 @@ def command(lake: Path, port: int) -> list[str]:
     flags |= {f"theme.{name}": value for name, value in _BOTH.items()}
     flags |= {f"theme.light.{name}": value for name, value in _LIGHT.items()}
     flags |= {f"theme.dark.{name}": value for name, value in _DARK.items()}
-    script = Path(__file__).with_name("main.py")
+    script = Path(__file__).parent / "entry" / "app.py"
     return [
         sys.executable,
         "-m",

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
+
 from browsing import Watched, browser, chromium, dashboard
 from ledger_rows import make_lake, traffic
-from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")

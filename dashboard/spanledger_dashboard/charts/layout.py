@@ -48,21 +48,25 @@ def add_hit_columns(figure: go.Figure, places: Sequence[object], ids: Sequence[s
 
 
 def add_hit_rows(
-    figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str], axis: str = "x9"
+    figure: go.Figure,
+    ids: Sequence[str],
+    hovers: Sequence[str],
+    axis: str,
+    span: tuple[float, float],
 ) -> None:
-    """Lay a transparent full-width bar over each row; like `add_hit_columns`."""
-    figure.add_bar(y=list(places), x=[1] * len(places), xaxis=axis, orientation="h", width=1, **_hit(ids, hovers))
-    figure.update_layout(
-        {
-            f"xaxis{axis[1:]}": {
-                "overlaying": "x",
-                "anchor": "y",
-                "range": [0, 1],
-                "domain": [0, 1],
-                "visible": False,
-                "fixedrange": True,
-            }
-        }
+    """Lay a transparent bar over each row 0, 1, ... of an x axis whose range is `span`; like `add_hit_columns`.
+
+    The figure's barmode must be "overlay".
+    """
+    start, end = span
+    figure.add_bar(
+        y=list(range(len(ids))),
+        x=[end - start] * len(ids),
+        base=[start] * len(ids),
+        xaxis=axis,
+        orientation="h",
+        width=1,
+        **_hit(ids, hovers),
     )
 
 

@@ -98,7 +98,7 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15)
     """
     rows = list(users.head(MOST_USERS).iter_rows(named=True))
     places = list(range(len(rows)))
-    figure = base(30 * len(rows) + 16, bargap=0.32)
+    figure = base(30 * len(rows) + 16, bargap=0.32, barmode="overlay")
     figure.add_bar(
         y=places,
         x=[_pixels(row["cost_usd"]) for row in rows],
@@ -110,9 +110,10 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15)
         hoverinfo="skip",
         showlegend=False,
     )
-    add_hit_rows(figure, places, [row["user_id"] for row in rows], [_user_hover(row, whole) for row in rows])
     dearest = max((_pixels(row["cost_usd"]) for row in rows), default=0.0)
-    figure.update_layout(xaxis={"visible": False, "range": [0, dearest / (1 - room) or 1]})
+    span = (0.0, dearest / (1 - room) or 1.0)
+    add_hit_rows(figure, [row["user_id"] for row in rows], [_user_hover(row, whole) for row in rows], "x", span)
+    figure.update_layout(xaxis={"visible": False, "range": span})
     figure.update_yaxes(
         tickvals=places,
         ticktext=[figure_text(row["user_id"], 28) if row["user_id"] else NO_USER for row in rows],

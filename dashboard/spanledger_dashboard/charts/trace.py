@@ -14,7 +14,7 @@ from spanledger_analytics.tree import Node, is_charged
 from spanledger_dashboard.format import count, duration, figure_text, many, share, usd, usd_exact
 
 from .colours import BLUE, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION
-from .layout import GRID, add_hit_rows, base
+from .layout import CLEAR, GRID, add_hit_rows, base
 
 _NAMES: Final = (0.0, 0.30)
 _TIME: Final = (0.31, 0.80)
@@ -22,6 +22,15 @@ _MONEY: Final = (0.82, 1.0)
 _DENSE: Final = 60
 """Spans above which rows are drawn narrower."""
 _MOST_INDENT: Final = 12
+_TOP: Final = {
+    "side": "top",
+    "anchor": "y",
+    "gridcolor": GRID,
+    "showgrid": False,
+    "zeroline": False,
+    "fixedrange": True,
+}
+"""An axis over a column of the waterfall."""
 PART_COLOURS: Final = {
     "input, uncached": BLUE,
     "cache read": SKY,
@@ -37,39 +46,50 @@ def waterfall_figure(nodes: Sequence[Node], colours: Mapping[str, str], picked: 
 
     A click's `customdata[0]` is the span id; the picked span's row is tinted, failed spans have a red edge.
     """
-    places = list(range(len(nodes)))
     row_height = 26 if len(nodes) <= _DENSE else 18
-    figure = base(row_height * len(nodes) + 46, bargap=0.34, showlegend=False, margin={"l": 4, "r": 4, "t": 32, "b": 4})
-    _add_names(figure, nodes, places)
-    _add_times(figure, nodes, places, colours)
-    _add_costs(figure, nodes, places)
-    add_hit_rows(figure, places, [str(node.span["span_id"]) for node in nodes], [_hover(node) for node in nodes])
-    for place, node in enumerate(nodes):
-        if node.span["span_id"] == picked:
-            figure.add_hrect(y0=place - 0.5, y1=place + 0.5, fillcolor=SKY, opacity=0.16, line_width=0)
+    margin = {"l": 4, "r": 4, "t": 32, "b": 4}
+    height = row_height * len(nodes) + margin["t"] + margin["b"]
+    figure = base(height, bargap=0.34, barmode="overlay", showlegend=False, margin=margin)
+    places = list(range(len(nodes)))
+    spans = (
+        ("x", _add_names(figure, nodes, places)),
+        ("x2", _add_times(figure, nodes, places, colours)),
+        ("x3", _add_costs(figure, nodes, places)),
+    )
+    ids, hovers = [str(node.span["span_id"]) for node in nodes], [_hover(node) for node in nodes]
+    for axis, span in spans:
+        add_hit_rows(figure, ids, hovers, axis, span)
+    if picked in ids:
+        place = ids.index(picked)
+        figure.add_shape(
+            type="rect", xref="paper", x0=0, x1=1, y0=place - 0.5, y1=place + 0.5,
+            fillcolor=SKY, opacity=0.2, line_width=0, layer="below",
+        )  # fmt: skip
     figure.update_yaxes(range=[len(nodes) - 0.5, -0.5], visible=False)
     return figure
 
 
-def _add_names(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> None:
+def _add_names(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> tuple[float, float]:
+    depths = [min(node.depth, _MOST_INDENT) for node in nodes]
     figure.add_scatter(
-        x=[min(node.depth, _MOST_INDENT) for node in nodes],
+        x=depths,
         y=places,
         mode="text",
         text=[_label(node) for node in nodes],
         textposition="middle right",
-        cliponaxis=True,
         hoverinfo="skip",
     )
-    deepest = max((min(node.depth, _MOST_INDENT) for node in nodes), default=0)
-    figure.update_layout(
-        xaxis={"domain": _NAMES, "range": [-0.1, max(9, deepest * 1.6)], "visible": False, "fixedrange": True}
-    )
+    span = (-0.1, max(14.0, max(depths, default=0) * 1.6))
+    figure.update_layout(xaxis={"domain": _NAMES, "range": span, "visible": False, "fixedrange": True})
+    return span
 
 
-def _add_times(figure: go.Figure, nodes: Sequence[Node], places: list[int], colours: Mapping[str, str]) -> None:
+def _add_times(
+    figure: go.Figure, nodes: Sequence[Node], places: list[int], colours: Mapping[str, str]
+) -> tuple[float, float]:
     whole = max((node.offset_us + node.duration_us for node in nodes), default=1) or 1
     unit, name = (1e6, "s") if whole >= 2e6 else (1e3, "ms")
+    failed = [node.span["status"] == "error" for node in nodes]
     figure.add_bar(
         # A span of no length still gets a visible mark.
         x=[max(node.duration_us, whole // 400) / unit for node in nodes],
@@ -80,31 +100,21 @@ def _add_times(figure: go.Figure, nodes: Sequence[Node], places: list[int], colo
         marker={
             "color": [_colour(node, colours) for node in nodes],
             "line": {
-                "color": [RED if node.span["status"] == "error" else "rgba(0,0,0,0)" for node in nodes],
-                "width": [2 if node.span["status"] == "error" else 0 for node in nodes],
+                "color": [RED if each else CLEAR for each in failed],
+                "width": [2 if each else 0 for each in failed],
             },
         },
         hoverinfo="skip",
     )
+    span = (0.0, whole / unit * 1.01)
     figure.update_layout(
-        xaxis2={
-            "domain": _TIME,
-            "range": [0, whole / unit * 1.01],
-            "side": "top",
-            "anchor": "y",
-            "ticksuffix": f" {name}",
-            "nticks": 6,
-            "gridcolor": GRID,
-            "showgrid": True,
-            "zeroline": False,
-            "fixedrange": True,
-        }
+        xaxis2={**_TOP, "domain": _TIME, "range": span, "ticksuffix": f" {name}", "nticks": 6, "showgrid": True}
     )
+    return span
 
 
-def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> None:
+def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> tuple[float, float]:
     own = [float(_cost(node) or 0) if is_charged(node.span) else 0.0 for node in nodes]
-    dearest = max(own, default=0.0) or 1.0
     figure.add_bar(
         x=own,
         y=places,
@@ -116,20 +126,18 @@ def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> N
         cliponaxis=False,
         hoverinfo="skip",
     )
+    span = (0.0, (max(own, default=0.0) or 1.0) * 1.9)
     figure.update_layout(
         xaxis3={
+            **_TOP,
             "domain": _MONEY,
-            "range": [0, dearest * 1.9],
-            "side": "top",
-            "anchor": "y",
+            "range": span,
             "tickvals": [0],
             "ticktext": ["cost"],
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
             "ticklabelposition": "outside right",
         }
     )
+    return span
 
 
 def _cost(node: Node) -> Decimal | None:

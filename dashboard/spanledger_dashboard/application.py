@@ -1,6 +1,6 @@
 """The application: configures the page, offers the pages, draws the one that is asked for.
 
-Streamlit runs this file anew for every visitor and every full rerun, so it stays small.
+`main` runs anew for every visitor and every full rerun, so it stays small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,3 @@ def main() -> None:
         overview.page(explore_page)
 
     st.navigation([st.Page(home, title="Overview", default=True), explore_page], position="top").run()
-
-
-if __name__ == "__main__":
-    main()
