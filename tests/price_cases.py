@@ -24,8 +24,6 @@ UNITS = (
     "input_audio_seconds",
     "input_document_pages",
 )
-_SHARING = 20
-"""Calls in a row with one model, as the look-ups that are kept are few."""
 CONTEXTS = tuple(
     PriceContext(processing, tier, speed)
     for processing in (None, "batch")
@@ -45,14 +43,17 @@ class Call:
     context: PriceContext
 
 
-def random_calls(count: int, seed: int) -> Iterator[Call]:
-    """Yield calls of every model, around every edge of its windows and tiers, with any mix of meters."""
+def random_calls(count: int, seed: int, *, sharing: int = 20) -> Iterator[Call]:
+    """Yield calls of every model, around every edge of its windows and tiers, with any mix of meters.
+
+    `sharing` calls in a row have one model, as the look-ups that are kept are few.
+    """
     chance = random.Random(seed)
     names = [name for name in shipped_book().names() if rates(*name).windows]
-    for start in range(0, count, _SHARING):
-        provider, model = chance.choice(_DATED if chance.random() < 0.3 else names)
+    for number, start in enumerate(range(0, count, sharing)):
+        provider, model = chance.choice(_DATED) if number % 3 == 0 else names[number % len(names)]
         contexts = (PLAIN, *chance.sample(CONTEXTS, 2))
-        for _ in range(min(_SHARING, count - start)):
+        for _ in range(min(sharing, count - start)):
             context = chance.choice(contexts)
             yield Call(provider, model, _usage(chance), _instant(chance, provider, model, context), context)
 

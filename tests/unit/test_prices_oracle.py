@@ -53,7 +53,7 @@ def test_every_name_that_the_library_knows_is_matched_to_the_same_model() -> Non
 
 def test_random_calls_cost_what_the_library_says() -> None:
     outcomes = {"priced": 0, "no_price": 0}
-    for call in random_calls(20_000, seed=5):
+    for call in random_calls(20_000, seed=5, sharing=4):
         ours = price(call.provider, call.model, call.usage, call.at_ns, call.context)
         exact, priced_units = _library_price(call)
         if ours.cost_pico is None:
@@ -70,7 +70,7 @@ def test_random_calls_cost_what_the_library_says() -> None:
 def test_one_meter_is_rounded_half_up_from_the_librarys_exact_product() -> None:
     """A single token meter on models whose prices are whole atto-dollars: equal, with no tolerance."""
     compared = 0
-    for call in random_calls(20_000, seed=6):
+    for call in random_calls(10_000, seed=6):
         usage = Usage(input_uncached_tokens=call.usage.input_tokens)
         alone = Call(call.provider, call.model, usage, call.at_ns, call.context)
         ours = price(call.provider, call.model, usage, call.at_ns, call.context)
@@ -78,7 +78,7 @@ def test_one_meter_is_rounded_half_up_from_the_librarys_exact_product() -> None:
         if len(ours.charges) == 1 and exact == exact.quantize(Decimal("1e-6")):
             assert ours.cost_pico == int(exact.to_integral_value(ROUND_HALF_UP)), (alone, exact)
             compared += 1
-    assert compared > 10_000
+    assert compared > 5_000
 
 
 def _tolerance(ours: Priced) -> Decimal:
