@@ -80,7 +80,7 @@ def read(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:
         try:
             return columns.read_bodies(bodies), []
         except (ValueError, DecodeError, pa.ArrowException) as error:
-            LOG.warning("reading %d bodies one by one: %s", len(bodies), error)
+            LOG.info("reading %d bodies one by one: %s", len(bodies), error)
     return _read_one_by_one(bodies)
 
 
