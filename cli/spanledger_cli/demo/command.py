@@ -25,7 +25,7 @@ from spanledger.settings import user_data_dir
 from spanledger_collector.serve import state_path
 
 from . import history, people
-from .errors import LateError
+from .errors import HistoryError, LateError
 from .ports import HOST, Ports, claim
 from .processes import Child, Children
 from .progress import counting, say
@@ -35,11 +35,22 @@ from .summary import count_missing, show, summarise
 START_S: Final = 60.0
 QUERYABLE_S: Final = 180.0
 PROVIDER_DELAY_S: Final = 0.02
-LIVE_PAUSE_S: Final = 1.2
-"""Between live agents, which make two or three calls each."""
 FAULT_RATE: Final = 0.06
 _QUESTION: Final = "select feature, sum(cost_usd) as usd from llm_calls group by feature order by usd desc"
-_ROUNDS: Final = {"production": 4, "staging": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One deployment of the sample agents."""
+
+    name: str
+    rounds: int
+    """Of every agent, before the summary."""
+    pause_s: float
+    """Between agents afterwards; each makes two or three calls."""
+
+
+ENVIRONMENTS: Final = (Environment("production", 4, 1.4), Environment("staging", 1, 12.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +109,11 @@ def _fill(place: Place, children: Children, provider: LocalProvider) -> None:
     collector = _start_collector(place, children)
     if place.ports.dashboard is not None:
         _start_dashboard(place, children, place.ports.dashboard)
-    last_span = _send_history(place)
+    last_span = _send_history(place, collector)
     say("agents are running, on the real openai and anthropic SDKs")
     agents = [
-        _start_agents(place, children, provider.url, environment, rounds) for environment, rounds in _ROUNDS.items()
+        _start_agents(place, children, provider.url, environment, environment.rounds, 0.0)
+        for environment in ENVIRONMENTS
     ]
     for child in agents:
         child.wait_done(START_S * 5)
@@ -137,26 +149,30 @@ def _start_dashboard(place: Place, children: Children, port: int) -> None:
 
 
 def _start_agents(
-    place: Place, children: Children, provider_url: str, environment: str, rounds: int, pause_s: float = 0.0
+    place: Place, children: Children, provider_url: str, environment: Environment, rounds: int, pause_s: float
 ) -> Child:
     argv = [sys.executable, "-m", "spanledger_cli.demo.agents", "--base-url", provider_url]
-    argv += ["--rounds", str(rounds), "--pause", str(pause_s), "--seed", str(place.seed + len(environment))]
+    argv += ["--rounds", str(rounds), "--pause", str(pause_s), "--seed", str(place.seed + len(environment.name))]
     env = {
         **_clean_env(),
         "SPANLEDGER_ENABLED": "1",
         "SPANLEDGER_ENDPOINT": place.endpoint,
         "SPANLEDGER_HOME": str(place.home),
-        "SPANLEDGER_ENVIRONMENT": environment,
+        "SPANLEDGER_ENVIRONMENT": environment.name,
         "OTEL_SERVICE_NAME": people.SERVICE,
     }
-    return children.start(f"{environment} agents", argv, env, place.home)
+    return children.start(f"{environment.name} agents", argv, env, place.home)
 
 
-def _send_history(place: Place) -> str:
+def _send_history(place: Place, collector: Child) -> str:
     """Send the history; return the id of its last span."""
     batches = list(history.make_batches(place.seed, datetime.now(UTC)))
     with counting("sending 30 days of history, spans", sum(batch.spans for batch in batches)) as count:
-        history.send(batches, place.endpoint, count)
+        try:
+            history.send(batches, place.endpoint, count)
+        except OSError as error:
+            collector.check()
+            raise HistoryError(place.endpoint, str(error)) from error
     return batches[-1].last_span_id
 
 
@@ -172,8 +188,8 @@ def _wait_queryable(place: Place, collector: Child, responses: list[str], last_s
 
 def _stay(place: Place, children: Children, provider: LocalProvider) -> None:
     """Keep agents working until Ctrl-C."""
-    for environment in _ROUNDS:
-        _start_agents(place, children, provider.url, environment, 0, LIVE_PAUSE_S * len(_ROUNDS))
+    for environment in ENVIRONMENTS:
+        _start_agents(place, children, provider.url, environment, 0, environment.pause_s)
     click.echo(f"\nDashboard: http://{HOST}:{place.ports.dashboard}")
     click.echo(f'Questions: spanledger sql --lake "{place.lake}" "{_QUESTION}"')
     say("agents keep working; Ctrl-C ends everything")

@@ -16,10 +16,10 @@ from spanledger.errors import SpanledgerError
 class HistoryError(SpanledgerError):
     """The collector did not take the history."""
 
-    def __init__(self, address: str, status: int, answer: str) -> None:
+    def __init__(self, address: str, answer: str) -> None:
         self.address = address
-        self.status = status
-        super().__init__(f"{address} answered {status} to the demo's history: {answer}")
+        self.answer = answer
+        super().__init__(f"the collector at {address} did not take the demo's history: {answer}")
 
 
 class ProcessError(SpanledgerError):

@@ -114,7 +114,7 @@ def _post(connection: http.client.HTTPConnection, endpoint: str, body: bytes) ->
             return
         busy = response.status in (429, 503) and tried < _TRIES - 1
         if not busy:
-            raise HistoryError(endpoint, response.status, answer.decode("utf-8", "replace")[:200])
+            raise HistoryError(endpoint, f"{response.status} {answer.decode('utf-8', 'replace')[:200]}")
         time.sleep(min(float(response.headers.get("retry-after", "0.2")), 5.0))
 
 

@@ -67,8 +67,9 @@ class Child:
 class Children:
     """The children of one run; leaving the context stops them all."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, stop_s: float = STOP_S) -> None:
         self._logs = logs
+        self._stop_s = stop_s
         self._running: list[Child] = []
 
     def __enter__(self) -> Children:
@@ -79,7 +80,7 @@ class Children:
         impatient = False
         for child in reversed(self._running):
             try:
-                _stop(child, 0 if impatient else STOP_S)
+                _stop(child, 0 if impatient else self._stop_s)
             except KeyboardInterrupt:
                 # A second Ctrl-C: no more waiting, but still nothing left behind.
                 impatient = True

@@ -41,6 +41,7 @@ class Dearest:
     name: str
     calls: int
     cost_usd: Decimal
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ def _totals_table(summary: Summary) -> Table:
         ("most expensive request", summary.request),
     ):
         if dearest:
-            table.add_row(title, f"{dearest.name}: {dollars(dearest.cost_usd)} in {dearest.calls} calls")
+            table.add_row(title, f"{dearest.name}: {dollars(dearest.cost_usd)} in {dearest.calls:,} calls")
+    if summary.request:
+        table.add_row("its trace", summary.request.trace_id)
     table.add_row("provider's bill, this run", f"{summary.billed_calls} calls, {summary.billed_tokens:,} tokens")
     table.add_row("the same in the ledger", f"{summary.booked_calls} calls, {summary.booked_tokens:,} tokens")
     return table
@@ -148,8 +151,8 @@ def _add_row(table: Table, title: str, tokens_in: int, tokens_out: int, cost_usd
 
 def _request(row: tuple[Any, ...]) -> Dearest:
     trace_id, started, user_id, calls, cost_usd, agent = row
-    name = f"{agent or 'request'} of {user_id or 'nobody'}, {started:%Y-%m-%d %H:%M} UTC, trace {trace_id}"
-    return Dearest(name, calls, cost_usd)
+    name = f"{agent or 'request'} of {user_id or 'nobody'}, {started:%Y-%m-%d %H:%M} UTC"
+    return Dearest(name, calls, cost_usd, trace_id)
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str, **values: object) -> list[tuple[Any, ...]]:
