@@ -40,8 +40,8 @@ class OldServer:
                 self.end_headers()
                 self.wfile.write(text.encode())
 
-            def log_message(self, *_words: object) -> None:
-                pass
+            def log_message(self, format: str, *_words: object) -> None:
+                """Stay silent."""
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -41,8 +41,8 @@ class OtlpSink:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            def log_message(self, *_words: object) -> None:
-                pass
+            def log_message(self, format: str, *_words: object) -> None:
+                """Stay silent."""
 
         class Server(ThreadingHTTPServer):
             allow_reuse_address = True

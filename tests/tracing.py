@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from otlp_sink import OtlpSink
 
 import spanledger
+from otlp_sink import OtlpSink
 from spanledger import faults
 from spanledger.otel import SpanledgerInstrumentor
 

@@ -21,7 +21,7 @@ from typing import Final, Literal
 import click
 
 from spanledger import settings as all_settings
-from spanledger.settings import TRUE_WORDS, Settings
+from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
 
@@ -87,8 +87,7 @@ def _switch_variable() -> Finding:
         return Finding("SPANLEDGER_ENABLED", "ok", "not set here: set it to 1 for the program to trace")
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return Finding("SPANLEDGER_ENABLED", "warn", f"{value}, but OTEL_SDK_DISABLED switches it off again")
-    known = value.strip().lower() in TRUE_WORDS | all_settings.FALSE_WORDS
-    return Finding("SPANLEDGER_ENABLED", "ok" if known else "warn", value if known else f"{value}: not understood, off")
+    return Finding("SPANLEDGER_ENABLED", "ok", value)
 
 
 def _sdk(name: str) -> Finding:

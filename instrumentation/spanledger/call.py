@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import faults, ledger, names, spans, tagging
@@ -105,6 +106,10 @@ class Call:
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
         if self._model:
             self._attributes[names.REQUEST_MODEL] = self._model
+        parser = getattr(options, "post_parser", None)
+        if callable(parser) and not stream:
+            # What does not parse into the application's own type was paid for all the same.
+            options.post_parser = partial(self._note_then_parse, parser)
         if stream:
             self._attributes[names.STREAM] = True
             asking = sdk.ask_for_usage(options.url, body, getattr(options, "extra_json", None))
@@ -137,11 +142,19 @@ class Call:
 
     def read(self, body: object) -> None:
         """Read a whole response and finish."""
+        self._note(body)
+        self.finish()
+
+    def _note(self, body: object) -> None:
         try:
-            self._endpoint.read(self.facts, body)
+            if not self.facts.counts:
+                self._endpoint.read(self.facts, body)
         except Exception as error:
             faults.report(f"{self._sdk.provider} response recorded without its usage", error)
-        self.finish()
+
+    def _note_then_parse(self, parser: Callable[[object], object], body: object) -> object:
+        self._note(body)
+        return parser(body)
 
     def hear(self, event: object) -> bool:
         """Read one event of a stream; False if the application must not see it."""
@@ -157,13 +170,6 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """Finish with the exception that the application gets."""
-        try:
-            # Some SDK errors carry the response that was paid for all the same, such as one cut short by its limit.
-            completion = getattr(error, "completion", None)
-            if completion is not None:
-                self._endpoint.read(self.facts, completion)
-        except Exception as fault:
-            faults.report(f"{self._sdk.provider} response recorded without its usage", fault)
         self.finish(error)
 
     def closed(self) -> None:

@@ -157,11 +157,13 @@ def start() -> bool:
     if _worker is not None:
         return True
     with _starting:
-        return _worker is not None or _start()
+        return _start()
 
 
 def _start() -> bool:
     global _worker, _exit_known
+    if _worker is not None:  # another thread was faster
+        return True
     try:
         _worker = Worker(load())
     except SettingError as error:

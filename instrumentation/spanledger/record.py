@@ -18,6 +18,7 @@ from .usage import Usage
 AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
 MAX_STATUS_CHARACTERS: Final = 300
+_SDK_PACKAGES: Final = frozenset({"anthropic", "openai"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +104,11 @@ def error_type(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return the message of an exception, bounded; its class where it has none."""
-    return str(error)[:MAX_STATUS_CHARACTERS] or type(error).__qualname__
+    """Describe an exception: an SDK's own message, bounded; only the class of any other.
+
+    The message of a validation error, say, quotes what the model answered, and content stays in the application.
+    """
+    kind = type(error)
+    if kind.__module__.partition(".")[0] not in _SDK_PACKAGES:
+        return kind.__qualname__
+    return str(error)[:MAX_STATUS_CHARACTERS] or kind.__qualname__

@@ -9,11 +9,11 @@ from typing import Any
 
 import anthropic
 import pytest
-from tracing import MESSAGES, Traced, switched_on
 
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, Traced, switched_on
 
 MESSAGE: Any = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": MESSAGES}
 TRUTH = Usage(

@@ -9,12 +9,12 @@ from typing import Any
 
 import openai
 import pytest
-from old_server import OldServer
-from tracing import MESSAGES, Traced, switched_on
 
-from spanledger import call, faults, sdks
+from old_server import OldServer
+from spanledger import call, faults, ledger, stream
 from spanledger.sdks import openai_sdk
 from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, switched_on
 
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES}
 
@@ -40,13 +40,13 @@ def client() -> Iterator[openai.OpenAI]:
         (call.Call, "_record"),
         (call.Call, "_usage"),
         (call.Call, "remember"),
-        (call.ledger, "start"),
-        (call.ledger, "add"),
+        (ledger, "start"),
+        (ledger, "add"),
         (call, "place_below"),
         (openai_sdk, "_read_usage"),
-        (sdks.stream, "watch"),
-        (sdks.stream, "read_json"),
-        (sdks.stream, "weakref"),
+        (stream, "watch"),
+        (stream, "read_json"),
+        (stream, "weakref"),
     ],
 )
 def test_a_fault_at_any_seam_leaves_the_application_alone(
@@ -71,10 +71,13 @@ def test_a_fault_at_any_seam_leaves_the_application_alone(
 def test_a_server_that_refuses_our_addition_is_asked_again_without_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with OldServer() as server, openai.OpenAI(base_url=server.url, api_key="none") as client:
-        with switched_on(monkeypatch, tmp_path) as traced:
-            chunks = list(client.chat.completions.create(**CHAT, stream=True))
-            attributes = traced.attributes()
+    with (
+        switched_on(monkeypatch, tmp_path) as traced,
+        OldServer() as server,
+        openai.OpenAI(base_url=server.url, api_key="none") as client,
+    ):
+        chunks = list(client.chat.completions.create(**CHAT, stream=True))
+        attributes = traced.attributes()
 
     assert [chunk.choices[0].delta.content for chunk in chunks] == ["Bonjour"]
     assert ["stream_options" in request for request in server.requests] == [True, False]

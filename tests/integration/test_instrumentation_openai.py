@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import openai
 import pytest
 from openai.types import CompletionUsage
-from pydantic import BaseModel
-from tracing import MESSAGES, Traced, switched_on
+from openai.types.chat import ChatCompletion
+from pydantic import BaseModel, ValidationError
 
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, Traced, switched_on
 
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES}
 
@@ -46,7 +48,7 @@ def test_a_call_is_one_span_with_tokens_model_and_cost(
     answer = client.chat.completions.create(**CHAT, max_completion_tokens=500, temperature=0.5)
 
     span = traced.span()
-    assert type(answer) is openai.types.chat.ChatCompletion
+    assert type(answer) is ChatCompletion
     assert span["attributes"].pop("server.port") == int(provider.url.rpartition(":")[2])
     assert span.pop("nanoseconds") > 0
     assert len(span.pop("trace_id")) == 32
@@ -146,17 +148,42 @@ def test_the_stream_helper_gets_its_final_completion(traced: Traced, client: ope
     assert traced.attributes()["spanledger.usage.state"] == "reported"
 
 
-def test_parse_keeps_its_own_return_type(traced: Traced, provider: LocalProvider, client: openai.OpenAI) -> None:
+def test_a_retried_call_is_one_span_that_says_how_often(
+    traced: Traced, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    provider.plan(Plan(status=429), Plan(usage=Usage(input_uncached_tokens=3, output_text_tokens=2)))
+
+    client.chat.completions.parse(**CHAT)
+
+    attributes = traced.attributes()
+    assert (attributes["gen_ai.usage.input_tokens"], attributes["spanledger.attempts"]) == (3, 2)
+
+
+def test_an_answer_that_does_not_parse_is_charged_and_not_quoted(
+    traced: Traced, provider: LocalProvider, client: openai.OpenAI
+) -> None:
     class Hotel(BaseModel):
         name: str
 
-    provider.plan(Plan(status=429), Plan(usage=Usage(input_uncached_tokens=3, output_text_tokens=2)))
-    answer = client.chat.completions.with_raw_response.parse(**CHAT)
+    provider.plan(Plan(usage=Usage(input_uncached_tokens=3, output_text_tokens=5), opening="The secret is"))
 
-    assert type(answer).__name__ == "LegacyAPIResponse"
-    attributes = traced.attributes()
-    assert (attributes["gen_ai.usage.input_tokens"], attributes["spanledger.attempts"]) == (3, 2)
-    assert Hotel(name="x").name == "x"
+    with pytest.raises(ValidationError, match="The secret"):
+        client.chat.completions.parse(**CHAT, response_format=Hotel)
+
+    span = traced.span()
+    assert (span["status"], span["message"]) == ("ERROR", "ValidationError")
+    assert "secret" not in repr(span)
+    assert span["attributes"]["gen_ai.usage.output_tokens"] == 5
+    assert span["attributes"]["spanledger.cost.pico_usd"] == 57_500_000
+
+
+def test_an_answer_that_parses_is_the_applications_own_type(
+    traced: Traced, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    answer = client.chat.completions.parse(**CHAT)
+
+    assert type(answer).__name__.startswith("ParsedChatCompletion")
+    assert traced.attributes()["gen_ai.response.finish_reasons"] == ["stop"]
 
 
 def test_a_raw_response_is_untouched_and_counted(traced: Traced, client: openai.OpenAI) -> None:
@@ -289,8 +316,6 @@ async def _chat(provider: LocalProvider) -> Any:
 
 
 def test_asynchronous_calls_are_recorded_alike(traced: Traced, provider: LocalProvider) -> None:
-    import asyncio
-
     plain, stream, chunks = asyncio.run(_chat(provider))
 
     assert type(stream) is openai.AsyncStream

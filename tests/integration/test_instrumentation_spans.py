@@ -13,10 +13,10 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from tracing import MESSAGES, Traced, switched_on
 
 import spanledger
 from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, Traced, switched_on
 
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES}
 
@@ -83,7 +83,7 @@ def test_a_step_that_raises_is_marked_and_the_exception_goes_on(traced: Traced) 
         book()
 
     span = traced.span()
-    assert (span["status"], span["message"], span["attributes"]["error.type"]) == ("ERROR", "'room'", "KeyError")
+    assert (span["status"], span["message"], span["attributes"]["error.type"]) == ("ERROR", "KeyError", "KeyError")
 
 
 def test_decorators_hold_for_functions_of_every_kind(traced: Traced, client: openai.OpenAI) -> None:

@@ -12,12 +12,12 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from tracing import MESSAGES, Traced, switched_on
 
 from spanledger import call
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, Traced, switched_on
 
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES, "stream": True}
 MESSAGE: Any = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": MESSAGES, "stream": True}

@@ -110,8 +110,9 @@ def test_a_missing_sdk_stays_missing(tmp_path: Path) -> None:
 
 def test_the_import_hook_leaves_the_module_as_it_is(tmp_path: Path) -> None:
     code = (
-        "import openai._base_client as c, inspect; s = c.__spec__; print(type(s.loader).__name__, s.origin == c.__file__,"
-        " 'class SyncAPIClient' in inspect.getsource(c), list(inspect.signature(c.SyncAPIClient.request).parameters))"
+        "import openai._base_client as c, inspect; s = c.__spec__;"
+        "print(type(s.loader).__name__, s.origin == c.__file__, 'class SyncAPIClient' in inspect.getsource(c),"
+        " list(inspect.signature(c.SyncAPIClient.request).parameters))"
     )
 
     assert _python(code, tmp_path, SPANLEDGER_ENABLED="1").stdout == _python(code, tmp_path).stdout
