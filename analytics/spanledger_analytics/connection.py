@@ -119,7 +119,7 @@ def open_connection() -> duckdb.DuckDBPyConnection:
 @cache
 def load_query(name: str) -> str:
     """Return the text of `sql/<name>.sql`."""
-    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return resources.files("spanledger_analytics").joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanledger_collector import convert as convert_module
+from spanledger_collector import convert as convert_module, rows
 from spanledger_collector.convert import convert_segment
 from spanledger_collector.lake import open_table, table_path
 from spanledger_collector.rows import Converted
@@ -62,8 +62,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_a_damaged_place_is_set_aside_and_the_rest_converted(bench: Bench) -> None:
-    rows, dead = bench.convert(record(body(1)), b"garbage", record(body(2)))
-    assert rows == 2
+    converted, dead = bench.convert(record(body(1)), b"garbage", record(body(2)))
+    assert converted == 2
     assert [data for _, data in dead.values()] == [b"garbage"]
 
 
@@ -72,8 +72,8 @@ def test_a_segment_of_nothing_is_staged_empty(bench: Bench) -> None:
 
 
 def test_a_span_of_another_age_goes_to_dead_with_the_reason(bench: Bench) -> None:
-    rows, dead = bench.convert(record(body(1)), record(body(2, start_ns=1)))
-    assert rows == 1
+    converted, dead = bench.convert(record(body(1)), record(body(2, start_ns=1)))
+    assert converted == 1
     [(reason, data)] = dead.values()
     assert reason == "dated more than 400 days ago"
     assert (
@@ -83,7 +83,7 @@ def test_a_span_of_another_age_goes_to_dead_with_the_reason(bench: Bench) -> Non
 
 
 def test_a_record_that_breaks_the_converter_goes_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = convert_module.convert
+    sound = rows.convert
     poison = body(13)
 
     def fragile(bodies: Sequence[bytes], received_ns: Sequence[int]) -> Converted:
@@ -92,6 +92,6 @@ def test_a_record_that_breaks_the_converter_goes_alone(bench: Bench, monkeypatch
         return sound(bodies, received_ns)
 
     monkeypatch.setattr(convert_module, "convert", fragile)
-    rows, dead = bench.convert(record(body(1)), record(poison), record(body(2)))
-    assert rows == 2
+    converted, dead = bench.convert(record(body(1)), record(poison), record(body(2)))
+    assert converted == 2
     assert list(dead.values()) == [("ZeroDivisionError: thirteen", poison)]
