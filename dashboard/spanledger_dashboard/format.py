@@ -17,6 +17,7 @@ NO_PRICE: Final = "no price"
 LONG: Final = 80
 """Characters after which foreign text is cut."""
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
+_LINKED: Final = re.compile(r"(\S*(?:://|@|www\.|:[\w+-]+:)\S*)")
 _KEPT_FORMAT: Final = frozenset("\u200d")
 """Joins emoji; everything else of its category is invisible or turns text around."""
 
@@ -150,8 +151,20 @@ def _shown(character: str) -> str:
 
 
 def markdown(text: str, limit: int = LONG) -> str:
-    """Escape text for a Streamlit element that reads Markdown."""
-    return _PUNCTUATION.sub(r"\\\1", visible(text, limit))
+    """Escape text for a Streamlit element that reads Markdown.
+
+    Addresses and :names: become links and emoji even where they are escaped, so those words go into code spans.
+    """
+    return "".join(
+        _code(part) if number % 2 else _PUNCTUATION.sub(r"\\\1", part)
+        for number, part in enumerate(_LINKED.split(visible(text, limit)))
+    )
+
+
+def _code(word: str) -> str:
+    fence = "`" * (max((len(run) for run in re.findall("`+", word)), default=0) + 1)
+    pad = " " if "`" in (word[0], word[-1]) else ""
+    return f"{fence}{pad}{word}{pad}{fence}"
 
 
 def figure_text(text: str, limit: int = LONG) -> str:
