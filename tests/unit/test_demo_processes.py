@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,10 @@ from waiting import wait_until
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
+DEAF = (
+    "import signal, time; signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True));"
+    "print('up', flush=True)\nwhile True: time.sleep(600)"
+)
 PARENT = (
     "import subprocess, sys, time;"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
@@ -23,8 +29,8 @@ PARENT = (
 )
 
 
-def start(children: Children, code: str, folder: Path) -> Child:
-    return children.start("sample", [sys.executable, "-c", code], os.environ, folder)
+def start(children: Children, code: str, folder: Path, name: str = "sample") -> Child:
+    return children.start(name, [sys.executable, "-c", code], os.environ, folder)
 
 
 def says_something(child: Child) -> bool:
@@ -36,6 +42,21 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         child = start(children, STUBBORN, tmp_path)
         wait_until(lambda: says_something(child))
     assert child.process.returncode == -9
+
+
+def test_a_second_ctrl_c_ends_the_waiting_but_leaves_nothing(tmp_path: Path) -> None:
+    with Children(tmp_path, stop_s=600) as children:
+        polite, deaf = (start(children, DEAF, tmp_path, name) for name in ("polite", "deaf"))
+        wait_until(lambda: says_something(polite) and says_something(deaf))
+
+        def press_again() -> None:
+            wait_until(lambda: deaf.log.read_text().endswith("asked\n"), what="the first SIGTERM")
+            os.kill(os.getpid(), signal.SIGINT)
+
+        finger = threading.Thread(target=press_again)
+        finger.start()
+    finger.join()
+    assert [polite.process.returncode, deaf.process.returncode] == [-9, -9]
 
 
 def test_children_of_children_go_too(tmp_path: Path) -> None:

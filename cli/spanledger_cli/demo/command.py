@@ -96,7 +96,7 @@ def command(
     place.home.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC)
     provider = LocalProvider(fault_rate=FAULT_RATE, delay_s=PROVIDER_DELAY_S, bill=place.home / "bill.jsonl")
-    with _stops_on_sigterm(), provider, Children(place.home / "logs") as children:
+    with _stops_like_ctrl_c(), provider, Children(place.home / "logs") as children:
         _fill(place, children, provider)
         show(summarise(place.lake, provider.billed, started), sys.stdout)
         if not once:
@@ -222,10 +222,12 @@ def _clean_env() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _stops_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the demo like Ctrl-C does, children included."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+def _stops_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP of a closed terminal, end the demo as Ctrl-C does, children included."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
