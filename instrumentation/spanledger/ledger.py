@@ -15,6 +15,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,10 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: queue.SimpleQueue[Record | _Flush] = queue.SimpleQueue()
+        self._records: deque[Record] = deque()
+        self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
+        """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
+        self._collecting = False
         self._maker: SpanMaker | None = None
         self._delivery: Delivery | None = None
         self.ready = threading.Event()
@@ -61,15 +65,20 @@ class Worker:
 
     def add(self, record: Record) -> None:
         """Take a record; drop and count it where the thread is too far behind."""
-        if self._queue.qsize() < self._settings.queue_size:
-            self._queue.put(record)
-        else:
+        waiting = len(self._records)
+        if waiting >= self._settings.queue_size:
             faults.report("calls lost from the ledger", "queue full")
+            return
+        self._records.append(record)
+        # A switch of threads for every record would cost more than all else that a call does here.
+        if not self._collecting or waiting + 1 == self._settings.batch_size:
+            self._collecting = True
+            self._signals.put(None)
 
     def flush(self, timeout_s: float, *, last: bool = False) -> bool:
         """Have everything put so far delivered; False if it is not, or not in time."""
         request = _Flush(last=last)
-        self._queue.put(request)
+        self._signals.put(request)
         return request.done.wait(timeout_s) and request.delivered
 
     def end(self, limit_s: float) -> None:
@@ -79,18 +88,16 @@ class Worker:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive() and self._maker is not None and self._delivery is not None:
             self._delivery.spool_in_flight()
-            left = self._drain()
+            left = self._take(len(self._records))
             if left:
                 self._delivery.keep(self._maker.encode(left))
 
-    def _drain(self) -> list[Record]:
-        left: list[Record] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, Record):
-                    left.append(item)
-        return left
+    def _take(self, most: int) -> list[Record]:
+        taken: list[Record] = []
+        with contextlib.suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._records.popleft())
+        return taken
 
     def _run(self) -> None:
         try:
@@ -100,14 +107,21 @@ class Worker:
             faults.report("spans are not sent", error)
         finally:
             self.ready.set()
-        while True:
-            records, flushes = self._gather()
-            delivered = self._deliver(records, hurry=bool(flushes))
-            for request in flushes:
+        request: _Flush | None = None
+        while request is None or not request.last:
+            request = self._wait()
+            delivered = self._deliver_waiting(request)
+            if request is not None:
                 request.delivered = delivered
                 request.done.set()
-            if any(request.last for request in flushes):
-                return
+
+    def _deliver_waiting(self, request: _Flush | None) -> bool:
+        """Deliver a batch, or with a request to flush all that waits; True if the collector has it."""
+        hurry = request is not None
+        delivered = self._deliver(self._take(self._settings.batch_size), hurry=hurry)
+        while hurry and self._records:
+            delivered = self._deliver(self._take(self._settings.batch_size), hurry=True) and delivered
+        return delivered
 
     def _deliver(self, records: list[Record], *, hurry: bool) -> bool:
         if self._maker is None or self._delivery is None:
@@ -122,25 +136,21 @@ class Worker:
             faults.report("calls lost from the ledger", error, count=len(records))
             return False
 
-    def _gather(self) -> tuple[list[Record], list[_Flush]]:
+    def _wait(self) -> _Flush | None:
         """Wait for a batch: full, or as old as the batch delay, or asked for."""
-        records: list[Record] = []
-        flushes: list[_Flush] = []
-        wait_s = self._delivery.retry_in_s() if self._delivery is not None else None
-        deadline = 0.0
-        while len(records) < self._settings.batch_size:
-            try:
-                item = self._queue.get(timeout=wait_s)
-            except queue.Empty:
-                break
-            if isinstance(item, _Flush):
-                flushes.append(item)
-                break
-            if not records:
-                deadline = time.monotonic() + self._settings.batch_delay_ms / 1000
-            records.append(item)
-            wait_s = max(0.0, deadline - time.monotonic())
-        return records, flushes
+        self._collecting = False  # before the look at what waits: a record that comes in between must wake us
+        if not self._records:
+            retry_s = self._delivery.retry_in_s() if self._delivery is not None else None
+            with contextlib.suppress(queue.Empty):
+                request = self._signals.get(timeout=retry_s)
+                if request is not None:
+                    return request
+        self._collecting = True
+        if not self._records or len(self._records) >= self._settings.batch_size:
+            return None
+        with contextlib.suppress(queue.Empty):
+            return self._signals.get(timeout=self._settings.batch_delay_ms / 1000)
+        return None
 
 
 _worker: Worker | None = None

@@ -7,6 +7,7 @@ ledger's own thread; the ids are drawn when the work starts, so that what happen
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,11 @@ AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
 MAX_STATUS_CHARACTERS: Final = 300
 _SDK_PACKAGES: Final = frozenset({"anthropic", "openai"})
+
+_random = random.Random()  # noqa: S311 - ids, not secrets
+"""Our own, and seeded anew in a forked child: an application that seeds `random` must not make us repeat ids."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,7 @@ class Stopwatch:
 
 def place_below(parent: Place | None) -> Place:
     """Return a new place below `parent`, else below the application's current OpenTelemetry span, else a root."""
-    # From the system's source: an application that seeds `random`, or forks, must not repeat our ids.
-    span_id = int.from_bytes(os.urandom(8)) or 1
+    span_id = _random.getrandbits(64) or 1
     if parent is not None:
         return Place(parent.trace_id, span_id, parent.span_id)
     # Not imported by us: an application that has not imported it has no current span either.
@@ -94,7 +99,7 @@ def place_below(parent: Place | None) -> Place:
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
             return Place(context.trace_id, span_id, context.span_id, context.trace_flags.sampled)
-    return Place(int.from_bytes(os.urandom(16)) or 1, span_id)
+    return Place(_random.getrandbits(128) or 1, span_id)
 
 
 def error_type(error: BaseException) -> str:

@@ -52,8 +52,9 @@ def _is_usage_only(event: object) -> bool:
 
 def _read_choices(facts: Facts, body: object) -> None:
     """Read a chat or legacy completion, or one chunk of its stream."""
-    facts.response_id = facts.response_id or text(body, "id")
-    facts.response_model = facts.response_model or text(body, "model")
+    if facts.response_id is None:
+        facts.response_id = text(body, "id")
+        facts.response_model = text(body, "model")
     facts.service_tier = text(body, "service_tier") or facts.service_tier
     choices = get(body, "choices") or ()
     for choice in choices:
@@ -63,8 +64,9 @@ def _read_choices(facts: Facts, body: object) -> None:
     usage = get(body, "usage")
     if usage is not None:
         _read_usage(facts, usage, "prompt", "completion")
-    # Some servers report a running total on every chunk: it is final once a choice has finished.
-    facts.complete = bool(facts.counts) and (facts.complete or not choices or bool(facts.finish_reasons))
+    if facts.counts:
+        # Some servers report a running total on every chunk: it is final once a choice has finished.
+        facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
 
 
 def _read_response(facts: Facts, body: object) -> None:
