@@ -1,0 +1,35 @@
+"""`spanledger dashboard`: the dashboard in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from spanledger.settings import load
+
+
+@click.command()
+@click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake; default: SPANLEDGER_LAKE.")
+@click.option("--dashboard-port", default=8501, show_default=True, help="Port of the dashboard; 0: any.")
+def command(lake: Path | None, dashboard_port: int) -> None:
+    """Run the dashboard over a lake, until Ctrl-C.
+
+    \b
+      spanledger dashboard                          then open http://127.0.0.1:8501
+      spanledger dashboard --lake ./lake --dashboard-port 8600
+
+    It listens on this machine only, asks no other host for anything, and writes nothing. `spanledger up` runs the
+    collector beside it.
+    """
+    from spanledger_collector.doors import bind
+    from spanledger_dashboard.server import HOST, command as streamlit_command
+
+    settings = load(lake=lake)
+    with bind(HOST, dashboard_port, "--dashboard-port") as tried:
+        port: int = tried.getsockname()[1]
+    click.echo(f"dashboard: http://{HOST}:{port} over {settings.lake}", err=True)
+    arguments = streamlit_command(settings.lake.absolute(), port)
+    # In place of this process, so that signals and the exit code are the server's own.
+    os.execv(arguments[0], arguments)
