@@ -39,6 +39,8 @@ _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
 }
 _END: Final = 2**31 - 1
 """pyarrow 26 fails on a slice without a stop."""
+_LONG: Final = 130
+"""Bytes from which on the length takes more than one byte."""
 _LONGEST_VARINT: Final = 10
 
 # Bytes that JSON text has to escape: control characters, quote, backslash.
@@ -98,13 +100,16 @@ def distinct(values: pa.Array, read: Callable[[AnyValue], object], kind: pa.Data
 
 def _odd(values: pa.Array) -> Mask:
     """Return which values aren't one field written the usual way."""
-    offsets, _ = _buffers(values)
+    offsets, data = _buffers(values)
     sizes = np.diff(offsets)
     tags = tags_of(values)
     odd = sizes > 0
-    delimited = np.flatnonzero(np.isin(tags, np.array(_DELIMITED, np.uint8)))
-    length, header = _varints(values, delimited)
-    odd[delimited] = sizes[delimited] != length + header + 1
+    delimited = np.isin(tags, np.array(_DELIMITED, np.uint8))
+    short = np.flatnonzero(delimited & (sizes > 1) & (sizes < _LONG))
+    odd[short] = sizes[short] != data[offsets[:-1][short] + 1] + np.int64(2)
+    long = np.flatnonzero(delimited & (sizes >= _LONG))
+    length, header = _varints(values, long)
+    odd[long] = sizes[long] != length + header + 1
     ints = np.flatnonzero(tags == INT)
     odd[ints] = sizes[ints] != _varints(values, ints)[1] + 1
     odd[(tags == DOUBLE) & (sizes == 9)] = False
@@ -172,7 +177,10 @@ def _merged(pieces: Sequence[tuple[Ints, pa.Array]], rows: int) -> pa.Array:
 
 def _strings(values: pa.Array) -> pa.Array:
     """Return the text of string values; raises pyarrow.ArrowInvalid where it isn't UTF-8."""
-    headers = _varints(values, np.arange(len(values)))[1] + 1
+    lengths = np.diff(_buffers(values)[0])
+    long = np.flatnonzero(lengths >= _LONG)
+    headers = np.full(len(values), 2)
+    headers[long] = _varints(values, long)[1] + 1
     sizes = np.unique(headers)
     if len(sizes) == 1:
         return pc.binary_slice(values, int(sizes[0]), _END).cast(pa.string())

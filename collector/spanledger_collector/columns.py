@@ -203,8 +203,10 @@ class _Pairs:
 def _pivot(lists: pa.Array, keys: Mapping[str, Kind], prefixes: Mapping[str, str]) -> _Pivoted:
     pairs = _pairs(lists)
     place = {name: code for code, name in enumerate(pairs.names)}
-    order = np.argsort(pairs.code, kind="stable")
-    bounds = np.searchsorted(pairs.code[order], np.arange(len(pairs.names) + 1))
+    # Of 16-bit numbers numpy makes a radix sort, four times as fast.
+    code = pairs.code.astype(np.int16) if len(pairs.names) < 2**15 else pairs.code
+    order = np.argsort(code, kind="stable")
+    bounds = np.searchsorted(code[order], np.arange(len(pairs.names) + 1))
     left = np.ones(len(pairs.code), bool)
     known: dict[str, pa.Array] = {}
     for key, kind in keys.items():

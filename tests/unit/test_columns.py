@@ -21,7 +21,19 @@ LONG_NUMBER = b"\x18\x87\x80\x80\x00"
 """7, in four bytes where one would do."""
 
 words = st.sampled_from(
-    ["", "a", 'quote " and \\', "tab\tline\n", "é", "\U0001f600", "x" * 127, "y" * 128, "z" * 40_000]
+    [
+        "",
+        "a",
+        'quote " and \\',
+        "back\\slash",
+        "tab\tline\n",
+        "\x7f",
+        "é",
+        "\U0001f600",
+        "x" * 127,
+        "y" * 128,
+        "z" * 40_000,
+    ]
 )
 numbers = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 1, -1, 127, 128, 2**53 + 1])
 doubles = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 1e22, 0.1])
