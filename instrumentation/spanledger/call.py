@@ -52,6 +52,16 @@ class Sdk:
     """The request body changed so that a stream reports usage, or None where it does so anyway."""
     is_usage_only: Callable[[object], bool]
     """Whether a stream event exists only because we asked for usage."""
+    hosts: Mapping[str, str]
+    """End of a host's name to the provider there, where that is another; any other host keeps the SDK's own."""
+
+    def provider_at(self, host: object) -> str:
+        """Name who serves, and charges for, calls to a host."""
+        if isinstance(host, str):
+            for end, provider in self.hosts.items():
+                if host.endswith(end):
+                    return provider
+        return self.provider
 
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
@@ -73,6 +83,7 @@ class Call:
         "_last_ns",
         "_model",
         "_place",
+        "_provider",
         "_sdk",
         "_watch",
         "attempts",
@@ -88,10 +99,12 @@ class Call:
         self._endpoint = endpoint
         self._model = model if isinstance(model, str) else ""
         self._place = place_below(spans.current_place())
+        server = server_attributes(client)
+        self._provider = sdk.provider_at(server.get(names.SERVER_ADDRESS))
         self._attributes: Attributes = {
             names.OPERATION: endpoint.operation,
-            names.PROVIDER: sdk.provider,
-            **server_attributes(client),
+            names.PROVIDER: self._provider,
+            **server,
             **sdk.request_attributes(body),
             **tagging.current.get(),
         }
@@ -239,7 +252,7 @@ class Call:
             return None
         facts = self.facts
         return Metered(
-            provider=self._sdk.provider,
+            provider=self._provider,
             model=facts.response_model or self._model,
             request_model=self._model,
             usage=usage,

@@ -8,11 +8,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import openai
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 import spanledger
 from otlp_sink import OtlpSink
@@ -171,6 +181,33 @@ def test_opentelemetrys_variables_are_used_when_the_endpoint_says_so(
 
     assert (request.path, request.headers["x-key"]) == ("/base/v1/traces", "1")
     assert traced.sink.received == []
+
+
+def test_spans_go_by_grpc_when_the_protocol_says_so(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    received: list[ExportTraceServiceRequest] = []
+
+    class Service(TraceServiceServicer):
+        def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
+            received.append(request)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_TraceServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with switched_on(monkeypatch, tmp_path):
+            monkeypatch.setenv("SPANLEDGER_ENDPOINT", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("SPANLEDGER_PROTOCOL", "grpc")
+            client.chat.completions.create(**CHAT)
+            assert spanledger.flush(20)
+    finally:
+        server.stop(None).wait()
+
+    (request,) = received
+    assert request.resource_spans[0].scope_spans[0].spans[0].name == "chat gpt-4o"
 
 
 def test_our_own_requests_take_no_proxy_to_this_machine(

@@ -143,3 +143,16 @@ def test_anthropic_writes_without_a_split_are_of_the_default_lifetime() -> None:
     usage = {"input_tokens": 1, "output_tokens": 1, "cache_creation_input_tokens": 9}
 
     assert _anthropic(usage) == Usage(input_uncached_tokens=1, cache_write_5m_tokens=9, output_text_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [
+        ("api.openai.com", "openai"),
+        ("ours.openai.azure.com", "azure.ai.openai"),
+        ("llm.example.org", "openai"),
+        (None, "openai"),
+    ],
+)
+def test_an_unknown_host_keeps_the_sdks_own_provider(host: str | None, provider: str) -> None:
+    assert openai_sdk.SDK.provider_at(host) == provider

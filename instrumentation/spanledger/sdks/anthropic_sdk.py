@@ -116,4 +116,5 @@ SDK: Final = Sdk(
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_never_usage_only,
+    hosts={},
 )

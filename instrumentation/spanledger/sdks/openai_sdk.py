@@ -155,4 +155,5 @@ SDK: Final = Sdk(
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_is_usage_only,
+    hosts={".openai.azure.com": "azure.ai.openai", ".services.ai.azure.com": "azure.ai.openai"},
 )
