@@ -12,10 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import pyarrow as pa
 
 from spanledger_collector.lake import add_files, open_table, write_file
-from spanledger_collector.row import SCHEMA
+from spanledger_collector.row import COLUMNS, SCHEMA
 
 PICO: Final = Decimal("0.000000000001")
 PRICES: Final[dict[str, tuple[Any, ...]]] = {
@@ -250,6 +251,15 @@ def _agent(trace: int, start: datetime, rng: random.Random, model: str, tags: Ro
         sent += output + rng.randint(800, 6000)
     root["duration_us"] = int((clock - start).total_seconds() * 1e6)
     return rows
+
+
+def trace_frame(rows: Sequence[Row]) -> pl.DataFrame:
+    """Build what the query `trace` answers, without a lake."""
+    ordered = sorted(rows, key=lambda row: (row["start_time"], row["span_id"]))
+    full = [{column.name: row.get(column.name) for column in COLUMNS} for row in ordered]
+    return pl.DataFrame(
+        [row | {"model": row["matched_model"] or row["response_model"]} for row in full], infer_schema_length=None
+    )
 
 
 def make_lake(lake: Path, rows: Sequence[Row], *, writer: str = "test", version: int = 0) -> Path:

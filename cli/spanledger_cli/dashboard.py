@@ -32,4 +32,4 @@ def command(lake: Path | None, dashboard_port: int) -> None:
     click.echo(f"dashboard: http://{HOST}:{port} over {settings.lake}", err=True)
     arguments = streamlit_command(settings.lake.absolute(), port)
     # In place of this process, so that signals and the exit code are the server's own.
-    os.execv(arguments[0], arguments)
+    os.execv(arguments[0], arguments)  # noqa: S606

@@ -28,6 +28,8 @@ def period(days: pl.DataFrame, first: date, today: date) -> str:
     spent = cost_of(days)
     if not days.height:
         return f"No calls in the last {length} days"
+    if spent is None:
+        return f"No call of the last {length} days has a price"
     sentence = f"The last {length} days cost {usd(spent)}"
     full = days.filter((pl.col("dt") < today) & pl.col("cost_usd").is_not_null())
     if full.height < 3:
@@ -63,7 +65,10 @@ def user(name: str, requests: pl.DataFrame) -> str:
     if not requests.height:
         return f"{person(name)} made no requests here"
     cost = cost_of(requests)
-    sentence = f"{person(name)} made {many(requests.height, 'request')} for {usd(cost)}"
+    made = f"{person(name)} made {many(requests.height, 'request')}"
+    if cost is None:
+        return f"{made}, none with a price"
+    sentence = f"{made} for {usd(cost)}"
     priced = requests.filter(pl.col("cost_usd").is_not_null())
     if priced.height < 2:
         return sentence

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from ledger_rows import call, make_lake, span
 
+from ledger_rows import Row, call, make_lake, span
 from spanledger_analytics import drill, live, spend
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.spend import Filters
@@ -17,7 +17,7 @@ from spanledger_analytics.spend import Filters
 DAY = date(2026, 11, 3)
 NINE = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 TEN = datetime(2026, 11, 3, 10, 0, tzinfo=UTC)
-SEARCH = {"user_id": "ann", "team_id": "search", "feature": "find"}
+SEARCH: Row = {"user_id": "ann", "team_id": "search", "feature": "find"}
 ROOT = span(1, 0, NINE - timedelta(minutes=1), name="agent", role="agent", **SEARCH)
 
 # gpt-5 costs $1.25 and $10 per million, gpt-5-mini $0.25 and $2, claude-opus-4-5 $5 and $25.
@@ -137,9 +137,7 @@ def test_filters_hold_on_every_level(ledger: Ledger, filters: Filters, calls: in
         spend.hours_by_model(ledger, DAY, filters),
         drill.users(ledger, DAY, None, filters),
     )
-    of_users = [
-        drill.requests(ledger, DAY, None, user, filters)["calls"].sum() for user in ("ann", drill.NO_USER)
-    ]
+    of_users = [drill.requests(ledger, DAY, None, user, filters)["calls"].sum() for user in ("ann", drill.NO_USER)]
     assert [frame["calls"].sum() for frame in frames] == [calls or 0] * len(frames)
     assert sum(of_users) == (calls or 0)
 

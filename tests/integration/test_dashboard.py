@@ -1,0 +1,155 @@
+"""Each page, run by Streamlit without a browser."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import spanledger_dashboard
+from ledger_rows import make_lake, traffic
+from spanledger_analytics.connection import connect
+from spanledger_dashboard.server import command
+
+ENTRY = Path(spanledger_dashboard.__file__).parent / "entry" / "app.py"
+NOW = datetime.now(UTC)
+PEAK = f"{(NOW - timedelta(days=2)).date()}"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lake(tmp_path_factory.mktemp("pages") / "lake", traffic(NOW))
+
+
+@pytest.fixture(autouse=True)
+def on_lake(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(lake)])
+
+
+def explore() -> None:
+    from spanledger_dashboard.pages import explore
+
+    explore.page()
+
+
+def explored(**parameters: str) -> AppTest:
+    page = AppTest.from_function(explore, default_timeout=60)
+    page.query_params.update(parameters)
+    return page.run()
+
+
+def values(page: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def test_the_overview_shows_the_live_strip_the_week_and_the_days(lake: Path) -> None:
+    page = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+    assert not page.exception
+    assert [metric.label for metric in page.metric] == [
+        "Spending now",
+        "Requests a minute",
+        "Tokens a minute",
+        "Last span",
+        "Today so far",
+        "Last 7 full days",
+        "Cost per request",
+        "Requests",
+    ]
+    today = f"{NOW.date()}"
+    week = connect(lake).execute(
+        "select sum(cost_usd) from llm_calls where dt < $today and dt >= $today::date - 7", {"today": today}
+    )
+    assert values(page)["Last 7 full days"] == f"${week.fetchall()[0][0]:,.2f}"
+
+
+def test_the_first_level_says_what_the_period_cost(lake: Path) -> None:
+    page = explored(days="14")
+    cost = connect(lake).execute("select sum(cost_usd) from llm_calls").fetchall()[0][0]
+    assert not page.exception
+    assert page.subheader[0].value.startswith(f"The last 14 days cost \\${cost:.2f}".replace(".", r"\."))
+
+
+def test_a_day_has_its_crumb_filters_and_numbers(lake: Path) -> None:
+    page = explored(d=PEAK)
+    assert not page.exception
+    assert [button.label for button in page.button] == ["All days"]
+    assert [box.label for box in page.selectbox] == ["Team", "Feature", "Model", "Environment"]
+    cost = connect(lake).execute("select sum(cost_usd) from llm_calls where dt = $dt", {"dt": PEAK}).fetchall()[0][0]
+    assert values(page)["Cost"] == f"${cost:.2f}"
+    assert values(page)["Dearest hour"] == "14:00-15:00"
+
+
+def test_picking_a_filter_writes_it_into_the_url_and_clearing_takes_it_out() -> None:
+    page = explored(d=PEAK)
+    page.selectbox(key="filter-team").set_value("search").run()
+    assert page.query_params == {"d": PEAK, "team": "search"}
+    assert values(page)["Cost"] != values(explored(d=PEAK))["Cost"]
+    page.selectbox(key="filter-team").set_value(None).run()
+    assert page.query_params == {"d": PEAK}
+
+
+def test_a_filter_that_no_call_has_stays_visible_and_shows_nothing() -> None:
+    page = explored(d=PEAK, team="gone")
+    assert page.selectbox(key="filter-team").value == "gone"
+    assert page.subheader[0].value.startswith("No calls on")
+
+
+def test_a_crumb_leads_up_and_keeps_the_filters() -> None:
+    page = explored(d=PEAK, h="14", u="u-017", team="growth")
+    page.button(key="crumb-1").click().run()
+    assert page.query_params == {"d": PEAK, "team": "growth"}
+    assert values(page)["Dearest hour"] == "14:00-15:00"
+
+
+def test_requests_stand_dearest_first_in_a_table() -> None:
+    page = explored(d=PEAK, h="14", u="u-017")
+    table = page.dataframe[0].value
+    assert len(table) == 24
+    costs = list(table["cost"])
+    assert costs == sorted(costs, reverse=True)
+    assert set(table["request"]) == {"invoke_agent researcher"}
+
+
+def test_a_picked_step_lists_what_was_recorded(lake: Path) -> None:
+    trace, day, step = (
+        connect(lake)
+        .execute("select trace_id, dt, span_id from spans where tool_name = 'availability' order by 1 limit 1")
+        .fetchall()[0]
+    )
+    page = explored(d=f"{day}", t=trace, s=step)
+    assert not page.exception
+    recorded = dict(zip(*(page.dataframe[0].value[name] for name in ("column", "value")), strict=True))
+    assert (recorded["span_id"], recorded["tool_name"], recorded["role"]) == (step, "availability", "tool")
+
+
+def test_a_lake_that_has_nothing_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(tmp_path / "none")])
+    page = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+    assert not page.exception
+    assert page.subheader[0].value == "No spans yet"
+    assert "spanledger demo" in [code.value for code in page.code]
+
+
+def test_a_bad_link_leads_on() -> None:
+    page = explored(d="tomorrow")
+    assert page.warning[0].value.startswith("This link names the day")
+    page.button[0].click().run()
+    assert page.query_params == {}
+    assert page.subheader[0].value.startswith("The last 30 days cost")
+
+
+def test_the_server_is_told_to_listen_on_loopback_and_to_report_to_nobody(tmp_path: Path) -> None:
+    arguments = command(tmp_path, 8501)
+    assert {
+        "--server.address=127.0.0.1",
+        "--server.allowedHosts=127.0.0.1",
+        "--server.enableXsrfProtection=true",
+        "--server.enableCORS=true",
+        "--browser.gatherUsageStats=false",
+        "--client.showErrorDetails=none",
+        "--server.fileWatcherType=none",
+    } <= set(arguments)
+    assert arguments[-3:] == ["--", "--lake", str(tmp_path)]
