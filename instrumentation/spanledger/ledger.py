@@ -82,7 +82,11 @@ class Worker:
         return request.done.wait(timeout_s) and request.delivered
 
     def end(self, limit_s: float) -> None:
-        """Deliver what can be delivered within `limit_s`, spool the rest, and stop."""
+        """Deliver what can be delivered within `limit_s`, spool the rest, and stop.
+
+        A script that ends right after its first call waits for our imports too; they hang on no network.
+        """
+        self.ready.wait(_SET_UP_LIMIT_S)
         deadline = time.monotonic() + limit_s
         self.flush(limit_s, last=True)
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -91,6 +95,8 @@ class Worker:
             left = self._take(len(self._records))
             if left:
                 self._delivery.keep(self._maker.encode(left))
+        elif self._thread.is_alive():
+            faults.report("calls lost from the ledger", "the process ended first", count=len(self._records))
 
     def _take(self, most: int) -> list[Record]:
         taken: list[Record] = []

@@ -79,7 +79,9 @@ def _on_the_wire(given: Mapping[str, object]) -> dict[str, str]:
         if value is None:
             continue
         try:
-            added[_KNOWN.get(key) or names.TAG_PREFIX + key] = str(value)[:MAX_TAG_CHARACTERS]
+            text = str(value)[:MAX_TAG_CHARACTERS]
+            # Half a surrogate pair, as bad input has it, cannot go on the wire.
+            added[_KNOWN.get(key) or names.TAG_PREFIX + key] = text.encode("utf-8", "replace").decode("utf-8")
         except Exception as error:
             faults.report(f"tag {key} left out, its value has no text", error)
     return added

@@ -25,7 +25,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from . import names
+from . import faults, names
+from .book import shipped_book
 from .pricing import PriceContext, price
 from .record import Attributes, Metered, Place, Record
 from .settings import Settings
@@ -56,9 +57,21 @@ class SpanMaker:
         )
         provider.add_span_processor(self._ended)
         self._tracer = provider.get_tracer(names.SCOPE, version("spanledger"))
+        shipped_book()  # read now, while nobody waits
 
     def encode(self, records: list[Record]) -> bytes:
-        """Return an ExportTraceServiceRequest with a span for each record."""
+        """Return an ExportTraceServiceRequest with a span for each record that can be encoded."""
+        try:
+            return self._encode(records)
+        except Exception as error:
+            if len(records) == 1:
+                faults.report("call lost from the ledger, it cannot be encoded", error)
+                return b""
+            # One after the other, so that only the culprit is lost; such bodies join by concatenation.
+            return b"".join(self.encode([record]) for record in records)
+
+    def _encode(self, records: list[Record]) -> bytes:
+        self._ended.take()
         for record in records:
             self._make(record)
         return encode_spans(self._ended.take()).SerializeToString()

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+import spanledger
 from old_server import OldServer
 from spanledger import call, faults, ledger, stream
 from spanledger.sdks import openai_sdk
@@ -82,6 +83,19 @@ def test_a_server_that_refuses_our_addition_is_asked_again_without_it(
     assert [chunk.choices[0].delta.content for chunk in chunks] == ["Bonjour"]
     assert ["stream_options" in request for request in server.requests] == [True, False]
     assert (attributes["spanledger.usage.state"], attributes["spanledger.attempts"]) == ("missing", 2)
+
+
+def test_a_record_that_cannot_be_encoded_does_not_take_its_batch_along(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+        for name in ("before", "half a pair \ud800", "after"):
+            with spanledger.span(name, kind="step"):
+                pass
+        spans = traced.spans()
+
+    assert [span["name"] for span in spans] == ["before", "after"]
 
 
 def test_a_fault_is_logged_once_however_often_it_happens(

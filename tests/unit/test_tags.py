@@ -50,8 +50,12 @@ def test_inner_tags_add_to_outer_ones_and_win() -> None:
 
 @pytest.mark.usefixtures("on")
 def test_values_are_bounded_text() -> None:
-    with spanledger.tags(user_id="x" * 1000, number=3.5):
-        assert tagging.current.get() == {"user.id": "x" * 256, "spanledger.tag.number": "3.5"}
+    with spanledger.tags(user_id="x" * 1000, number=3.5, broken="caf\udce9 é"):
+        assert tagging.current.get() == {
+            "user.id": "x" * 256,
+            "spanledger.tag.number": "3.5",
+            "spanledger.tag.broken": "caf? é",
+        }
 
 
 @pytest.mark.usefixtures("on")
