@@ -17,7 +17,7 @@ NO_PRICE: Final = "no price"
 LONG: Final = 80
 """Characters after which foreign text is cut."""
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
-_LINKED: Final = re.compile(r"(\S*(?:://|@|www\.|:[\w+-]+:)\S*)")
+_LINKED: Final = re.compile(r"(\S*(?:://|@|www\.|:(?:\w*[A-Za-z]\w*|100|1234|[+-]1):)\S*)")
 _KEPT_FORMAT: Final = frozenset("\u200d")
 """Joins emoji; everything else of its category is invisible or turns text around."""
 

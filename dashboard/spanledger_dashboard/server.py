@@ -58,9 +58,11 @@ _DARK: Final[Mapping[str, str]] = MappingProxyType(
 _BOTH: Final[Mapping[str, str]] = MappingProxyType(
     {
         "baseRadius": "small",
-        "paddingTop": "4rem",
+        "paddingTop": "1.5rem",
         "metricValueFontSize": "1.6rem",
         "metricValueFontWeight": "600",
+        "headingFontSizes": "1.4rem",
+        "headingFontWeights": "650",
     }
 )
 

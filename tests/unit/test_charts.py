@@ -15,7 +15,8 @@ from spanledger_analytics.parts import parts
 from spanledger_analytics.resent import resent
 from spanledger_analytics.tree import nodes
 from spanledger_dashboard.charts.colours import GREY, RED, palette
-from spanledger_dashboard.charts.spend import days_figure, hours_figure, users_figure
+from spanledger_dashboard.charts.ranking import users_figure
+from spanledger_dashboard.charts.spend import days_figure, hours_figure
 from spanledger_dashboard.charts.trace import history_figure, twin_figure, waterfall_figure
 
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -126,7 +127,7 @@ def test_names_reach_no_figure_as_tags(name: str) -> None:
 def test_the_waterfall_shows_time_cost_and_failure() -> None:
     failed = span(1, 9, START, name="pay", role="tool", status="error", error_type="Timeout", duration_us=0)
     tree = nodes(trace_frame([*hotel_trace(1, START), failed]))
-    names, times, costs, *hits = traces(waterfall_figure(tree, {"gpt-4-turbo": "#1F4E8C"}, None))
+    names, times, costs, *hits = traces(waterfall_figure(tree, {"gpt-4-turbo": "#3D5FC4"}, None))
     assert list(names["text"]) == [
         "◆ invoke_agent hotel-search",
         "chat gpt-4-turbo",

@@ -21,7 +21,7 @@ PALE: Final = "#B9C1C9"
 RED: Final = "#D92D20"
 
 _ANTHROPIC: Final = ("#D55E00", "#E69F00", "#F3C766", "#A84300", "#F08A3C", "#8C6A1A")
-_OPENAI: Final = ("#0072B2", "#56B4E9", "#A9D6F2", "#1F4E8C", "#3F8FD0", "#7C9CC9")
+_OPENAI: Final = ("#0072B2", "#56B4E9", "#A9D6F2", "#3D5FC4", "#3F8FD0", "#7C9CC9")
 _GOOGLE: Final = ("#007A5A", "#009E73", "#7CCFB4", "#00563F")
 _EMBEDDINGS: Final = ("#CC79A7", "#E3B3CE", "#9E4F7C")
 _REST: Final = ("#7E57A0", "#B9A300", "#A58ACB", "#6B5B2A", "#C9A6D8", "#5B6F2A")

@@ -1,4 +1,4 @@
-"""Spend over time by model, and spend by user: the figures of the drill-down's first three levels."""
+"""Spend over time, models stacked: days, and the hours of a day."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import polars as pl
 
-from spanledger_dashboard.format import count, day_name, figure_text, hour_name, many, share, usd, usd_exact
+from spanledger_dashboard.format import day_name, figure_text, hour_name, many, share, usd, usd_exact
 
-from .colours import BLUE, GREY
-from .layout import add_hit_columns, add_hit_rows, base
+from .colours import GREY
+from .layout import add_hit_columns, base
 
 MOST_MODELS: Final = 8
 """Series in one chart; what is left is "other"."""
 OTHER: Final = "other"
 NO_MODEL: Final = "(no model)"
-NO_USER: Final = "(no user)"
-MOST_USERS: Final = 20
 
 
 def days_figure(
@@ -91,39 +89,6 @@ def hours_figure(
     return figure
 
 
-def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15) -> go.Figure:
-    """Draw the dearest users (frame `users`, dearest first) with their share of `whole`.
-
-    `room` is the part of the width kept free for the numbers beside the bars.
-    """
-    rows = list(users.head(MOST_USERS).iter_rows(named=True))
-    places = list(range(len(rows)))
-    figure = base(30 * len(rows) + 16, bargap=0.32, barmode="overlay")
-    figure.add_bar(
-        y=places,
-        x=[_pixels(row["cost_usd"]) for row in rows],
-        orientation="h",
-        marker={"color": [BLUE if row["user_id"] else GREY for row in rows]},
-        text=[f"{usd(row['cost_usd'])}  ·  {share(row['cost_usd'], whole)}" for row in rows],
-        textposition="outside",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    dearest = max((_pixels(row["cost_usd"]) for row in rows), default=0.0)
-    span = (0.0, dearest / (1 - room) or 1.0)
-    add_hit_rows(figure, [row["user_id"] for row in rows], [_user_hover(row, whole) for row in rows], "x", span)
-    figure.update_layout(xaxis={"visible": False, "range": span})
-    figure.update_yaxes(
-        tickvals=places,
-        ticktext=[figure_text(row["user_id"], 28) if row["user_id"] else NO_USER for row in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-        ticklabelstandoff=8,
-    )
-    return figure
-
-
 def _stack(
     figure: go.Figure,
     by_model: pl.DataFrame,
@@ -174,19 +139,6 @@ def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, mo
     if totals["unpriced_calls"]:
         lines.append(f"{many(totals['unpriced_calls'], 'call')} without a price")
     return "<br>".join(lines) + more
-
-
-def _user_hover(row: dict[str, Any], whole: Decimal | None) -> str:
-    name = figure_text(row["user_id"]) if row["user_id"] else NO_USER
-    lines = [
-        f"<b>{name}</b>",
-        f"<b>{usd_exact(row['cost_usd'])}</b> · {share(row['cost_usd'], whole)} of the total",
-        f"{many(row['requests'], 'request')} · {many(row['calls'], 'call')}",
-        f"{count(row['input_tokens'])} tokens in · {count(row['output_tokens'])} out",
-    ]
-    if row["unpriced_calls"]:
-        lines.append(f"{many(row['unpriced_calls'], 'call')} without a price")
-    return "<br>".join(lines)
 
 
 def _money_axis(figure: go.Figure) -> None:

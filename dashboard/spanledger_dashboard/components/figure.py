@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import plotly.graph_objects as go
 import polars as pl
@@ -14,10 +15,16 @@ from spanledger_dashboard.charts.layout import CONFIG
 
 Columns = dict[str, ColumnConfig | str | None]
 """Settings of a table's columns, by name."""
+INK: Final = {"light": "#4A5866", "dark": "#C5D0DA"}
+"""Colour of a figure's words: Streamlit's own grey is too pale to read on white."""
 
 
 def show_figure(figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], None] | None = None) -> None:
     """Draw a figure; a click on its hit layer calls `pick` with the id under the pointer."""
+    ink = INK["dark" if st.context.theme.type == "dark" else "light"]
+    figure.update_layout(font_color=ink, legend_font_color=ink)
+    figure.update_xaxes(tickfont_color=ink)
+    figure.update_yaxes(tickfont_color=ink)
     if pick is None:
         st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -65,7 +65,7 @@ def show_filters(view: View, lake: Lake, today: date) -> None:
                 index=None,
                 key=key,
                 placeholder=_WORDS[dimension][0],
-                format_func=_namer(dimension),
+                format_func=partial(value_name, dimension),
                 on_change=_refilter,
                 args=(view, dimension),
                 label_visibility="collapsed",
@@ -73,11 +73,9 @@ def show_filters(view: View, lake: Lake, today: date) -> None:
             )
 
 
-def _namer(dimension: str) -> Callable[[str], str]:
-    def name(value: str) -> str:
-        return visible(value, 40) if value else _WORDS[dimension][1]
-
-    return name
+def value_name(dimension: str, value: str) -> str:
+    """Name a value of a filter, or the lack of one."""
+    return visible(value, 40) if value else _WORDS[dimension][1]
 
 
 def _refilter(view: View, dimension: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import polars as pl
@@ -75,4 +77,6 @@ def _pairs(found: object) -> list[tuple[str, object]]:
 
 
 def _written(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return str(value) if isinstance(value, str | Decimal) else json.dumps(value, default=str)

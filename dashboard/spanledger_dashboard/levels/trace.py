@@ -63,7 +63,7 @@ def _kpis(summary: Facts) -> None:
         [
             Kpi("Cost", usd(cost, places), None, f"{usd(each, places)} a call" if each else None, usd_exact(cost)),
             Kpi("LLM calls", count(summary.calls), None, many(summary.spans, "step")),
-            Kpi("Tokens in / out", f"{count(summary.input_tokens)} / {count(summary.output_tokens)}"),
+            Kpi("Tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"),
             Kpi("Took", duration(summary.duration_us), None, errors),
         ]
     )

@@ -12,7 +12,7 @@ import streamlit as st
 
 from spanledger_analytics.spend import cost_of, sum_of
 from spanledger_dashboard import headlines
-from spanledger_dashboard.charts.spend import MOST_USERS, users_figure
+from spanledger_dashboard.charts.ranking import MOST_USERS, users_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis

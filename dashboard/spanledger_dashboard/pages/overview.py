@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from spanledger_analytics.spend import cost_of, cost_per_request, sum_of
+from spanledger_dashboard.components.breakdown import show_breakdown
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.live import show_live
@@ -34,7 +35,8 @@ def page(explore: StreamlitPage) -> None:
 @st.fragment
 def _panel(explore: StreamlitPage) -> None:
     try:
-        view = parse(st.query_params.to_dict()).top()
+        # Filters belong to Explore, where they can be seen.
+        view = View(days=parse(st.query_params.to_dict()).days)
     except BadLinkError as error:
         st.warning(markdown(str(error), 300))
         view = View()
@@ -44,8 +46,13 @@ def _panel(explore: StreamlitPage) -> None:
     def drill(day: date) -> None:
         st.switch_page(explore, query_params=view.at_day(day).parameters())
 
+    def narrow(dimension: str, value: str) -> None:
+        st.switch_page(explore, query_params=view.filtered(dimension, value).parameters())
+
     _kpis(view, lake, moment)
     days.show(view, lake, drill)
+    st.subheader("The last 7 full days, against the 7 before", anchor=False)
+    show_breakdown(lake, moment.date(), narrow)
 
 
 def _kpis(view: View, lake: Lake, moment: datetime) -> None:
