@@ -19,6 +19,8 @@ PURPLE: Final = "#CC79A7"
 GREY: Final = "#8A94A0"
 PALE: Final = "#B9C1C9"
 RED: Final = "#D92D20"
+WHITE: Final = "#FFFFFF"
+DARK: Final = "#14202B"
 
 _ANTHROPIC: Final = ("#D55E00", "#E69F00", "#F3C766", "#A84300", "#F08A3C", "#8C6A1A")
 _OPENAI: Final = ("#0072B2", "#56B4E9", "#A9D6F2", "#3D5FC4", "#3F8FD0", "#7C9CC9")

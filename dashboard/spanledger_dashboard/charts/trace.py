@@ -13,7 +13,7 @@ from spanledger_analytics.resent import CallInput, Resent
 from spanledger_analytics.tree import Node, is_charged
 from spanledger_dashboard.format import count, duration, figure_text, many, share, usd, usd_exact
 
-from .colours import BLUE, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION
+from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION, WHITE
 from .layout import CLEAR, GRID, add_hit_rows, base
 
 _NAMES: Final = (0.0, 0.30)
@@ -31,6 +31,8 @@ _TOP: Final = {
     "fixedrange": True,
 }
 """An axis over a column of the waterfall."""
+_PALE_PARTS: Final = frozenset({"cache read", "output"})
+"""Those whose colour needs dark words on it."""
 PART_COLOURS: Final = {
     "input, uncached": BLUE,
     "cache read": SKY,
@@ -123,6 +125,7 @@ def _add_costs(figure: go.Figure, nodes: Sequence[Node], places: list[int]) -> t
         marker={"color": ORANGE, "opacity": 0.55},
         text=[_gutter(node) for node in nodes],
         textposition="outside",
+        constraintext="none",
         cliponaxis=False,
         hoverinfo="skip",
     )
@@ -200,6 +203,7 @@ def twin_figure(parts: Sequence[Part]) -> go.Figure:
             text=[f"{value:.0f} %" if value >= 5 else "" for value in shares],
             textposition="inside",
             insidetextanchor="middle",
+            insidetextfont={"color": DARK if part.name in _PALE_PARTS else WHITE},
             textangle=0,
             customdata=[[f"{part.tokens:,} tokens"], [usd_exact(part.cost_usd)]],
             hovertemplate=f"<b>{part.name}</b><br>%{{customdata[0]}} · %{{x:.1f}} %<extra></extra>",

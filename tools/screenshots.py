@@ -1,0 +1,97 @@
+"""Take the pictures of docs/screenshots: every level of the drill-down, light and dark.
+
+Run it over a demo lake while `spanledger demo` runs, so that the live strip moves:
+
+    python tools/screenshots.py [LAKE]
+
+The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's dearest user, and
+the latest hotel search for the trace.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from playwright.sync_api import Browser
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from browsing import browser, dashboard, settle
+from spanledger.settings import user_data_dir
+from spanledger_analytics.connection import connect
+
+OUT = Path(__file__).parents[1] / "docs" / "screenshots"
+DEMO_LAKE = user_data_dir() / "spanledger" / "demo" / "lake"
+WIDTH_PX = 1440
+LARGEST_BYTES = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture, taken in both colour schemes."""
+
+    name: str
+    path: str
+    height_px: int
+
+
+def shots(lake: Path) -> list[Shot]:
+    """Return what to photograph in a lake that holds more than a day of calls."""
+    ledger = connect(lake)
+    day = _first(ledger, "select dt from llm_calls where dt < current_date group by dt order by sum(cost_usd) desc")
+    of_day = f"from llm_calls where dt = '{day}'"
+    hour = _first(ledger, f"select hour(start_time) h {of_day} group by h order by sum(cost_usd) desc")
+    of_hour = f"{of_day} and hour(start_time) = {hour}"
+    user = _first(ledger, f"select user_id {of_hour} and user_id is not null group by 1 order by sum(cost_usd) desc")
+    hotel = ledger.execute(
+        "select trace_id, dt from spans where name ilike '%hotel%' and parent_span_id is null "
+        "order by start_time desc limit 1"
+    ).fetchall()
+    trace, trace_day = hotel[0] if hotel else (_first(ledger, f"select trace_id {of_hour} order by cost_usd desc"), day)
+    return [
+        Shot("overview", "/", 1180),
+        Shot("day", f"/explore?d={day}", 780),
+        Shot("hour", f"/explore?d={day}&h={hour}", 780),
+        Shot("user", f"/explore?d={day}&h={hour}&u={user}", 980),
+        Shot("trace", f"/explore?d={trace_day}&t={trace}", 1180),
+    ]
+
+
+def _first(ledger: duckdb.DuckDBPyConnection, query: str) -> object:
+    return ledger.execute(f"{query} limit 1").fetchall()[0][0]
+
+
+def take(chrome: Browser, address: str, shot: Shot, scheme: str) -> Path:
+    """Take one picture and return its file."""
+    context = chrome.new_context(
+        viewport={"width": WIDTH_PX, "height": shot.height_px}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    page.goto(address + shot.path)
+    settle(page)
+    # The pointer and Streamlit's "running" sign have no place in a picture.
+    page.wait_for_timeout(1500)
+    file = OUT / f"{shot.name}-{scheme}.png"
+    page.screenshot(path=file)
+    context.close()
+    if file.stat().st_size > LARGEST_BYTES:
+        raise SystemExit(f"{file} has more than {LARGEST_BYTES:,} bytes; make the page shorter")
+    return file
+
+
+def main(lake: Path) -> None:
+    """Take all pictures."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    log = Path(tempfile.mkdtemp()) / "dashboard.log"
+    with dashboard(lake, log) as address, browser() as chrome:
+        for shot in shots(lake):
+            for scheme in ("light", "dark"):
+                print(take(chrome, address, shot, scheme))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO_LAKE)
