@@ -9,19 +9,21 @@ from . import names
 from .record import Attributes, AttributeValue
 from .usage import Usage
 
-PART_NAMES: Final = {
-    "cache_read_tokens": names.CACHE_READ_TOKENS,
-    "cache_write_5m_tokens": names.CACHE_WRITE_5M_TOKENS,
-    "cache_write_1h_tokens": names.CACHE_WRITE_1H_TOKENS,
-    "cache_write_12h_tokens": names.CACHE_WRITE_12H_TOKENS,
-    "input_audio_tokens": names.INPUT_AUDIO_TOKENS,
-    "cache_read_audio_tokens": names.CACHE_READ_AUDIO_TOKENS,
-    "input_image_tokens": names.INPUT_IMAGE_TOKENS,
-    "reasoning_tokens": names.REASONING_TOKENS,
-    "output_audio_tokens": names.OUTPUT_AUDIO_TOKENS,
-    "output_image_tokens": names.OUTPUT_IMAGE_TOKENS,
-}
 _CACHE_WRITES: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
+TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    names.CACHE_READ_TOKENS: ("cache_read_tokens", "cache_read_audio_tokens"),
+    names.CACHE_WRITE_TOKENS: _CACHE_WRITES,
+    names.CACHE_WRITE_5M_TOKENS: ("cache_write_5m_tokens",),
+    names.CACHE_WRITE_1H_TOKENS: ("cache_write_1h_tokens",),
+    names.CACHE_WRITE_12H_TOKENS: ("cache_write_12h_tokens",),
+    names.INPUT_AUDIO_TOKENS: ("input_audio_tokens", "cache_read_audio_tokens"),
+    names.CACHE_READ_AUDIO_TOKENS: ("cache_read_audio_tokens",),
+    names.INPUT_IMAGE_TOKENS: ("input_image_tokens",),
+    names.REASONING_TOKENS: ("reasoning_tokens",),
+    names.OUTPUT_AUDIO_TOKENS: ("output_audio_tokens",),
+    names.OUTPUT_IMAGE_TOKENS: ("output_image_tokens",),
+}
+"""Parts that each name on the wire stands for; OpenTelemetry's names overlap where ours are disjoint."""
 
 
 @dataclass(slots=True)
@@ -68,19 +70,16 @@ def response_attributes(facts: Facts) -> Attributes:
 
 
 def usage_attributes(usage: Usage) -> Attributes:
-    """Write the token vector: inclusive totals, then the parts that counted anything."""
+    """Write the token vector: inclusive totals, then the names under which anything was counted."""
     attributes: Attributes = {names.USAGE_STATE: usage.state}
     if usage.state == "missing":
         return attributes
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    for part, name in PART_NAMES.items():
-        count = getattr(usage, part)
+    for name, parts in TOKEN_NAMES.items():
+        count = sum(getattr(usage, part) for part in parts)
         if count:
             attributes[name] = count
-    written = sum(getattr(usage, part) for part in _CACHE_WRITES)
-    if written:
-        attributes[names.CACHE_WRITE_TOKENS] = written
     for unit, amount in usage.units.items():
         attributes[names.UNIT_PREFIX + unit] = int(amount) if amount == int(amount) else float(amount)
     return attributes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,7 @@ from .usage import Usage
 
 AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
-MAX_STATUS_CHARACTERS: Final = 300
-_SDK_PACKAGES: Final = frozenset({"anthropic", "openai"})
+_CODE: Final = re.compile(r"[\w.-]{1,64}")
 
 _random = random.Random()  # noqa: S311 - ids, not secrets
 """Our own, and seeded anew in a forked child: an application that seeds `random` must not make us repeat ids."""
@@ -109,11 +109,14 @@ def error_type(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Describe an exception: an SDK's own message, bounded; only the class of any other.
+    """Describe an exception by its class, HTTP status and the provider's code.
 
-    The message of a validation error, say, quotes what the model answered, and content stays in the application.
+    Its message stays in the application: it may quote the prompt or what the model answered.
     """
-    kind = type(error)
-    if kind.__module__.partition(".")[0] not in _SDK_PACKAGES:
-        return kind.__qualname__
-    return str(error)[:MAX_STATUS_CHARACTERS] or kind.__qualname__
+    words = [type(error).__qualname__]
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        words.append(str(status))
+    codes = (getattr(error, name, None) for name in ("code", "type"))
+    words.extend([code for code in codes if isinstance(code, str) and _CODE.fullmatch(code)][:1])
+    return " ".join(words)

@@ -13,8 +13,9 @@ from browsing import Watched, browser, chromium, dashboard
 from ledger_rows import make_lake, traffic
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
+    """A browser a module: while Playwright runs, its thread has an event loop, which other tests can't do with."""
     if chromium() is None:
         pytest.skip("needs Chromium: apt-get install chromium (Debian, Ubuntu) or brew install chromium")
     with browser() as started:
