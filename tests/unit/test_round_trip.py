@@ -45,8 +45,8 @@ def send(provider: str, model: str, usage: Usage) -> dict[str, Any]:
     )
     converted = convert([SpanMaker(settings.load()).encode([record])], [start_ns])
     assert converted.dead == []
-    [row] = converted.rows.to_pylist(maps_as_pydicts="strict")
-    return row
+    rows: list[dict[str, Any]] = converted.rows.to_pylist(maps_as_pydicts="strict")
+    return rows[0]
 
 
 @hypothesis_settings(max_examples=150, deadline=None)
