@@ -45,6 +45,13 @@ class Ledger:
         """Return the version of the table now, -1 where nothing was collected; part of every cache key."""
         return self._live()[0]
 
+    def stamp(self, first: date | None = None, last: date | None = None) -> int:
+        """Return a number that changes when the live files of these days (inclusive) do; for cache keys.
+
+        Days that are over keep theirs while today's grows, so that their answers stay cached.
+        """
+        return hash(tuple(file.path for file in prune(self._live()[1], first, last)))
+
     def ask(
         self, query: str, *, first: date | None = None, last: date | None = None, **parameters: Parameter
     ) -> pl.DataFrame:

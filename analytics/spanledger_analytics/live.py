@@ -13,6 +13,8 @@ from .connection import Ledger
 
 WINDOW: Final = timedelta(minutes=5)
 HISTORY: Final = timedelta(minutes=30)
+LONGEST_CALL: Final = timedelta(hours=1)
+"""A call that began longer ago is looked for only if it began today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,14 @@ class Rate:
     """In the window, priced or not."""
     unpriced_calls: int
     last_span: datetime | None
-    """When the collector last took a span (UTC); None if none came today or yesterday."""
+    """When the collector last took a span (UTC); None if none of today is there."""
 
 
 def rate(ledger: Ledger, now: datetime) -> Rate:
     """Return the speed of spending at `now` (UTC)."""
     row = ledger.ask(
         "live",
-        first=(now - timedelta(days=1)).date(),
+        first=(now - LONGEST_CALL).date(),
         last=now.date(),
         since=(now - WINDOW).isoformat(),
         now=now.isoformat(),
@@ -58,7 +60,7 @@ def minutes(ledger: Ledger, now: datetime) -> pl.DataFrame:
     since = until - HISTORY
     found = ledger.ask(
         "live_minutes",
-        first=(since - timedelta(days=1)).date(),
+        first=(since - LONGEST_CALL).date(),
         last=until.date(),
         since=since.isoformat(),
         now=until.isoformat(),

@@ -1,12 +1,14 @@
-"""Answers of the lake, kept as long as the lake does not change: the cache key holds its version.
+"""Answers of the lake, kept as long as the files of the days they are about do not change.
 
-The one cached function takes the question by name, so that every question shares one bounded cache.
+While calls come in, only today's files change. So a question over many days is asked in two halves, the days that
+are over and today, and only the second is asked again. The one cached function takes the question by name, so that
+all questions share one bounded cache.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -37,8 +39,11 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
     }
 )
 Argument = date | datetime | int | str | Filters | None
-KNOWN_DAYS: Final = 90
+_DAY: Final = timedelta(days=1)
+_KNOWN: Final = timedelta(days=89)
 """How far back filters and colours look."""
+_KNOWN_S: Final = 20
+"""How old what they offer may be; it is looked up again behind the page."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -46,34 +51,76 @@ def _open(lake: str) -> Ledger:
     return Ledger(Path(lake))
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
-def _ask(lake: str, version: int, question: str, arguments: tuple[Argument, ...]) -> pl.DataFrame:
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _ask(lake: str, stamp: int, question: str, arguments: tuple[Argument, ...]) -> pl.DataFrame:
     return _QUESTIONS[question](_open(lake), *arguments)
 
 
+@st.cache_data(ttl=_KNOWN_S, max_entries=16, show_spinner=False, refresh_mode="background")
+def _known(lake: str, today: date, has_calls: bool) -> pl.DataFrame:
+    return spend.filter_values(_open(lake), today - _KNOWN, today)
+
+
 class Lake:
-    """The lake that this dashboard shows, at the version it had when the page began to draw."""
+    """The lake that this dashboard shows; its methods are the questions of spanledger_analytics."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._key = str(path)
-        self.version = _open(self._key).version()
-
-    def ask(self, question: str, *arguments: Argument) -> pl.DataFrame:
-        """Return the answer to a question of spanledger_analytics, named as its function."""
-        return _ask(self._key, self.version, question, arguments)
+        self._ledger = _open(self._key)
 
     def is_empty(self) -> bool:
         """Tell whether nothing was ever collected here."""
-        return self.version < 1
+        return self._ledger.version() < 1
 
-    def rate(self, now: datetime) -> live.Rate:
-        """Return the speed of spending; never cached, because time alone changes it."""
-        return live.rate(_open(self._key), now)
+    def days(self, first: date, last: date, filters: Filters) -> pl.DataFrame:
+        """See `spend.days`."""
+        return self._by_halves("days", first, last, filters)
+
+    def days_by_model(self, first: date, last: date, filters: Filters) -> pl.DataFrame:
+        """See `spend.days_by_model`."""
+        return self._by_halves("days_by_model", first, last, filters)
+
+    def unpriced(self, first: date, last: date, filters: Filters) -> pl.DataFrame:
+        """See `spend.unpriced`."""
+        reasons = self._by_halves("unpriced", first, last, filters)
+        summed = reasons.group_by("reason", "model").agg(pl.col("calls").sum())
+        return summed.sort("calls", "reason", "model", descending=[True, False, False])
+
+    def filter_values(self, first: date, last: date) -> pl.DataFrame:
+        """See `spend.filter_values`; the days must be over."""
+        return self._asked("filter_values", first, last, first, last)
+
+    def hours(self, day: date, filters: Filters) -> pl.DataFrame:
+        """See `spend.hours`."""
+        return self._asked("hours", day, day, day, filters)
+
+    def hours_by_model(self, day: date, filters: Filters) -> pl.DataFrame:
+        """See `spend.hours_by_model`."""
+        return self._asked("hours_by_model", day, day, day, filters)
+
+    def users(self, day: date, hour: int | None, filters: Filters) -> pl.DataFrame:
+        """See `drill.users`."""
+        return self._asked("users", day, day, day, hour, filters)
+
+    def requests(self, day: date, hour: int | None, user: str, filters: Filters) -> pl.DataFrame:
+        """See `drill.requests`."""
+        return self._asked("requests", day - _DAY, day, day, hour, user, filters)
+
+    def trace(self, day: date, trace_id: str) -> pl.DataFrame:
+        """See `drill.trace`."""
+        return self._asked("trace", day - _DAY, day + _DAY, day, trace_id)
+
+    def rate(self, moment: datetime) -> live.Rate:
+        """See `live.rate`; never cached, because time alone changes it."""
+        return live.rate(self._ledger, moment)
+
+    def minutes(self, moment: datetime) -> pl.DataFrame:
+        """See `live.minutes`."""
+        return self._asked("live_minutes", moment.date() - _DAY, moment.date(), moment.replace(second=0, microsecond=0))
 
     def known(self, dimension: str, today: date) -> list[str]:
         """Return the values of a filter, dearest first."""
-        values = self.ask("filter_values", today - timedelta(days=KNOWN_DAYS - 1), today)
+        values = _known(self._key, today, not self.is_empty())
         found = values.filter(pl.col("dimension") == dimension)
         ordered = found.sort("cost_usd", "value", descending=[True, False], nulls_last=True)
         return ordered["value"].to_list()
@@ -81,6 +128,22 @@ class Lake:
     def colours(self, today: date) -> Mapping[str, str]:
         """Return every model's colour."""
         return palette(self.known("model", today))
+
+    def _asked(self, question: str, first: date, last: date, *arguments: Argument) -> pl.DataFrame:
+        """Answer from the cache while the files of `first` to `last` stay as they are."""
+        return _ask(self._key, self._ledger.stamp(first, last), question, arguments)
+
+    def _by_halves(self, question: str, first: date, last: date, filters: Filters) -> pl.DataFrame:
+        halves = _split(first, last, now().date())
+        return pl.concat([self._asked(question, *half, *half, filters) for half in halves])
+
+
+def _split(first: date, last: date, today: date) -> Iterator[tuple[date, date]]:
+    """Yield the days that are over and those that are not, as (first, last)."""
+    if first < today:
+        yield first, min(last, today - _DAY)
+    if last >= today:
+        yield max(first, today), last
 
 
 def now() -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import spanledger_dashboard
-from ledger_rows import make_lake, traffic
+from ledger_rows import call, make_lake, traffic
 from spanledger_analytics.connection import connect
 from spanledger_dashboard.server import command
 
@@ -153,3 +153,17 @@ def test_the_server_is_told_to_listen_on_loopback_and_to_report_to_nobody(tmp_pa
         "--server.fileWatcherType=none",
     } <= set(arguments)
     assert arguments[-3:] == ["--", "--lake", str(tmp_path)]
+
+
+def test_numbers_follow_the_lake_today_and_on_days_that_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week_ago = NOW - timedelta(days=7)
+    lake = make_lake(tmp_path / "lake", [call(1, 1, NOW, uncached=4_000_000, output=0)])
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(lake)])
+    assert "cost \\$5\\.00" in explored().subheader[0].value
+    make_lake(lake, [call(2, 1, NOW, uncached=8_000_000, output=0)], version=1)
+    assert "cost \\$15\\.00" in explored().subheader[0].value
+    late = [call(3, 1, week_ago, uncached=16_000_000, output=0)]
+    make_lake(lake, late, version=2)
+    assert "cost \\$35\\.00" in explored().subheader[0].value

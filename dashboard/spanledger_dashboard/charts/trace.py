@@ -22,6 +22,7 @@ _MONEY: Final = (0.82, 1.0)
 _DENSE: Final = 60
 """Spans above which rows are drawn narrower."""
 _MOST_INDENT: Final = 12
+_MOST_LYING: Final = 12
 _TOP: Final = {
     "side": "top",
     "anchor": "y",
@@ -215,27 +216,41 @@ def twin_figure(parts: Sequence[Part]) -> go.Figure:
 
 
 def history_figure(split: Resent) -> go.Figure:
-    """Draw each call's input as new text and re-sent history, with its output, by start."""
-    names = [f"call {number}" for number in range(1, len(split.calls) + 1)]
-    figure = base(34 * len(names) + 56, bargap=0.3)
+    """Draw each call's input as new text and re-sent history, with its output, by start.
+
+    A few calls lie below each other with their cost; many stand side by side, where growth shows.
+    """
     series = (
         ("new text", GREEN, [call.new_tokens for call in split.calls]),
         ("history, sent again", VERMILLION, [call.resent_tokens for call in split.calls]),
         ("output", PALE, [call.output_tokens for call in split.calls]),
     )
+    numbers = list(range(1, len(split.calls) + 1))
+    lying = len(numbers) <= _MOST_LYING
+    figure = base(34 * len(numbers) + 56 if lying else 340, bargap=0.3 if lying else 0.1)
     for name, colour, tokens in series:
         figure.add_bar(
             name=name,
-            y=names,
-            x=tokens,
-            orientation="h",
+            x=tokens if lying else numbers,
+            y=numbers if lying else tokens,
+            orientation="h" if lying else "v",
             marker={"color": colour, "line": {"width": 0}},
-            customdata=[[_call_hover(call)] for call in split.calls],
-            hovertemplate=f"<b>%{{y}}</b> · {name}: %{{x:,}} tokens<br>%{{customdata[0]}}<extra></extra>",
+            customdata=[[number, _call_hover(call)] for number, call in zip(numbers, split.calls, strict=True)],
+            hovertemplate=f"<b>call %{{customdata[0]}}</b> · {name}: %{{{'x' if lying else 'y'}:,}} tokens"
+            "<br>%{customdata[1]}<extra></extra>",
         )
+    if lying:
+        _add_call_costs(figure, split, numbers)
+    else:
+        figure.update_layout(xaxis={"title": {"text": "call"}}, yaxis={"title": {"text": "tokens"}})
+    return figure
+
+
+def _add_call_costs(figure: go.Figure, split: Resent, numbers: list[int]) -> None:
+    ends = [call.input_tokens + call.output_tokens for call in split.calls]
     figure.add_scatter(
-        y=names,
-        x=[call.input_tokens + call.output_tokens for call in split.calls],
+        x=ends,
+        y=numbers,
         mode="text",
         text=[f"  {usd(call.cost_usd, 4)}" for call in split.calls],
         textposition="middle right",
@@ -243,12 +258,15 @@ def history_figure(split: Resent) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    widest = max((call.input_tokens + call.output_tokens for call in split.calls), default=1)
     figure.update_layout(
-        xaxis={"range": [0, widest * 1.14], "showgrid": True, "gridcolor": GRID, "ticksuffix": ""},
-        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+        xaxis={"range": [0, max(ends, default=1) * 1.14], "showgrid": True, "gridcolor": GRID},
+        yaxis={
+            "range": [len(numbers) + 0.5, 0.5],
+            "tickvals": numbers,
+            "ticktext": [f"call {number}" for number in numbers],
+            "showgrid": False,
+        },
     )
-    return figure
 
 
 def _call_hover(call: CallInput) -> str:

@@ -24,8 +24,8 @@ _WEEK: Final = timedelta(days=7)
 
 def show_breakdown(lake: Lake, today: date, pick: Callable[[str, str], None]) -> None:
     """Draw the last seven full days by dimension; a click calls `pick` with the dimension and the value."""
-    week = lake.ask("filter_values", today - _WEEK, today - timedelta(days=1))
-    before = lake.ask("filter_values", today - 2 * _WEEK, today - _WEEK - timedelta(days=1))
+    week = lake.filter_values(today - _WEEK, today - timedelta(days=1))
+    before = lake.filter_values(today - 2 * _WEEK, today - _WEEK - timedelta(days=1))
     if not week.height:
         return
     colours = lake.colours(today)

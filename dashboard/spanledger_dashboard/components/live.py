@@ -19,7 +19,7 @@ def show_live(path: Path) -> None:
     moment = now()
     lake = Lake(path)
     rate = lake.rate(moment)
-    minutes = lake.ask("live_minutes", moment.replace(second=0, microsecond=0))
+    minutes = lake.minutes(moment)
     with st.grid(4, key="live"):
         st.metric(
             "Spending now",

@@ -21,15 +21,15 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
     """Draw spend by day; a click calls `pick` with the day."""
     today = now().date()
     first = today - timedelta(days=view.days - 1)
-    days = lake.ask("days", first, today, view.filters)
-    by_model = lake.ask("days_by_model", first, today, view.filters)
+    days = lake.days(first, today, view.filters)
+    by_model = lake.days_by_model(first, today, view.filters)
     headline = headlines.period(days, first, today)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         show_heading(
             headline,
             "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.",
             sum_of(days, "unpriced_calls"),
-            lake.ask("unpriced", first, today, view.filters),
+            lake.unpriced(first, today, view.filters),
         )
         _period(view)
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)

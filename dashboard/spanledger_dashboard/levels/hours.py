@@ -27,16 +27,16 @@ def show(view: View, day: date, lake: Lake) -> None:
     """Draw the hours of a day; a click goes to the hour, or to a user of the whole day."""
     moment = now()
     current = moment.hour if day == moment.date() else None
-    hours = lake.ask("hours", day, view.filters)
-    before = lake.ask("hours", day - _WEEK, view.filters)
-    users = lake.ask("users", day, None, view.filters)
+    hours = lake.hours(day, view.filters)
+    before = lake.hours(day - _WEEK, view.filters)
+    users = lake.users(day, None, view.filters)
     # An unfinished day is compared with as much of the other, to the full hour.
     compared = before if current is None else before.filter(pl.col("hour") <= current)
     show_heading(
         headlines.day(day, hours, compared, users, so_far=current is not None),
         "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
         sum_of(hours, "unpriced_calls"),
-        lake.ask("unpriced", day, day, view.filters),
+        lake.unpriced(day, day, view.filters),
     )
     if not hours.height:
         st.button("Show all days", on_click=go, args=(view.top(),))
@@ -51,8 +51,8 @@ def show(view: View, day: date, lake: Lake) -> None:
 
 
 def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, compared: pl.DataFrame) -> None:
-    totals = lake.ask("days", day, day, view.filters)
-    past = lake.ask("days", day - _WEEK, day - _WEEK, view.filters)
+    totals = lake.days(day, day, view.filters)
+    past = lake.days(day - _WEEK, day - _WEEK, view.filters)
     cost, each = cost_of(hours), cost_per_request(totals)
     weekday = f"vs {day_name(day - _WEEK)}"
     by_now = " by this hour" if day == now().date() else ""
@@ -78,7 +78,7 @@ def _dearest(hours: pl.DataFrame) -> tuple[str, str | None]:
 def _hours_chart(
     view: View, day: date, lake: Lake, hours: pl.DataFrame, before: pl.DataFrame, current: int | None
 ) -> None:
-    by_model = lake.ask("hours_by_model", day, view.filters)
+    by_model = lake.hours_by_model(day, view.filters)
     week_before = day_name(day - _WEEK)
     colours = lake.colours(now().date())
     show_figure(

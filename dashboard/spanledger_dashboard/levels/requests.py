@@ -24,7 +24,7 @@ _MOST_ROWS: Final = 14
 
 def show(view: View, day: date, user: str, lake: Lake) -> None:
     """Draw a user's requests as a table; picking a row goes to the trace."""
-    requests = lake.ask("requests", day, view.hour, user, view.filters)
+    requests = lake.requests(day, view.hour, user, view.filters)
     show_heading(
         headlines.user(user, requests),
         "One row a request (trace), dearest first. Pick a row to see its steps.",
@@ -34,7 +34,7 @@ def show(view: View, day: date, user: str, lake: Lake) -> None:
         above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)
         st.button("Up one level", on_click=go, args=(above,))
         return
-    _kpis(requests, cost_of(lake.ask("users", day, view.hour, view.filters)))
+    _kpis(requests, cost_of(lake.users(day, view.hour, view.filters)))
 
     def picked() -> None:
         selection = st.session_state["requests"].selection

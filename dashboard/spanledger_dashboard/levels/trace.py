@@ -8,8 +8,6 @@ from typing import Final
 
 import polars as pl
 import streamlit as st
-from plotly.graph_objects import Figure
-from streamlit.delta_generator import DeltaGenerator
 
 from spanledger_analytics.parts import Part, parts
 from spanledger_analytics.resent import Resent, resent
@@ -25,12 +23,12 @@ from spanledger_dashboard.format import count, duration, many, markdown, usd, us
 from spanledger_dashboard.state import View, go
 
 _TALLEST_PX: Final = 640
-"""Taller figures scroll in a box of their own."""
+"""Taller waterfalls scroll in a box of their own."""
 
 
 def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
     """Draw a trace; a click on a step picks it."""
-    spans = lake.ask("trace", day, trace_id)
+    spans = lake.trace(day, trace_id)
     if not spans.height:
         st.warning("No step of this request is in the lake around that day: the link is wrong, or it was deleted.")
         st.button("Show all days", on_click=go, args=(view.top(),), type="primary")
@@ -73,7 +71,8 @@ def _kpis(summary: Facts) -> None:
 
 def _waterfall(view: View, lake: Lake, tree: Sequence[Node]) -> None:
     figure = waterfall_figure(tree, lake.colours(now().date()), view.span)
-    with _box(figure, "waterfall-box"):
+    tall = figure.to_dict()["layout"]["height"] > _TALLEST_PX
+    with st.container(height=_TALLEST_PX if tall else "content", border=tall, key="waterfall-box"):
         show_figure(
             figure,
             # A picked step changes the figure; a key of its own lets the same step be clicked again.
@@ -83,25 +82,17 @@ def _waterfall(view: View, lake: Lake, tree: Sequence[Node]) -> None:
         )
 
 
-def _box(figure: Figure, key: str) -> DeltaGenerator:
-    """Return a place for a figure that scrolls where the figure is tall."""
-    tall = figure.to_dict()["layout"]["height"] > _TALLEST_PX
-    return st.container(height=_TALLEST_PX if tall else "content", border=tall, key=key)
-
-
 def _why(split: Resent, kinds: Sequence[Part]) -> None:
     with st.container(border=True):
         st.markdown("**Why it costs this**")
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown(markdown(headlines.history(split), 300))
-            figure = history_figure(split)
-            with _box(figure, "history-box"):
-                show_figure(
-                    figure,
-                    key="history",
-                    alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
-                )
+            show_figure(
+                history_figure(split),
+                key="history",
+                alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
+            )
         with right:
             st.markdown("What the tokens were, and what they cost:")
             show_figure(

@@ -23,14 +23,14 @@ from spanledger_dashboard.state import View, go
 
 def show(view: View, day: date, hour: int, lake: Lake) -> None:
     """Draw the users of an hour, dearest first; a click goes to the user's requests."""
-    users = lake.ask("users", day, hour, view.filters)
+    users = lake.users(day, hour, view.filters)
     headline = headlines.hour(day, hour, users)
     more = f" The {MOST_USERS} dearest of {users.height:,}; the table has all." if users.height > MOST_USERS else ""
     show_heading(headline, f"Cost by user. Pick one to see the requests.{more}", sum_of(users, "unpriced_calls"))
     if not users.height:
         st.button(f"Back to {day_name(day)}", on_click=go, args=(view.at_day(day),))
         return
-    hours = lake.ask("hours", day, view.filters)
+    hours = lake.hours(day, view.filters)
     _kpis(hours.row(by_predicate=pl.col("hour") == hour, named=True), cost_of(hours))
     show_figure(
         users_figure(users, cost_of(users)),

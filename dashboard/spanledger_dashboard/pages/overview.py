@@ -57,10 +57,10 @@ def _panel(explore: StreamlitPage) -> None:
 
 def _kpis(view: View, lake: Lake, moment: datetime) -> None:
     today = moment.date()
-    weekday = lake.ask("hours", today - _WEEK, view.filters).filter(pl.col("hour") <= moment.hour)
-    cost = cost_of(lake.ask("hours", today, view.filters))
-    week = lake.ask("days", today - _WEEK, today - timedelta(days=1), view.filters)
-    week_before = lake.ask("days", today - 2 * _WEEK, today - _WEEK - timedelta(days=1), view.filters)
+    weekday = lake.hours(today - _WEEK, view.filters).filter(pl.col("hour") <= moment.hour)
+    cost = cost_of(lake.hours(today, view.filters))
+    week = lake.days(today - _WEEK, today - timedelta(days=1), view.filters)
+    week_before = lake.days(today - 2 * _WEEK, today - _WEEK - timedelta(days=1), view.filters)
     spent, spent_before = cost_of(week), cost_of(week_before)
     each, each_before = cost_per_request(week), cost_per_request(week_before)
     requests, requests_before = sum_of(week, "requests"), sum_of(week_before, "requests")
