@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 
 from . import names
 from .record import Attributes, AttributeValue
@@ -35,6 +37,10 @@ class Facts:
     finish_reasons: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """Token counts and units under names of the SDK's own module; empty until the provider reports usage."""
+    units: dict[str, Decimal] = field(default_factory=dict)
+    """Whatever else is metered, by the name of its unit."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """The body of the request."""
     complete: bool = False
     """The counts are final, not a running total of a stream."""
     service_tier: str | None = None

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from . import faults, ledger, names, spans, tagging
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import (
     Attributes,
+    Failure,
     Metered,
     Record,
     Stopwatch,
     error_text,
     error_type,
     place_below,
+    read_failure,
 )
 from .usage import Usage, UsageState
 
@@ -38,6 +40,18 @@ class Endpoint:
     """Read one event of a stream."""
     usage: Callable[[Mapping[str, int], UsageState], Usage]
     """Turn the counts into the token vector."""
+    free: bool = False
+    """Nothing of it is charged: a span without usage."""
+    answers_in: Literal["json", "text", "bytes"] = "json"
+    """What a body may be besides JSON: text that is read as JSON if it is that, or bytes that are not kept."""
+
+
+def _never_asks(url: str, body: Mapping[str, Any], extra: object) -> dict[str, Any] | None:
+    return None
+
+
+def _never_usage_only(event: object) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +60,41 @@ class Sdk:
 
     provider: str
     endpoints: Mapping[str, Endpoint]
-    """By path of the request."""
+    """By path of the request, or by the name that the SDK has for the operation."""
     request_attributes: Callable[[Mapping[str, Any]], Attributes]
-    ask_for_usage: Callable[[str, Mapping[str, Any], Any], dict[str, Any] | None]
+    ask_for_usage: Callable[[str, Mapping[str, Any], Any], dict[str, Any] | None] = _never_asks
     """The request body changed so that a stream reports usage, or None where it does so anyway."""
-    is_usage_only: Callable[[object], bool]
+    is_usage_only: Callable[[object], bool] = _never_usage_only
     """Whether a stream event exists only because we asked for usage."""
-    hosts: Mapping[str, str]
+    hosts: Mapping[str, str] = field(default_factory=dict)
     """End of a host's name to the provider there, where that is another; any other host keeps the SDK's own."""
+    failure: Callable[[BaseException], Failure] = read_failure
+    """What an exception of the SDK says about the response that it stands for."""
 
-    def provider_at(self, host: object) -> str:
-        """Name who serves, and charges for, calls to a host."""
+    def provider_at(self, host: object, port: object = None) -> str:
+        """Name who serves, and charges for, calls to a host; what the user said wins over our table."""
         if isinstance(host, str):
-            for end, provider in self.hosts.items():
-                if host.endswith(end):
-                    return provider
+            for address in (f"{host}:{port}", host):
+                for hosts in (ledger.providers(), self.hosts):
+                    for end, provider in hosts.items():
+                        if address.endswith(end):
+                            return provider
         return self.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as its SDK makes it, before it is sent."""
+
+    endpoint: Endpoint
+    model: str
+    """As the application named it; empty where it named none."""
+    body: Mapping[str, Any]
+    server: Attributes
+    stream: bool
+    provider: str | None = None
+    """Where the client decides who serves, not the host."""
+    region: str | None = None
 
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
@@ -82,6 +115,7 @@ class Call:
         "_first_ns",
         "_last_ns",
         "_model",
+        "_noted",
         "_place",
         "_provider",
         "_sdk",
@@ -92,44 +126,53 @@ class Call:
         "stream",
     )
 
-    def __init__(self, sdk: Sdk, endpoint: Endpoint, client: Any, options: Any, stream: bool) -> None:
-        body = options.json_data if isinstance(options.json_data, Mapping) else {}
-        model = body.get("model")
+    def __init__(self, sdk: Sdk, request: Request) -> None:
         self._sdk = sdk
-        self._endpoint = endpoint
-        self._model = model if isinstance(model, str) else ""
+        self._endpoint = request.endpoint
+        self._model = request.model
         self._place = place_below(spans.current_place())
-        server = server_attributes(client)
-        self._provider = sdk.provider_at(server.get(names.SERVER_ADDRESS))
+        self._provider = request.provider or sdk.provider_at(
+            request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT)
+        )
         self._attributes: Attributes = {
-            names.OPERATION: endpoint.operation,
+            names.OPERATION: request.endpoint.operation,
             names.PROVIDER: self._provider,
-            **server,
-            **sdk.request_attributes(body),
+            **request.server,
+            **sdk.request_attributes(request.body),
             **tagging.current.get(),
         }
         self._first_ns: int | None = None
         self._last_ns = 0
         self._done = False
+        self._noted = False
         self._body_without_usage: object = None
-        self.facts = Facts()
+        self.facts = Facts(asked=request.body, region=request.region)
         self.attempts: int | None = None
-        self.stream = stream
+        self.stream = request.stream
         self.inside = False
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
         if self._model:
             self._attributes[names.REQUEST_MODEL] = self._model
+        if self.stream:
+            self._attributes[names.STREAM] = True
+        self._watch = Stopwatch()
+
+    def adopt(self, options: Any) -> None:
+        """Have the request of an SDK with `FinalRequestOptions` tell what only it can tell."""
         parser = getattr(options, "post_parser", None)
-        if callable(parser) and not stream:
+        if callable(parser) and not self.stream:
             # What does not parse into the application's own type was paid for all the same.
             options.post_parser = partial(self._note_then_parse, parser)
-        if stream:
-            self._attributes[names.STREAM] = True
-            asking = sdk.ask_for_usage(options.url, body, getattr(options, "extra_json", None))
+        if self.stream and isinstance(options.json_data, Mapping):
+            asking = self._sdk.ask_for_usage(options.url, options.json_data, getattr(options, "extra_json", None))
             if asking is not None:
                 self._body_without_usage = options.json_data
                 options.json_data = asking
-        self._watch = Stopwatch()
+
+    @property
+    def answers_in(self) -> Literal["json", "text", "bytes"]:
+        """What a body may be besides JSON."""
+        return self._endpoint.answers_in
 
     @property
     def hides_usage(self) -> bool:
@@ -160,7 +203,8 @@ class Call:
 
     def _note(self, body: object) -> None:
         try:
-            if not self.facts.counts:
+            if not self._noted:
+                self._noted = True
                 self._endpoint.read(self.facts, body)
         except Exception as error:
             faults.report(f"{self._sdk.provider} response recorded without its usage", error)
@@ -176,6 +220,9 @@ class Call:
             if self._first_ns is None:
                 self._first_ns = self._last_ns
             self._endpoint.hear(self.facts, event)
+            if self.facts.error_type is not None:
+                # Told in an event, so the application may hold the stream for long, but nothing comes after it.
+                self.finish()
             return not (self.hides_usage and self._sdk.is_usage_only(event))
         except Exception as error:
             faults.report(f"{self._sdk.provider} stream event not understood", error)
@@ -215,7 +262,8 @@ class Call:
         facts, attributes = self.facts, self._attributes
         usage = self._usage()
         attributes.update(response_attributes(facts))
-        attributes.update(usage_attributes(usage))
+        if not self._endpoint.free:
+            attributes.update(usage_attributes(usage))
         if self._first_ns is not None:
             attributes[names.FIRST_CHUNK_S] = self._first_ns / 1e9
         if self.attempts is not None:
@@ -225,10 +273,10 @@ class Call:
         failure = facts.error_type
         if error is not None:
             attributes[names.ERROR_TYPE] = error_type(error)
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int):
-                attributes[names.HTTP_STATUS] = status
-            failure = error_text(error)
+            told = self._sdk.failure(error)
+            if told.status is not None:
+                attributes[names.HTTP_STATUS] = told.status
+            failure = error_text(error, told)
         elif failure is not None:
             attributes[names.ERROR_TYPE] = failure
         return Record(
@@ -243,9 +291,12 @@ class Call:
         )
 
     def _usage(self) -> Usage:
-        if not self.facts.counts:
-            return Usage(state="missing")
-        return self._endpoint.usage(self.facts.counts, "reported" if self.facts.complete else "estimated")
+        facts = self.facts
+        state: UsageState = "reported" if facts.complete else "estimated"
+        if facts.counts:
+            usage = self._endpoint.usage(facts.counts, state)
+            return replace(usage, units={**usage.units, **facts.units}) if facts.units else usage
+        return Usage(units=facts.units, state=state) if facts.units else Usage(state="missing")
 
     def _metered(self, usage: Usage) -> Metered | None:
         if usage.state in ("missing", "inconsistent"):
@@ -263,19 +314,38 @@ class Call:
 
 
 def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
-    """Start a call, or return None where the request is none, or where we are at fault."""
+    """Start a call of an SDK with `FinalRequestOptions`; None where the request is none, or where we are at fault."""
+    call = begin_request(sdk, lambda: _read_options(sdk, client, options, stream))
+    if call is not None:
+        try:
+            call.adopt(options)
+        except Exception as error:
+            faults.report(f"{sdk.provider} call not recorded", error)
+            return None
+    return call
+
+
+def begin_request(sdk: Sdk, read: Callable[[], Request | None]) -> Call | None:
+    """Start the call that `read` finds; None where the request is none, or where we are at fault."""
     try:
-        if options.method.lower() != "post":
+        request = read()
+        if request is None or not ledger.start():
             return None
-        endpoint = sdk.endpoints.get(options.url.partition("?")[0])
-        if endpoint is None:
-            return None
-        if not ledger.start():
-            return None
-        return Call(sdk, endpoint, client, options, stream)
+        return Call(sdk, request)
     except Exception as error:
         faults.report(f"{sdk.provider} call not recorded", error)
         return None
+
+
+def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request | None:
+    if options.method.lower() != "post":
+        return None
+    endpoint = sdk.endpoints.get(options.url.partition("?")[0])
+    if endpoint is None:
+        return None
+    body = options.json_data if isinstance(options.json_data, Mapping) else {}
+    model = body.get("model")
+    return Request(endpoint, model if isinstance(model, str) else "", body, server_attributes(client), stream)
 
 
 def open_streams() -> int:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import _spanledger_boot as switch
@@ -24,7 +24,7 @@ import _spanledger_boot as switch
 from . import faults
 from .errors import SettingError
 from .record import Record
-from .settings import Settings, load
+from .settings import Settings, load, parse_pairs
 
 if TYPE_CHECKING:
     from .delivery import Delivery
@@ -52,6 +52,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.providers = parse_pairs(settings.providers, "SPANLEDGER_PROVIDERS")
+        """End of a host's name, or host:port, to the provider there."""
         self._records: deque[Record] = deque()
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
         """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
@@ -199,6 +201,11 @@ def add(record: Record) -> None:
         _worker.add(record)
     else:
         faults.report("calls lost from the ledger", "not started")
+
+
+def providers() -> Mapping[str, str]:
+    """Return who serves which host, as the user said; empty before `start`."""
+    return _worker.providers if _worker is not None else {}
 
 
 def flush(timeout_s: float = 5.0) -> bool:

@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from .errors import SettingError
 
@@ -60,6 +61,13 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "Local state (write-ahead log, dead letters, spool); default: spanledger in the user-data folder.",
     ),
+    Setting(
+        "providers",
+        "SPANLEDGER_PROVIDERS",
+        str,
+        "",
+        "Who serves a host, where the built-in table does not know: host=provider,host:port=provider.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -84,6 +92,7 @@ class Settings:
     protocol: str
     lake: Path
     home: Path
+    providers: str
     service: str
     environment: str
     batch_delay_ms: int
@@ -134,6 +143,17 @@ def load(**flags: str | Path | bool | None) -> Settings:
     values["home"] = home
     values["lake"] = Path(values["lake"] or home / "lake").expanduser()
     return Settings(**values)
+
+
+def parse_pairs(text: str, where: str) -> dict[str, str]:
+    """Read key=value,key=value; keys in lower case, values may be percent-encoded, as OpenTelemetry has it."""
+    pairs = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, found, value = part.partition("=")
+        if not found or not key.strip():
+            raise SettingError(where, part, "expected key=value,key=value")
+        pairs[key.strip().lower()] = unquote(value.strip())
+    return pairs
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -25,7 +25,33 @@ def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
     inner = stream._iterator
     stream._iterator = _AsyncWatched(inner, call) if asynchronous else _Watched(inner, call)
     call.remember()
-    _on_close(stream.response, call, asynchronous)
+    _on_close(stream.response.stream, call, asynchronous)
+
+
+def watch_iterator(events: Iterator[Any], call: Call) -> Iterator[Any]:
+    """Watch what only an SDK's own code iterates over."""
+    call.remember()
+    return _Watched(events, call)
+
+
+def watch_async_iterator(events: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
+    """Watch what only an SDK's own code iterates over, asynchronously."""
+    call.remember()
+    return _AsyncWatched(events, call)
+
+
+def watch_closing(source: Any, call: Call) -> None:
+    """Finish `call` when a byte stream is closed."""
+    _on_close(source, call, asynchronous=False)
+
+
+def watch_body(source: Any, call: Call) -> None:
+    """Watch a byte stream that the application reads as one body, by its `read`, and closes or drops."""
+    kind: type = type(source)
+    source._spanledger_call = call
+    source._spanledger_body = _Body(call)
+    source.__class__ = _reading(kind)
+    call.remember()
 
 
 def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
@@ -34,7 +60,7 @@ def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
     (_tap_async if asynchronous else _tap)(response, call, reader)
     call.remember()
     weakref.finalize(response, call.abandoned).atexit = False
-    _on_close(response, call, asynchronous)
+    _on_close(response.stream, call, asynchronous)
 
 
 class _Watched:
@@ -140,7 +166,7 @@ class _Body:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._kept: bytearray | None = bytearray()
+        self._kept: bytearray | None = None if call.answers_in == "bytes" else bytearray()
 
     def feed(self, data: bytes) -> bytes:
         if self._kept is not None:
@@ -153,6 +179,8 @@ class _Body:
     def end(self) -> bytes:
         if self._kept is not None:
             read_json(self._call, bytes(self._kept))
+        elif self._call.answers_in == "bytes":
+            self._call.read(None)
         self._call.finish()
         return b""
 
@@ -202,8 +230,11 @@ class _Events:
 def read_json(call: Call, body: bytes) -> None:
     """Finish `call` with the usage of a JSON body."""
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body) if call.answers_in != "bytes" else None
     except ValueError as error:
+        if call.answers_in == "text":
+            call.read(None)
+            return
         faults.report("raw response recorded without its usage", error)
         call.finish()
     else:
@@ -272,13 +303,12 @@ def _guarded(step: Callable[..., bytes], *data: bytes) -> bytes:
         return data[0] if data else b""
 
 
-def _on_close(response: Any, call: Call, asynchronous: bool) -> None:
+def _on_close(source: Any, call: Call, asynchronous: bool) -> None:
     """Finish `call` when the connection is released, whichever of the SDK's objects does it.
 
     The byte stream below the response gets a class of its own that adds just this: an attribute that holds a
     function would need the stream to call it, and so be a cycle.
     """
-    source = response.stream
     try:
         source._spanledger_call = call
         kind: type = type(source)
@@ -307,3 +337,26 @@ def _closing_async(kind: type) -> type:
             self._spanledger_call.closed()
 
     return type(kind.__name__, (kind,), {"aclose": aclose, "__module__": kind.__module__})
+
+
+@lru_cache(maxsize=16)
+def _reading(kind: type) -> type:
+    closing = _closing(kind)
+
+    def read(self: Any, amt: int | None = None, *args: Any, **kwargs: Any) -> bytes:
+        call: Call = self._spanledger_call
+        call.inside = True
+        try:
+            data: bytes = kind.read(self, amt, *args, **kwargs)  # type: ignore[attr-defined]
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.inside = False
+        if data:
+            _guarded(self._spanledger_body.feed, data)
+        if amt is None or amt < 0 or (amt and not data):
+            _guarded(self._spanledger_body.end)
+        return data
+
+    return type(kind.__name__, (closing,), {"read": read, "__module__": kind.__module__})

@@ -18,10 +18,10 @@ from gzip import compress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from .errors import SettingError
-from .settings import Settings
+from .settings import Settings, parse_pairs
 
 TIMEOUT_S: Final = 5.0
 _TRACES_PATH: Final = "/v1/traces"
@@ -78,22 +78,11 @@ def connect(to: Target) -> Transport:
     return _Grpc(to) if to.protocol == "grpc" else _Http(to)
 
 
-def parse_headers(text: str, where: str) -> dict[str, str]:
-    """Read key=value,key=value; values may be percent-encoded, as OpenTelemetry has it."""
-    headers = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, found, value = part.partition("=")
-        if not found or not key.strip():
-            raise SettingError(where, part, "expected key=value,key=value")
-        headers[key.strip().lower()] = unquote(value.strip())
-    return headers
-
-
 def _own_target(settings: Settings) -> Target:
     url = settings.endpoint.rstrip("/")
     if settings.protocol != "grpc" and not url.endswith(_TRACES_PATH):
         url += _TRACES_PATH
-    return Target(url, settings.protocol, parse_headers(settings.headers, "SPANLEDGER_HEADERS"))
+    return Target(url, settings.protocol, parse_pairs(settings.headers, "SPANLEDGER_HEADERS"))
 
 
 def _otel_target() -> Target:
@@ -108,7 +97,7 @@ def _otel_target() -> Target:
     return Target(
         url,
         protocol,
-        parse_headers(_otel("HEADERS") or "", "OTEL_EXPORTER_OTLP_HEADERS"),
+        parse_pairs(_otel("HEADERS") or "", "OTEL_EXPORTER_OTLP_HEADERS"),
         timeout_s=_seconds(_otel("TIMEOUT")),
         gzip=_otel("COMPRESSION") == "gzip",
         certificate=_otel("CERTIFICATE"),

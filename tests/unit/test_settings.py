@@ -32,6 +32,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         protocol="http/protobuf",
         lake=home / "lake",
         home=home,
+        providers="",
         service="",
         environment="",
         batch_delay_ms=1000,

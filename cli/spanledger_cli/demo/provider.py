@@ -25,6 +25,7 @@ import uvicorn
 
 from .answers import Answer, Asked, Names, make_answer
 from .anthropic_wire import MESSAGES
+from .media_wire import MEDIA, read_request
 from .openai_wire import CHAT, COMPLETIONS, EMBEDDINGS
 from .plans import PLAN_HEADER, Bill, BilledCall, Plan
 from .responses_wire import RESPONSES
@@ -148,7 +149,24 @@ class LocalProvider:
         else:
             await _send_json(send, 200, body, {})
 
+    async def _post_media(self, path: str, headers: Mapping[str, str], raw: bytes, send: _Send) -> None:
+        self.requests += 1
+        request_id = self._names.make("req_01", 22)
+        plan = self._next_plan(headers)
+        await asyncio.sleep(plan.delay_s or self._delay_s)
+        if plan.fails(int(headers.get("x-stainless-retry-count", "0"))):
+            await _send_fault(send, CHAT, plan, request_id)
+            return
+        answer = MEDIA[path](read_request(raw, headers.get("content-type", "")), plan, self._names)
+        if answer.usage is not None:
+            self._bill.add(BilledCall(request_id, "", path, answer.model, answer.usage, stream=False, cut=False))
+        await send(_start(200, {"content-type": answer.content_type, CHAT.request_id_header: request_id}))
+        await send({"type": "http.response.body", "body": answer.body})
+
     async def _post(self, path: str, headers: Mapping[str, str], raw: bytes, send: _Send) -> None:
+        if path in MEDIA:
+            await self._post_media(path, headers, raw, send)
+            return
         endpoint = ENDPOINTS.get(path.removesuffix("/count_tokens"))
         if endpoint is None:
             await _send_json(send, 404, CHAT.error(404, f"nothing at {path}", ""), {})

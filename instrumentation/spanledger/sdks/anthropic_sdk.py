@@ -1,7 +1,7 @@
 """The anthropic SDK: messages, beta messages included.
 
 Input counts of Anthropic leave out what was read from and written to the prompt cache, so the total is the sum of
-the three. `count_tokens` is free and no call.
+the three. `count_tokens` and the submission of a batch are spans without money.
 """
 
 from __future__ import annotations
@@ -93,6 +93,10 @@ def _read_usage(facts: Facts, usage: object) -> None:
     facts.region = text(usage, "inference_geo") or facts.region
 
 
+def _read_free(facts: Facts, body: object) -> None:
+    facts.response_id = text(body, "id")
+
+
 def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
     read, written = counts.get("cache_read", 0), counts.get("cache_write", 0)
     one_hour = counts.get("cache_write_1h", 0)
@@ -112,9 +116,13 @@ def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
 
 SDK: Final = Sdk(
     provider="anthropic",
-    endpoints={"/v1/messages": Endpoint("chat", _read_message, _hear, _usage)},
+    endpoints={
+        "/v1/messages": Endpoint("chat", _read_message, _hear, _usage),
+        "/v1/messages/batches": Endpoint("batches", _read_free, _read_free, _usage, free=True),
+        "/v1/messages/count_tokens": Endpoint("count_tokens", _read_free, _read_free, _usage, free=True),
+    },
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_never_usage_only,
-    hosts={},
+    hosts={".amazonaws.com": "aws.bedrock", "aiplatform.googleapis.com": "gcp.vertex_ai"},
 )

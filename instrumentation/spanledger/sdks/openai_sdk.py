@@ -1,22 +1,22 @@
-"""The openai SDK: chat completions, responses, legacy completions, embeddings.
+"""The openai SDK: chat completions, responses, legacy completions, embeddings; the rest stands in `openai_media`.
 
-Input counts of OpenAI include what was read from and written to the prompt cache, so they are the totals as they
-stand. `GET /responses/{id}` reads an old response again and is no call.
+`GET /responses/{id}` reads an old response again and is no call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from spanledger import names
 from spanledger.attributes import Facts
 from spanledger.call import Endpoint, Sdk
 from spanledger.record import Attributes
-from spanledger.usage import Usage, UsageState
 
-from .fields import count, get, text
+from .fields import get, text
+from .hosts import COMPATIBLE_HOSTS
+from .openai_media import MEDIA_ENDPOINTS
+from .openai_usage import read_usage, token_usage
 
 _CHAT_PATH: Final = "/chat/completions"
 _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
@@ -63,7 +63,7 @@ def _read_choices(facts: Facts, body: object) -> None:
             facts.finish_reasons.append(reason)
     usage = get(body, "usage")
     if usage is not None:
-        _read_usage(facts, usage, "prompt", "completion")
+        read_usage(facts, usage, "prompt", "completion")
     if facts.counts:
         # Some servers report a running total on every chunk: it is final once a choice has finished.
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
@@ -75,7 +75,7 @@ def _read_response(facts: Facts, body: object) -> None:
     facts.service_tier = text(body, "service_tier") or facts.service_tier
     usage, status = get(body, "usage"), text(body, "status")
     if usage is not None:
-        _read_usage(facts, usage, "input", "output")
+        read_usage(facts, usage, "input", "output")
         facts.complete = True
     if status in ("completed", "incomplete", "failed", "cancelled"):
         reason = text(get(body, "incomplete_details"), "reason")
@@ -97,63 +97,24 @@ def _read_embeddings(facts: Facts, body: object) -> None:
     facts.response_model = text(body, "model")
     usage = get(body, "usage")
     if usage is not None:
-        _read_usage(facts, usage, "prompt", "completion")
+        read_usage(facts, usage, "prompt", "completion")
         facts.complete = True
 
 
-def _read_usage(facts: Facts, usage: object, inward: str, outward: str) -> None:
-    into, out = get(usage, f"{inward}_tokens_details"), get(usage, f"{outward}_tokens_details")
-    written = get(into, "cache_write_tokens_details")
-    facts.counts.update(
-        input=count(usage, f"{inward}_tokens"),
-        output=count(usage, f"{outward}_tokens"),
-        cached=count(into, "cached_tokens"),
-        cached_audio=count(get(into, "cached_tokens_details"), "audio_tokens"),
-        written=count(into, "cache_write_tokens"),
-        written_12h=count(written, "ttl_12h_tokens"),
-        audio_in=count(into, "audio_tokens"),
-        image_in=count(into, "image_tokens"),
-        reasoning=count(out, "reasoning_tokens"),
-        audio_out=count(out, "audio_tokens"),
-        image_out=count(out, "image_tokens"),
-    )
-
-
-def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
-    if "input" not in counts:
-        return Usage(state="missing")
-    cached_audio = counts["cached_audio"]
-    return Usage.from_totals(
-        counts["input"],
-        counts["output"],
-        state=state,
-        units={"web_searches": Decimal(counts["web_searches"])} if "web_searches" in counts else None,
-        cache_read_tokens=counts["cached"] - cached_audio,
-        cache_read_audio_tokens=cached_audio,
-        # OpenAI's shorter lifetime, 30 minutes, has the price of a plain write.
-        cache_write_5m_tokens=counts["written"] - counts["written_12h"],
-        cache_write_12h_tokens=counts["written_12h"],
-        input_audio_tokens=counts["audio_in"] - cached_audio,
-        input_image_tokens=counts["image_in"],
-        reasoning_tokens=counts["reasoning"],
-        output_audio_tokens=counts["audio_out"],
-        output_image_tokens=counts["image_out"],
-    )
-
-
-_RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, _usage)
+_RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, token_usage)
 
 SDK: Final = Sdk(
     provider="openai",
     endpoints={
-        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, _usage),
-        "/completions": Endpoint("text_completion", _read_choices, _read_choices, _usage),
+        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage),
+        "/completions": Endpoint("text_completion", _read_choices, _read_choices, token_usage),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
-        "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, _usage),
+        "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage),
+        **MEDIA_ENDPOINTS,
     },
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_is_usage_only,
-    hosts={".openai.azure.com": "azure.ai.openai", ".services.ai.azure.com": "azure.ai.openai"},
+    hosts=COMPATIBLE_HOSTS,
 )

@@ -1,0 +1,59 @@
+"""OpenAI's token counts: read from a usage object, and turned into the token vector.
+
+Input counts include what was read from and written to the prompt cache, so they are the totals as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from spanledger.attributes import Facts
+from spanledger.usage import Usage, UsageState
+
+from .fields import count, get
+
+
+def read_usage(facts: Facts, usage: object, inward: str, outward: str) -> None:
+    """Read a usage object whose counts are named `<inward>_tokens` and `<outward>_tokens`; zeros are left out."""
+    counts = facts.counts
+    counts["input"] = count(usage, f"{inward}_tokens")
+    counts["output"] = count(usage, f"{outward}_tokens")
+    into = get(usage, f"{inward}_tokens_details")
+    if into is not None:
+        counts["cached"] = count(into, "cached_tokens")
+        counts["written"] = count(into, "cache_write_tokens")
+        counts["audio_in"] = count(into, "audio_tokens")
+        counts["image_in"] = count(into, "image_tokens")
+        if counts["cached"]:
+            counts["cached_audio"] = count(get(into, "cached_tokens_details"), "audio_tokens")
+        if counts["written"]:
+            counts["written_12h"] = count(get(into, "cache_write_tokens_details"), "ttl_12h_tokens")
+    out = get(usage, f"{outward}_tokens_details")
+    if out is not None:
+        counts["reasoning"] = count(out, "reasoning_tokens")
+        counts["audio_out"] = count(out, "audio_tokens")
+        counts["image_out"] = count(out, "image_tokens")
+
+
+def token_usage(counts: Mapping[str, int], state: UsageState) -> Usage:
+    """Turn counts into the token vector."""
+    if "input" not in counts:
+        return Usage(state="missing")
+    cached_audio, written_12h = counts.get("cached_audio", 0), counts.get("written_12h", 0)
+    return Usage.from_totals(
+        counts["input"],
+        counts["output"],
+        state=state,
+        units={"web_searches": Decimal(counts["web_searches"])} if "web_searches" in counts else None,
+        cache_read_tokens=counts.get("cached", 0) - cached_audio,
+        cache_read_audio_tokens=cached_audio,
+        # OpenAI's shorter lifetime, 30 minutes, has the price of a plain write.
+        cache_write_5m_tokens=counts.get("written", 0) - written_12h,
+        cache_write_12h_tokens=written_12h,
+        input_audio_tokens=counts.get("audio_in", 0) - cached_audio,
+        input_image_tokens=counts.get("image_in", 0),
+        reasoning_tokens=counts.get("reasoning", 0),
+        output_audio_tokens=counts.get("audio_out", 0),
+        output_image_tokens=counts.get("image_out", 0),
+    )
