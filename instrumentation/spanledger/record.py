@@ -108,15 +108,32 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def error_text(error: BaseException) -> str:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an exception says about the response that it stands for."""
+
+    status: int | None
+    """Of HTTP."""
+    code: str | None
+    """The provider's own word, where it is one."""
+
+
+def read_failure(error: BaseException) -> Failure:
+    """Read an exception whose attributes are `status_code` and `code` or `type`."""
+    codes = (getattr(error, name, None) for name in ("code", "type"))
+    return make_failure(getattr(error, "status_code", None), *codes)
+
+
+def make_failure(status: object, *codes: object) -> Failure:
+    """Keep a status that is a number and the first code that is one word: anything longer may quote the prompt."""
+    words = (code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))
+    return Failure(status if isinstance(status, int) else None, next(words, None))
+
+
+def error_text(error: BaseException, failure: Failure) -> str:
     """Describe an exception by its class, HTTP status and the provider's code.
 
     Its message stays in the application: it may quote the prompt or what the model answered.
     """
-    words = [type(error).__qualname__]
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
-        words.append(str(status))
-    codes = (getattr(error, name, None) for name in ("code", "type"))
-    words.extend([code for code in codes if isinstance(code, str) and _CODE.fullmatch(code)][:1])
-    return " ".join(words)
+    words = (type(error).__qualname__, failure.status, failure.code)
+    return " ".join(str(word) for word in words if word is not None)

@@ -24,6 +24,7 @@ from .record import (
     error_text,
     error_type,
     place_below,
+    read_failure,
 )
 from .scope import Scope
 
@@ -60,7 +61,7 @@ class OpenSpan:
                 start_ns=self.watch.start_ns,
                 end_ns=self.watch.start_ns + self.watch.elapsed_ns(),
                 attributes=self.attributes,
-                error=error_text(error) if error is not None else None,
+                error=error_text(error, read_failure(error)) if error is not None else None,
                 events=tuple(self.events),
             )
         )

@@ -41,6 +41,8 @@ class Plan:
     retry_after_s: float = 0.001
     cut_after_events: int | None = None
     """Close the connection after that many stream events."""
+    says_fault: bool = False
+    """End the stream there by an event that says so, where the protocol has one, not by closing the connection."""
     delay_s: float = 0.0
     """Wait before the first byte."""
     service_tier: str | None = None

@@ -25,12 +25,14 @@ import uvicorn
 
 from .answers import Answer, Asked, Names, make_answer
 from .anthropic_wire import MESSAGES
+from .bedrock_wire import find_bedrock
+from .gemini_wire import find_gemini
 from .media_wire import MEDIA, read_request
 from .openai_wire import CHAT, COMPLETIONS, EMBEDDINGS
 from .plans import PLAN_HEADER, Bill, BilledCall, Plan
 from .responses_wire import RESPONSES
 from .tokens import PromptCache
-from .wire import Endpoint, Event, JsonObject, objects
+from .wire import Encoded, Endpoint, JsonObject, objects
 
 ENDPOINTS: Final = {endpoint.path: endpoint for endpoint in (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES)}
 _COUNT_PATH: Final = f"{MESSAGES.path}/count_tokens"
@@ -167,7 +169,7 @@ class LocalProvider:
         if path in MEDIA:
             await self._post_media(path, headers, raw, send)
             return
-        endpoint = ENDPOINTS.get(path.removesuffix("/count_tokens"))
+        endpoint = ENDPOINTS.get(path.removesuffix("/count_tokens")) or find_gemini(path) or find_bedrock(path)
         if endpoint is None:
             await _send_json(send, 404, CHAT.error(404, f"nothing at {path}", ""), {})
             return
@@ -185,6 +187,9 @@ class LocalProvider:
         if path == _COUNT_PATH:
             await _send_json(send, 200, {"input_tokens": _prompt_tokens(asked)}, id_header)
             return
+        if endpoint.count is not None:
+            await _send_json(send, 200, endpoint.count(_prompt_tokens(asked)), id_header)
+            return
         await asyncio.sleep(plan.delay_s or self._delay_s)
         if plan.fails(int(headers.get("x-stainless-retry-count", "0"))):
             await _send_fault(send, endpoint, plan, request_id)
@@ -194,10 +199,11 @@ class LocalProvider:
         call = BilledCall(request_id, answer.id, endpoint.path, answer.model, answer.usage, asked.stream, is_cut)
         self._bill.add(call)
         self._remember(endpoint, answer)
+        told = {**id_header, **(endpoint.headers(answer) if endpoint.headers else {})}
         if asked.stream:
-            await self._send_stream(send, list(endpoint.events(answer)), plan.cut_after_events, id_header)
+            await self._send_stream(send, endpoint, answer, plan, told)
         else:
-            await _send_json(send, 200, endpoint.body(answer), id_header)
+            await _send_json(send, 200, endpoint.body(answer), told)
 
     def _next_plan(self, headers: Mapping[str, str]) -> Plan:
         if self._plans:
@@ -233,12 +239,16 @@ class LocalProvider:
             del self._responses[oldest], self._history[oldest]
 
     async def _send_stream(
-        self, send: _Send, events: list[Event], cut_after: int | None, headers: Mapping[str, str]
+        self, send: _Send, endpoint: Endpoint, answer: Answer, plan: Plan, headers: Mapping[str, str]
     ) -> None:
-        await send(_start(200, {"content-type": "text/event-stream; charset=utf-8", **headers}))
-        for number, event in enumerate(events):
-            if number == cut_after:
-                raise _CutError
+        await send(_start(200, {"content-type": endpoint.stream_type, **headers}))
+        event: Encoded
+        for number, event in enumerate(endpoint.events(answer)):
+            if number == plan.cut_after_events:
+                if not plan.says_fault or endpoint.fault is None:
+                    raise _CutError
+                await send({"type": "http.response.body", "body": endpoint.fault().encode()})
+                return
             if number and self._delay_s:
                 await asyncio.sleep(self._delay_s / 2)
             await send({"type": "http.response.body", "body": event.encode(), "more_body": True})

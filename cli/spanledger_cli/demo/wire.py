@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from .answers import Answer, Asked, Names, Tool
 from .tokens import Segment, make_segment
@@ -32,6 +33,14 @@ class Event:
         return f"{head}data: {data}\n\n".encode()
 
 
+class Encoded(Protocol):
+    """One event of a stream, in whichever framing."""
+
+    def encode(self) -> bytes:
+        """Return it as bytes on the wire."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One path of a protocol that answers POST."""
@@ -40,10 +49,17 @@ class Endpoint:
     read: Callable[[Mapping[str, object]], Asked]
     make_id: Callable[[Names], str]
     body: Callable[[Answer], JsonObject]
-    events: Callable[[Answer], Iterator[Event]]
+    events: Callable[[Answer], Iterator[Encoded]]
     error: Callable[[int, str, str], JsonObject]
     """(status, message, request id) -> body."""
     request_id_header: str
+    stream_type: str = "text/event-stream; charset=utf-8"
+    headers: Callable[[Answer], Mapping[str, str]] | None = None
+    """What the answer's headers say besides."""
+    count: Callable[[int], JsonObject] | None = None
+    """The body of an answer that only counts the prompt, which is free."""
+    fault: Callable[[], Encoded] | None = None
+    """The event by which a stream says that it failed."""
 
 
 def objects(value: object) -> list[Mapping[str, object]]:

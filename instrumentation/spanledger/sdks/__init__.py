@@ -16,26 +16,28 @@ import _spanledger_boot as switch
 from spanledger import faults, stream
 from spanledger.call import Call, Sdk, begin, in_flight
 
-HOMES: Final = {"anthropic._base_client": "anthropic_sdk", "openai._base_client": "openai_sdk"}
+from .wrapping import replace
+
+HOMES: Final = {
+    "anthropic._base_client": "anthropic_sdk",
+    "botocore.client": "bedrock_sdk",
+    "google.genai._api_client": "google_sdk",
+    "openai._base_client": "openai_sdk",
+}
 """SDK module to the module here that knows it."""
-_MARK: Final = "_spanledger"
 
 
 def wrap(module: ModuleType) -> None:
     """Wrap the clients of an SDK; does nothing where they are wrapped already."""
-    sdk: Sdk = importlib.import_module(f".{HOMES[module.__name__]}", __name__).SDK
-    _replace(module.SyncAPIClient, "request", functools.partial(_sync_request, sdk))
-    _replace(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
+    home = importlib.import_module(f".{HOMES[module.__name__]}", __name__)
+    if hasattr(home, "wrap"):
+        home.wrap(module)
+        return
+    sdk: Sdk = home.SDK
+    replace(module.SyncAPIClient, "request", functools.partial(_sync_request, sdk))
+    replace(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
     if hasattr(module.BaseClient, "_build_request"):
-        _replace(module.BaseClient, "_build_request", _count_attempt)
-
-
-def _replace(owner: Any, name: str, around: Callable[[Any], Any]) -> None:
-    plain = getattr(owner, name)
-    if not hasattr(plain, _MARK):
-        wrapped = functools.wraps(plain)(around(plain))
-        setattr(wrapped, _MARK, True)
-        setattr(owner, name, wrapped)
+        replace(module.BaseClient, "_build_request", _count_attempt)
 
 
 def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,142 @@
+"""Amazon Bedrock by way of botocore: Converse and InvokeModel, streamed or not, whatever the family of models.
+
+Every call of every AWS service goes through one method of botocore; those to other services pass it untouched. An
+event stream is watched below the object that the application iterates over, at the messages it is made of.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from spanledger import names, stream
+from spanledger.call import Call, Endpoint, Request, Sdk, begin_request
+from spanledger.record import Attributes, Failure, make_failure
+
+from .bedrock_usage import (
+    hear_converse,
+    hear_invoke,
+    read_converse,
+    read_free,
+    read_invoke,
+    read_metadata,
+    token_usage,
+)
+from .fields import get, text
+from .wrapping import around_method, count_attempt, replace
+
+SERVICE: Final = "bedrock-runtime"
+_STREAMS: Final = {"ConverseStream": "stream", "InvokeModelWithResponseStream": "body"}
+"""Operation to the field of its response that holds the event stream."""
+_OPERATIONS: Final = (("embed", "embeddings"), ("rerank", "rerank"), ("image", "image_generation"))
+"""Part of a model's id to what it is invoked for; any other model chats."""
+_MAX_TOKENS_KEYS: Final = ("max_tokens", "max_gen_len", "maxTokens", "max_new_tokens", "maxTokenCount")
+_CONFIGS: Final = ("inferenceConfig", "textGenerationConfig")
+_LARGEST_BODY_READ: Final = 256 * 1024
+"""A longer request body, pictures most likely, is not parsed for its parameters."""
+
+
+def wrap(module: ModuleType) -> None:
+    """Wrap the client of `botocore.client`."""
+    replace(module.BaseClient, "_make_api_call", around_method(_begin, _settle))
+    replace(sys.modules["botocore.endpoint"].Endpoint, "_get_response", count_attempt)
+
+
+def _begin(client: Any, operation_name: Any = None, api_params: Any = None, *_args: Any, **_more: Any) -> Call | None:
+    # Stands before everything else: an application that uses S3 comes by here, too.
+    if operation_name not in SDK.endpoints:
+        return None
+    return begin_request(SDK, lambda: _read_request(client, operation_name, api_params))
+
+
+def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Request | None:
+    if client.meta.service_model.service_name != SERVICE:
+        return None
+    model = text(params, "modelId") or ""
+    invoked = operation.startswith("InvokeModel")
+    endpoint = SDK.endpoints[operation]
+    if invoked:
+        endpoint = _invoking(next((name for part, name in _OPERATIONS if part in model), "chat"))
+    return Request(
+        endpoint=endpoint,
+        model=model,
+        body=_read_body(params.get("body")) if invoked else params,
+        server=_server(client.meta.endpoint_url),
+        stream=operation in _STREAMS,
+        region=client.meta.region_name,
+    )
+
+
+def _read_body(body: object) -> Mapping[str, Any]:
+    """Read a body of InvokeModel; one that can be read only once stays unread."""
+    if not isinstance(body, str | bytes | bytearray) or len(body) > _LARGEST_BODY_READ:
+        return {}
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _server(url: str) -> Attributes:
+    parts = urlsplit(url)
+    found: Attributes = {names.SERVER_ADDRESS: parts.hostname} if parts.hostname else {}
+    if parts.port not in (None, 443):
+        found[names.SERVER_PORT] = parts.port
+    return found
+
+
+def _request_attributes(body: Mapping[str, Any]) -> Attributes:
+    places = [body, *(found for key in _CONFIGS if isinstance(found := body.get(key), Mapping))]
+    attributes: Attributes = {}
+    for place in places:
+        for key in _MAX_TOKENS_KEYS:
+            if isinstance(place.get(key), int):
+                attributes[names.MAX_TOKENS] = place[key]
+        if isinstance(place.get("temperature"), int | float):
+            attributes[names.TEMPERATURE] = float(place["temperature"])
+    return attributes
+
+
+def _failure(error: BaseException) -> Failure:
+    """Read botocore's ClientError; its other exceptions had no response."""
+    response = getattr(error, "response", None)
+    status = get(get(response, "ResponseMetadata"), "HTTPStatusCode")
+    return make_failure(status, get(get(response, "Error"), "Code"))
+
+
+def _settle(call: Call, response: Any) -> Any:
+    """Watch what the response still has to give; the response itself stays as it is."""
+    read_metadata(call.facts, response)
+    field = next((name for name in ("stream", "body") if name in response), None)
+    if field is None:
+        call.read(response)
+    elif call.stream:
+        events = response[field]
+        stream.watch_closing(events._raw_stream, call)
+        events._event_generator = stream.watch_iterator(events._event_generator, call)
+    else:
+        stream.watch_body(response[field]._raw_stream, call)
+    return response
+
+
+def _invoking(operation: str) -> Endpoint:
+    return Endpoint(operation, read_invoke, hear_invoke, token_usage)
+
+
+SDK: Final = Sdk(
+    provider="aws.bedrock",
+    endpoints={
+        "Converse": Endpoint("chat", read_converse, read_converse, token_usage),
+        "ConverseStream": Endpoint("chat", read_converse, hear_converse, token_usage),
+        "CountTokens": Endpoint("count_tokens", read_free, read_free, token_usage, free=True),
+        "InvokeModel": _invoking("chat"),
+        "InvokeModelWithResponseStream": _invoking("chat"),
+    },
+    request_attributes=_request_attributes,
+    failure=_failure,
+)

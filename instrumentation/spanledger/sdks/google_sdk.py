@@ -1,0 +1,155 @@
+"""The google-genai SDK: content, streams and embeddings, of the Gemini API and of Vertex AI.
+
+All its methods end in four of its HTTP client, which are wrapped. Those give bodies out as text to the SDK's own code,
+so a stream may be watched by an iterator of ours: the application holds the SDK's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import _spanledger_boot as switch
+from spanledger import names, stream
+from spanledger.call import Call, Endpoint, Request, Sdk, begin_request, in_flight
+from spanledger.record import Attributes, Failure, make_failure
+
+from .fields import get, text
+from .google_usage import (
+    read_content,
+    read_embeddings,
+    read_free,
+    read_predicted_embeddings,
+    read_predictions,
+    token_usage,
+)
+from .wrapping import around_coroutine, around_method, count_attempt, read_whole, replace, settled
+
+_ENDED: Final = object()
+
+
+def wrap(module: ModuleType) -> None:
+    """Wrap the client of `google.genai._api_client`."""
+    client: Any = module.BaseApiClient
+    replace(client, "request", around_method(_begin, read_whole))
+    replace(client, "async_request", around_coroutine(_begin, read_whole))
+    replace(client, "request_streamed", _around_stream)
+    replace(client, "async_request_streamed", around_coroutine(_begin_stream, _watch_async))
+    for attempt in ("_request_once", "_async_request_once"):
+        if hasattr(client, attempt):
+            replace(client, attempt, count_attempt)
+
+
+def _around_stream(plain: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    def request_streamed(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        # The SDK sends nothing before the first event is asked for: until then there is no call.
+        call = _begin_stream(*args, **kwargs) if switch.on else None
+        events = plain(*args, **kwargs)
+        if call is None:
+            yield from events
+            return
+        events = settled(_watch, call, events)
+        token = in_flight.set(call)
+        try:
+            first = next(events, _ENDED)
+        finally:
+            in_flight.reset(token)
+        if first is not _ENDED:
+            yield first
+            yield from events
+
+    return request_streamed
+
+
+def _watch(call: Call, events: Any) -> Any:
+    return stream.watch_iterator(events, call)
+
+
+def _watch_async(call: Call, events: Any) -> Any:
+    return stream.watch_async_iterator(events, call)
+
+
+def _begin(client: Any, *args: Any, **kwargs: Any) -> Call | None:
+    return begin_request(SDK, lambda: _read_request(client, False, *args, **kwargs))
+
+
+def _begin_stream(client: Any, *args: Any, **kwargs: Any) -> Call | None:
+    return begin_request(SDK, lambda: _read_request(client, True, *args, **kwargs))
+
+
+def _read_request(
+    client: Any, stream: bool, http_method: str, path: str, request_dict: Any, http_options: Any = None
+) -> Request | None:
+    name, _, verb = path.partition("?")[0].rpartition(":")
+    endpoint = SDK.endpoints.get(verb)
+    if endpoint is None or http_method.lower() != "post":
+        return None
+    on_vertex = bool(client.vertexai)
+    url = text(http_options, "base_url") or text(client._http_options, "base_url")
+    return Request(
+        endpoint=_PREDICT_EMBEDDINGS if verb == "predict" and "embedding" in name else endpoint,
+        model=_model(name),
+        body=request_dict if isinstance(request_dict, Mapping) else {},
+        server=_server(url or ""),
+        stream=stream,
+        provider="gcp.vertex_ai" if on_vertex else "gcp.gemini",
+        region=client.location if on_vertex else None,
+    )
+
+
+def _model(name: str) -> str:
+    """Return the model as the application named it: the SDK puts `models/` or `publishers/google/models/` before it."""
+    head, found, model = name.rpartition("models/")
+    return model if found and (not head or "publishers/" in head) else name
+
+
+@lru_cache(maxsize=64)
+def _server(url: str) -> Attributes:
+    parts = urlsplit(url)
+    found: Attributes = {names.SERVER_ADDRESS: parts.hostname} if parts.hostname else {}
+    if parts.port not in (None, 443):
+        found[names.SERVER_PORT] = parts.port
+    return found
+
+
+def _request_attributes(body: Mapping[str, Any]) -> Attributes:
+    config = body.get("generationConfig")
+    attributes: Attributes = {}
+    most, temperature = get(config, "maxOutputTokens"), get(config, "temperature")
+    if isinstance(most, int):
+        attributes[names.MAX_TOKENS] = most
+    if isinstance(temperature, int | float):
+        attributes[names.TEMPERATURE] = float(temperature)
+    return attributes
+
+
+def _failure(error: BaseException) -> Failure:
+    """Read the SDK's APIError: its `code` is the HTTP status, its `status` the word."""
+    return make_failure(getattr(error, "code", None), getattr(error, "status", None))
+
+
+_CONTENT: Final = Endpoint("generate_content", read_content, read_content, token_usage)
+_EMBEDDINGS: Final = Endpoint("embeddings", read_embeddings, read_embeddings, token_usage)
+_PREDICT_EMBEDDINGS: Final = Endpoint("embeddings", read_predicted_embeddings, read_predicted_embeddings, token_usage)
+_COUNTING: Final = Endpoint("count_tokens", read_free, read_free, token_usage, free=True)
+_BATCH: Final = Endpoint("batches", read_free, read_free, token_usage, free=True)
+
+SDK: Final = Sdk(
+    provider="gcp.gemini",
+    endpoints={
+        "generateContent": _CONTENT,
+        "streamGenerateContent": _CONTENT,
+        "embedContent": _EMBEDDINGS,
+        "batchEmbedContents": _EMBEDDINGS,
+        "predict": Endpoint("image_generation", read_predictions, read_predictions, token_usage),
+        "countTokens": _COUNTING,
+        "computeTokens": _COUNTING,
+        "batchGenerateContent": _BATCH,
+        "asyncBatchEmbedContent": _BATCH,
+    },
+    request_attributes=_request_attributes,
+    failure=_failure,
+)

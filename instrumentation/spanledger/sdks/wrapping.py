@@ -1,0 +1,105 @@
+"""Putting our part around a method of an SDK: begin before it, settle what it returned, in both colours.
+
+Used for SDKs whose methods take plain arguments; those with request options that we may have to change have a loop of
+their own. An SDK's exceptions pass as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import _spanledger_boot as switch
+from spanledger import faults
+from spanledger.call import Call, in_flight
+
+Begin = Callable[..., Call | None]
+"""Start a call from the method's arguments; None where it is none."""
+Settle = Callable[[Call, Any], Any]
+"""Read what the method returned, and return what its caller gets."""
+
+_MARK: Final = "_spanledger"
+
+
+def replace(owner: Any, name: str, around: Callable[[Any], Any]) -> None:
+    """Put `around` a method; does nothing where that was done before."""
+    plain = getattr(owner, name)
+    if not hasattr(plain, _MARK):
+        wrapped = functools.wraps(plain)(around(plain))
+        setattr(wrapped, _MARK, True)
+        setattr(owner, name, wrapped)
+
+
+def around_method(begin: Begin, settle: Settle) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make what `replace` puts around a method."""
+
+    def around(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def method(*args: Any, **kwargs: Any) -> Any:
+            call = begin(*args, **kwargs) if switch.on else None
+            if call is None:
+                return plain(*args, **kwargs)
+            token = in_flight.set(call)
+            try:
+                result = plain(*args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                in_flight.reset(token)
+            return settled(settle, call, result)
+
+        return method
+
+    return around
+
+
+def around_coroutine(begin: Begin, settle: Settle) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make what `replace` puts around a coroutine method."""
+
+    def around(plain: Callable[..., Any]) -> Callable[..., Any]:
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            call = begin(*args, **kwargs) if switch.on else None
+            if call is None:
+                return await plain(*args, **kwargs)
+            token = in_flight.set(call)
+            try:
+                result = await plain(*args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                in_flight.reset(token)
+            return settled(settle, call, result)
+
+        return method
+
+    return around
+
+
+def settled(settle: Settle, call: Call, result: Any) -> Any:
+    """Settle a call; a fault costs its usage, and the caller gets what the method returned."""
+    try:
+        return settle(call, result)
+    except Exception as error:
+        faults.report("response recorded without its usage", error)
+        call.finish()
+        return result
+
+
+def count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Put around what an SDK does once per HTTP request, first or repeated."""
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        call = in_flight.get()
+        if call is not None:
+            call.attempts = (call.attempts or 0) + 1
+        return plain(*args, **kwargs)
+
+    return once
+
+
+def read_whole(call: Call, result: Any) -> Any:
+    """Settle a call whose result is all there is."""
+    call.read(result)
+    return result
