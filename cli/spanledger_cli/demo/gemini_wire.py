@@ -97,12 +97,17 @@ def _read(model: str, stream: bool, body: Mapping[str, object]) -> Asked:
         model,
         tuple(make_segment(part) for part in [*head, *parts] if part),
         body,
-        tools=tuple(Tool(str(tool["name"]), child(tool, "parameters")) for tool in tools),
+        tools=tuple(Tool(str(tool["name"]), _schema(tool)) for tool in tools),
         tools_done=sum("functionResponse" in part for part in parts),
         max_tokens=whole(child(body, "generationConfig").get("maxOutputTokens")),
         stream=stream,
         writes_metered=False,
     )
+
+
+def _schema(tool: Mapping[str, object]) -> Mapping[str, object]:
+    names = ("parametersJsonSchema", "parameters_json_schema", "parameters")
+    return next((found for name in names if (found := child(tool, name))), {})
 
 
 def _read_texts(model: str, body: Mapping[str, object]) -> Asked:

@@ -7,6 +7,7 @@ their own. An SDK's exceptions pass as they are.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -91,12 +92,21 @@ def count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
     """Put around what an SDK does once per HTTP request, first or repeated."""
 
     def once(*args: Any, **kwargs: Any) -> Any:
-        call = in_flight.get()
-        if call is not None:
-            call.attempts = (call.attempts or 0) + 1
+        _count()
         return plain(*args, **kwargs)
 
-    return once
+    async def once_async(*args: Any, **kwargs: Any) -> Any:
+        _count()
+        return await plain(*args, **kwargs)
+
+    # What retries a coroutine function asks whether it is one.
+    return once_async if inspect.iscoroutinefunction(plain) else once
+
+
+def _count() -> None:
+    call = in_flight.get()
+    if call is not None:
+        call.attempts = (call.attempts or 0) + 1
 
 
 def read_whole(call: Call, result: Any) -> Any:
