@@ -138,7 +138,8 @@ def oai_tool_loop(bench: Bench) -> object:
     called: list[str] = []
     with bench.openai() as client:
         while True:
-            message: Any = client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS).choices[0].message
+            answer: Any = client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS)
+            message = answer.choices[0].message
             messages.append(message)
             for call in message.tool_calls or ():
                 called.append(call.function.name)

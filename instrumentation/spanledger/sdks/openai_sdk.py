@@ -16,7 +16,7 @@ from spanledger.record import Attributes
 from .fields import get, text
 from .hosts import COMPATIBLE_HOSTS
 from .openai_media import MEDIA_ENDPOINTS
-from .openai_usage import read_usage, token_usage
+from .openai_usage import CHAT_NAMES, RESPONSE_NAMES, read_usage, token_usage
 
 _CHAT_PATH: Final = "/chat/completions"
 _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
@@ -63,7 +63,7 @@ def _read_choices(facts: Facts, body: object) -> None:
             facts.finish_reasons.append(reason)
     usage = get(body, "usage")
     if usage is not None:
-        read_usage(facts, usage, "prompt", "completion")
+        read_usage(facts, usage, CHAT_NAMES)
     if facts.counts:
         # Some servers report a running total on every chunk: it is final once a choice has finished.
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
@@ -75,7 +75,7 @@ def _read_response(facts: Facts, body: object) -> None:
     facts.service_tier = text(body, "service_tier") or facts.service_tier
     usage, status = get(body, "usage"), text(body, "status")
     if usage is not None:
-        read_usage(facts, usage, "input", "output")
+        read_usage(facts, usage, RESPONSE_NAMES)
         facts.complete = True
     if status in ("completed", "incomplete", "failed", "cancelled"):
         reason = text(get(body, "incomplete_details"), "reason")
@@ -97,7 +97,7 @@ def _read_embeddings(facts: Facts, body: object) -> None:
     facts.response_model = text(body, "model")
     usage = get(body, "usage")
     if usage is not None:
-        read_usage(facts, usage, "prompt", "completion")
+        read_usage(facts, usage, CHAT_NAMES)
         facts.complete = True
 
 

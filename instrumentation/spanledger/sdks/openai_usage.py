@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final, NamedTuple
 
 from spanledger.attributes import Facts
 from spanledger.usage import Usage, UsageState
@@ -14,12 +15,28 @@ from spanledger.usage import Usage, UsageState
 from .fields import count, get
 
 
-def read_usage(facts: Facts, usage: object, inward: str, outward: str) -> None:
-    """Read a usage object whose counts are named `<inward>_tokens` and `<outward>_tokens`; zeros are left out."""
+class UsageNames(NamedTuple):
+    """How one of OpenAI's APIs names its counts."""
+
+    input: str
+    output: str
+    input_details: str
+    output_details: str
+
+
+# In full, never put together at run time: interpreters keep every name they have looked an attribute up by.
+CHAT_NAMES: Final = UsageNames(
+    "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"
+)
+RESPONSE_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+
+
+def read_usage(facts: Facts, usage: object, told: UsageNames) -> None:
+    """Read a usage object."""
     counts = facts.counts
-    counts["input"] = count(usage, f"{inward}_tokens")
-    counts["output"] = count(usage, f"{outward}_tokens")
-    into = get(usage, f"{inward}_tokens_details")
+    counts["input"] = count(usage, told.input)
+    counts["output"] = count(usage, told.output)
+    into = get(usage, told.input_details)
     if into is not None:
         counts["cached"] = count(into, "cached_tokens")
         counts["written"] = count(into, "cache_write_tokens")
@@ -29,7 +46,7 @@ def read_usage(facts: Facts, usage: object, inward: str, outward: str) -> None:
             counts["cached_audio"] = count(get(into, "cached_tokens_details"), "audio_tokens")
         if counts["written"]:
             counts["written_12h"] = count(get(into, "cache_write_tokens_details"), "ttl_12h_tokens")
-    out = get(usage, f"{outward}_tokens_details")
+    out = get(usage, told.output_details)
     if out is not None:
         counts["reasoning"] = count(out, "reasoning_tokens")
         counts["audio_out"] = count(out, "audio_tokens")
