@@ -25,8 +25,13 @@ from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
 
-SDKS: Final = {"anthropic": range(3), "openai": range(2, 4)}
-"""LLM SDK to the major versions whose calls are known to be recorded."""
+SDKS: Final = {
+    "anthropic": ((0, 0), 2),
+    "botocore": ((1, 34), 1),
+    "google-genai": ((1, 24), 3),
+    "openai": ((2, 0), 3),
+}
+"""LLM SDK to the oldest version (major, minor) and the newest major whose calls are known to be recorded."""
 _SWITCHES: Final = ("spanledger_autoload.pth", "spanledger_autoload.start")
 _PROBE_TIMEOUT_S: Final = 3.0
 _LOW_DISK_BYTES: Final = 1024**3
@@ -95,10 +100,11 @@ def _sdk(name: str) -> Finding:
         found = version(name)
     except PackageNotFoundError:
         return Finding(name, "ok", "not installed")
-    major = found.partition(".")[0]
-    if major.isdigit() and int(major) in SDKS[name]:
+    oldest, newest = SDKS[name]
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    if len(numbers) == 2 and oldest <= numbers and numbers[0] <= newest:
         return Finding(name, "ok", f"{found}, calls are recorded")
-    known = ", ".join(f"{one}.x" for one in SDKS[name])
+    known = f"{oldest[0]}.{oldest[1]} to {newest}.x"
     return Finding(name, "warn", f"{found} is not among the versions tried ({known}); calls may go unrecorded")
 
 
