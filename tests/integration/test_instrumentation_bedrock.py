@@ -323,11 +323,10 @@ def _outcome(traced: Traced) -> tuple[object, ...]:
 @pytest.mark.parametrize("leave", ["close", "drop"])
 def test_a_converse_stream_left_early_has_no_usage_and_ends_its_span(traced: Traced, client: Any, leave: str) -> None:
     answer = client.converse_stream(**CONVERSE)
-    for _event in answer["stream"]:
-        break
+    next(iter(answer["stream"]))
     if leave == "close":
         answer["stream"].close()
-    del answer, _event
+    del answer
     gc.collect()
 
     assert _outcome(traced) == ("UNSET", "missing", None, None)

@@ -12,8 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from google import genai
-from google.genai import errors, types
+from google.genai import Client, errors, types
 from google.oauth2.credentials import Credentials
 
 from spanledger import call, stream
@@ -50,19 +49,19 @@ def provider() -> Iterator[LocalProvider]:
         yield provider
 
 
-def make_client(provider: LocalProvider, **options: Any) -> genai.Client:
-    return genai.Client(api_key="none", http_options=types.HttpOptions(base_url=provider.url, **options))
+def make_client(provider: LocalProvider, **options: Any) -> Client:
+    return Client(api_key="none", http_options=types.HttpOptions(base_url=provider.url, **options))
 
 
 @pytest.fixture
-def client(provider: LocalProvider) -> Iterator[genai.Client]:
+def client(provider: LocalProvider) -> Iterator[Client]:
     with make_client(provider) as client:
         yield client
 
 
 @pytest.fixture
-def vertex(provider: LocalProvider) -> Iterator[genai.Client]:
-    with genai.Client(
+def vertex(provider: LocalProvider) -> Iterator[Client]:
+    with Client(
         vertexai=True,
         project="hotel",
         location="europe-west1",
@@ -100,7 +99,7 @@ def _expected(response_id: str | None, **more: object) -> dict[str, object]:
 
 
 def test_a_call_is_one_span_with_thoughts_as_output_and_the_cache_inside_the_prompt(
-    traced: Traced, provider: LocalProvider, client: genai.Client
+    traced: Traced, provider: LocalProvider, client: Client
 ) -> None:
     provider.plan(Plan(usage=TRUTH))
 
@@ -116,7 +115,7 @@ def test_a_call_is_one_span_with_thoughts_as_output_and_the_cache_inside_the_pro
     assert traced.span()["name"] == f"generate_content {MODEL}"
 
 
-def test_a_stream_is_counted_once_at_its_end(traced: Traced, provider: LocalProvider, client: genai.Client) -> None:
+def test_a_stream_is_counted_once_at_its_end(traced: Traced, provider: LocalProvider, client: Client) -> None:
     provider.plan(Plan(usage=TRUTH))
 
     events = list(client.models.generate_content_stream(**CONTENT))
@@ -142,7 +141,7 @@ def test_asynchronous_calls_are_recorded_alike(traced: Traced, provider: LocalPr
 
 
 def test_what_a_built_in_tool_puts_into_the_prompt_is_input(
-    traced: Traced, provider: LocalProvider, client: genai.Client
+    traced: Traced, provider: LocalProvider, client: Client
 ) -> None:
     provider.plan(Plan(usage=Usage(input_uncached_tokens=400, output_text_tokens=10)))
 
@@ -159,7 +158,7 @@ def test_what_a_built_in_tool_puts_into_the_prompt_is_input(
 
 @pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-flash", 1), ("gemini-3-pro-preview", 3)])
 def test_a_grounded_answer_counts_its_searches_as_its_generation_does(
-    traced: Traced, provider: LocalProvider, client: genai.Client, model: str, searches: int
+    traced: Traced, provider: LocalProvider, client: Client, model: str, searches: int
 ) -> None:
     queries = Usage(input_uncached_tokens=10, output_text_tokens=5, units={"web_searches": Decimal(3)})
     provider.plan(Plan(usage=queries), Plan(usage=queries))
@@ -171,7 +170,7 @@ def test_a_grounded_answer_counts_its_searches_as_its_generation_does(
     assert units == [searches, searches]
 
 
-def test_each_turn_of_automatic_function_calling_is_a_call(traced: Traced, client: genai.Client) -> None:
+def test_each_turn_of_automatic_function_calling_is_a_call(traced: Traced, client: Client) -> None:
     cities: list[str] = []
 
     def find_hotel(city: str) -> str:
@@ -186,7 +185,7 @@ def test_each_turn_of_automatic_function_calling_is_a_call(traced: Traced, clien
     assert 0 < first < second
 
 
-def test_the_service_tier_is_the_one_that_served(traced: Traced, provider: LocalProvider, client: genai.Client) -> None:
+def test_the_service_tier_is_the_one_that_served(traced: Traced, provider: LocalProvider, client: Client) -> None:
     provider.plan(Plan(usage=TRUTH, service_tier="standard"))
 
     client.models.generate_content(
@@ -196,9 +195,7 @@ def test_the_service_tier_is_the_one_that_served(traced: Traced, provider: Local
     assert traced.attributes()["spanledger.service_tier"] == "standard"
 
 
-def test_vertex_ai_is_another_provider_in_a_region(
-    traced: Traced, provider: LocalProvider, vertex: genai.Client
-) -> None:
+def test_vertex_ai_is_another_provider_in_a_region(traced: Traced, provider: LocalProvider, vertex: Client) -> None:
     provider.plan(Plan(usage=TRUTH))
 
     answer = vertex.models.generate_content(**CONTENT)
@@ -208,7 +205,7 @@ def test_vertex_ai_is_another_provider_in_a_region(
 
 
 def test_embeddings_are_counted_where_the_provider_counts_them(
-    traced: Traced, provider: LocalProvider, client: genai.Client, vertex: genai.Client
+    traced: Traced, provider: LocalProvider, client: Client, vertex: Client
 ) -> None:
     provider.plan(*[Plan(usage=Usage(input_uncached_tokens=9))] * 2)
 
@@ -222,9 +219,7 @@ def test_embeddings_are_counted_where_the_provider_counts_them(
     assert [one.get("spanledger.cost.pico_usd") for one in spans] == [1_350_000, None]
 
 
-def test_images_of_vertex_ai_are_counted_by_the_piece(
-    traced: Traced, provider: LocalProvider, vertex: genai.Client
-) -> None:
+def test_images_of_vertex_ai_are_counted_by_the_piece(traced: Traced, provider: LocalProvider, vertex: Client) -> None:
     provider.plan(Plan(usage=Usage(units={"images": Decimal(2)})))
 
     with warnings.catch_warnings(action="ignore"):  # the SDK advises another method
@@ -236,7 +231,7 @@ def test_images_of_vertex_ai_are_counted_by_the_piece(
     assert attributes["spanledger.unit.images"] == 2
 
 
-def test_counting_tokens_is_free(traced: Traced, client: genai.Client) -> None:
+def test_counting_tokens_is_free(traced: Traced, client: Client) -> None:
     counted = client.models.count_tokens(**CONTENT)
 
     assert counted.total_tokens == 9
@@ -277,7 +272,7 @@ def _outcome(traced: Traced) -> tuple[object, ...]:
     return (span["status"], attributes["spanledger.usage.state"], *known)
 
 
-def test_a_stream_left_early_is_an_estimate(traced: Traced, provider: LocalProvider, client: genai.Client) -> None:
+def test_a_stream_left_early_is_an_estimate(traced: Traced, provider: LocalProvider, client: Client) -> None:
     provider.plan(Plan(usage=TRUTH))
 
     for _event in client.models.generate_content_stream(**CONTENT):
@@ -288,7 +283,7 @@ def test_a_stream_left_early_is_an_estimate(traced: Traced, provider: LocalProvi
     assert call.open_streams() == 0
 
 
-def test_a_stream_that_is_closed_ends_its_span(traced: Traced, provider: LocalProvider, client: genai.Client) -> None:
+def test_a_stream_that_is_closed_ends_its_span(traced: Traced, provider: LocalProvider, client: Client) -> None:
     provider.plan(Plan(usage=TRUTH))
 
     events: Any = client.models.generate_content_stream(**CONTENT)
@@ -298,9 +293,7 @@ def test_a_stream_that_is_closed_ends_its_span(traced: Traced, provider: LocalPr
     assert _outcome(traced) == ("UNSET", "estimated", 1758, None)
 
 
-def test_a_stream_that_is_never_read_was_never_sent(
-    traced: Traced, provider: LocalProvider, client: genai.Client
-) -> None:
+def test_a_stream_that_is_never_read_was_never_sent(traced: Traced, provider: LocalProvider, client: Client) -> None:
     events = client.models.generate_content_stream(**CONTENT)
     del events
 
@@ -308,7 +301,7 @@ def test_a_stream_that_is_never_read_was_never_sent(
 
 
 def test_a_stream_that_breaks_off_is_the_sdks_exception(
-    traced: Traced, provider: LocalProvider, client: genai.Client
+    traced: Traced, provider: LocalProvider, client: Client
 ) -> None:
     provider.plan(Plan(usage=TRUTH, cut_after_events=2))
 
@@ -319,7 +312,7 @@ def test_a_stream_that_breaks_off_is_the_sdks_exception(
 
 
 def test_a_stream_that_says_it_failed_is_the_sdks_exception(
-    traced: Traced, provider: LocalProvider, client: genai.Client
+    traced: Traced, provider: LocalProvider, client: Client
 ) -> None:
     provider.plan(Plan(usage=TRUTH, cut_after_events=2, says_fault=True))
 
@@ -394,7 +387,7 @@ def test_a_cancelled_call_is_one_failed_span(traced: Traced, provider: LocalProv
     ],
 )
 def test_a_fault_at_any_seam_leaves_the_application_alone(
-    owner: object, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: genai.Client
+    owner: object, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: Client
 ) -> None:
     def broken(*_anything: object, **_more: object) -> Any:
         raise ZeroDivisionError("injected")
