@@ -1,0 +1,344 @@
+"""CPU that tracing adds to one LLM call: ours beside what else there is, interleaved, each in a process of its own.
+
+The SDKs are the real ones, down to an in-memory transport, so that nothing but the SDK and its tracing is measured. A
+figure is the CPU of the whole process (background threads too, all spans flushed) per call. Ours prices each call and
+sends it to a server over HTTP; the peers keep content out of the way where they can, price nothing, and end in an
+exporter that drops their spans: what is compared is more work of ours with less of theirs. Each peer lives in a virtual
+environment made on first use below the cache folder, with the SDK versions of this one. Trust the ratios: every round
+runs every peer once, so that a busy machine slows all of them.
+
+    python benchmarks/overhead.py [--rounds 20] [--peers otel,openinference,openllmetry]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PEERS = {
+    "otel": (
+        "opentelemetry-instrumentation-genai-openai==1.3b0",
+        "opentelemetry-instrumentation-genai-anthropic==1.3b0",
+    ),
+    "openinference": (
+        "openinference-instrumentation-openai==0.1.66",
+        "openinference-instrumentation-anthropic==3.1.0",
+    ),
+    "openllmetry": (
+        "opentelemetry-instrumentation-openai==0.62.4",
+        "opentelemetry-instrumentation-anthropic==0.62.4",
+    ),
+}
+CASES = {"openai chat": 40, "openai stream": 10, "anthropic message": 40, "anthropic stream": 10}
+"""Calls of each case in a round; streams have 50 chunks."""
+CHUNKS = 50
+PROMPT = "Where is the best hotel in Paris, and what does a night cost? " * 16
+
+
+def cache_folder() -> Path:
+    """Return where the peers' environments are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spanledger" / "benchmarks"
+
+
+def python_of(peer: str) -> str:
+    """Return the interpreter of a peer, making its environment if there is none."""
+    folder = cache_folder() / peer
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        same = [f"{name}=={version(name)}" for name in ("openai", "anthropic", "httpx2", "opentelemetry-sdk")]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *same, *PEERS[peer]], check=True)  # noqa: S603
+        (folder / "complete").touch()
+    return str(python)
+
+
+# The worker: one peer, one process
+
+
+def sse(events: list[tuple[str, dict[str, Any]]]) -> bytes:
+    """Return a stream's body."""
+    lines = (
+        f"event: {name}\ndata: {json.dumps(data)}\n\n" if name else f"data: {json.dumps(data)}\n\n"
+        for name, data in events
+    )
+    return "".join(lines).encode()
+
+
+def bodies() -> dict[str, bytes]:
+    """Return the response of each case."""
+    usage = {
+        "prompt_tokens": 1200,
+        "completion_tokens": 345,
+        "total_tokens": 1545,
+        "prompt_tokens_details": {"cached_tokens": 1024, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 200, "audio_tokens": 0},
+    }
+    head = {"id": "chatcmpl-0123456789abcdefghijklmn", "created": 1_790_000_000, "model": "gpt-4o-2024-08-06"}
+    answer = {"index": 0, "message": {"role": "assistant", "content": "Lutetia. " * 40}, "finish_reason": "stop"}
+    chunk = {**head, "object": "chat.completion.chunk"}
+    chunks: list[tuple[str, dict[str, Any]]] = [
+        ("", {**chunk, "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]})
+        for _ in range(CHUNKS - 1)
+    ]
+    chunks.append(("", {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
+    chunks.append(("", {**chunk, "choices": [], "usage": usage}))
+    spent = {
+        "input_tokens": 20,
+        "cache_creation_input_tokens": 1500,
+        "cache_read_input_tokens": 3000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 1100, "ephemeral_1h_input_tokens": 400},
+        "output_tokens": 130,
+        "service_tier": "standard",
+    }
+    message = {
+        "id": "msg_01ABCDEFGHIJKLMNOPQRSTUV",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-4-5",
+        "content": [{"type": "text", "text": "Lutetia. " * 40}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": spent,
+    }
+    start = {**message, "content": [], "stop_reason": None, "usage": {**spent, "output_tokens": 1}}
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}}
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 130},
+    }
+    events = [
+        {"type": "message_start", "message": start},
+        block,
+        *[delta] * (CHUNKS - 5),
+        {"type": "content_block_stop", "index": 0},
+        end,
+        {"type": "message_stop"},
+    ]
+    return {
+        "openai chat": json.dumps({**head, "object": "chat.completion", "choices": [answer], "usage": usage}).encode(),
+        "openai stream": sse(chunks) + b"data: [DONE]\n\n",
+        "anthropic message": json.dumps(message).encode(),
+        "anthropic stream": sse([(str(event["type"]), event) for event in events]),
+    }
+
+
+def calls() -> dict[str, Callable[[], None]]:
+    """Return what makes one call of each case."""
+    import anthropic
+    import httpx2
+    import openai
+
+    answers = bodies()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        kind = "openai" if "chat/completions" in request.url.path else "anthropic"
+        if b'"stream":true' in request.content:
+            return httpx2.Response(
+                200, content=answers[f"{kind} stream"], headers={"content-type": "text/event-stream"}
+            )
+        whole = answers["openai chat" if kind == "openai" else "anthropic message"]
+        return httpx2.Response(200, content=whole, headers={"content-type": "application/json"})
+
+    transport = httpx2.MockTransport(answer)
+    gpt: Any = openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=transport))
+    claude: Any = anthropic.Anthropic(api_key="none", http_client=httpx2.Client(transport=transport))
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}], "temperature": 0.2}
+    asked = {**chat, "stream": True, "stream_options": {"include_usage": True}}
+    message = {"model": "claude-haiku-4-5", "max_tokens": 400, "messages": chat["messages"]}
+
+    def read(stream: Any) -> None:
+        for _ in stream:
+            pass
+
+    return {
+        "openai chat": lambda: gpt.chat.completions.create(**chat),
+        "openai stream": lambda: read(gpt.chat.completions.create(**asked)),
+        "anthropic message": lambda: claude.messages.create(**message),
+        "anthropic stream": lambda: read(claude.messages.create(**message, stream=True)),
+    }
+
+
+def instrument(peer: str) -> tuple[Callable[[], object], contextlib.AbstractContextManager[object]]:
+    """Switch a peer on; return what flushes it, and the scope that its calls run in."""
+    if peer == "none":
+        return lambda: None, contextlib.nullcontext()
+    if peer == "spanledger":
+        import _spanledger_boot
+
+        import spanledger
+
+        _spanledger_boot.switch_on()
+        tags = spanledger.tags(user_id="u-17", team_id="support", feature="search", session_id="s-9")
+        return lambda: spanledger.flush(30), tags
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Dropping(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Dropping()))
+    for instrumentor in instrumentors(peer):
+        instrumentor().instrument(tracer_provider=provider)
+    return provider.force_flush, contextlib.nullcontext()
+
+
+def instrumentors(peer: str) -> tuple[Any, Any]:
+    """Return a peer's two instrumentors."""
+    if peer == "openinference":
+        from openinference.instrumentation.anthropic import AnthropicInstrumentor
+        from openinference.instrumentation.openai import OpenAIInstrumentor
+    elif peer == "openllmetry":
+        from opentelemetry.instrumentation.anthropic import AnthropicInstrumentor
+        from opentelemetry.instrumentation.openai import OpenAIInstrumentor
+    else:
+        from opentelemetry.instrumentation.genai.anthropic import AnthropicInstrumentor
+        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+    return OpenAIInstrumentor, AnthropicInstrumentor
+
+
+def work(peer: str) -> None:
+    """Answer each line of stdin, the name of a case, with microseconds of CPU a call."""
+    flush, scope = instrument(peer)
+    table = calls()
+    with scope:
+        for line in sys.stdin:
+            case = line.strip()
+            flush()
+            start = time.process_time_ns()
+            for _ in range(CASES[case]):
+                table[case]()
+            flush()
+            print((time.process_time_ns() - start) / 1000 / CASES[case], flush=True)
+
+
+# The parent: rounds and report
+
+
+@contextlib.contextmanager
+def collector() -> Iterator[str]:
+    """Take spans in and forget them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *_words: object) -> None:
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+def measure(peers: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return microseconds of CPU a call, by peer and case, an element a round."""
+    found: dict[str, dict[str, list[float]]] = {peer: {case: [] for case in CASES} for peer in peers}
+    with collector() as url, tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
+        environment = {
+            **os.environ,
+            "ANTHROPIC_OPEN_TELEMETRY": "false",
+            "SPANLEDGER_ENDPOINT": url,
+            "SPANLEDGER_HOME": home,
+        }
+        environment.pop("SPANLEDGER_ENABLED", None)
+        workers = {peer: stack.enter_context(start_worker(peer, environment)) for peer in peers}
+        for number in range(rounds + 2):
+            for case in CASES:
+                for peer, worker in workers.items():
+                    taken = ask(worker, case)
+                    if number >= 2:  # the first rounds warm everything up
+                        found[peer][case].append(taken)
+    return found
+
+
+@contextlib.contextmanager
+def start_worker(peer: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a peer's process."""
+    python = python_of(peer) if peer in PEERS else sys.executable
+    command = [python, __file__, "--worker", peer]
+    with subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def ask(worker: subprocess.Popen[str], case: str) -> float:
+    """Have a worker run a case once."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(case + "\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
+
+
+def report(found: dict[str, dict[str, list[float]]]) -> dict[str, object]:
+    """Return what is printed: added is the median, over the rounds, of the difference to the plain run beside it."""
+    added = {
+        peer: {
+            case: round(statistics.median(a - b for a, b in zip(taken, found["none"][case], strict=True)), 1)
+            for case, taken in cases.items()
+        }
+        for peer, cases in found.items()
+        if peer != "none"
+    }
+    ours = added["spanledger"]
+    return {
+        "cpu_us_per_call": {
+            peer: {case: round(statistics.median(taken), 1) for case, taken in cases.items()}
+            for peer, cases in found.items()
+        },
+        "added_us_per_call": added,
+        "spanledger_to_peer": {
+            peer: {case: round(ours[case] / cost, 3) if cost > 0 else None for case, cost in cases.items()}
+            for peer, cases in added.items()
+            if peer != "spanledger"
+        },
+        "rounds": len(next(iter(found["none"].values()))),
+        "calls_per_round": CASES,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("openai", "anthropic", "httpx2", "opentelemetry-sdk")},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker)
+        return
+    peers = [peer for peer in options.peers.split(",") if peer]
+    print(json.dumps(report(measure(["none", "spanledger", *peers], options.rounds)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
