@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -65,6 +65,7 @@ class Ledger:
         """
         files = [str(table_path(self.lake) / file.path) for file in prune(self._live()[1], first, last)]
         with self._connection.cursor() as cursor:
+            cursor.execute("set variable some_lack_columns = $some", {"some": any(map(lacks_columns, files))})
             relation = cursor.sql(load_query(query), params={"files": [template(), *files], **parameters})
             frame: pl.DataFrame = relation.pl()
             return frame
@@ -103,6 +104,7 @@ def connect_files(files: list[str], *, locked: bool = False) -> duckdb.DuckDBPyC
     """
     connection = open_connection()
     connection.execute("set variable live_files = $files", {"files": files})
+    connection.execute("set variable some_lack_columns = true")
     connection.execute(load_query("views/all"))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files))}]")
@@ -138,6 +140,12 @@ def template() -> str:
     path.parent.mkdir()
     pq.write_table(SCHEMA.empty_table(), path)
     return str(path)
+
+
+@lru_cache(maxsize=100_000)
+def lacks_columns(path: str) -> bool:
+    """Say whether a data file is from before some of today's columns; files never change, so it is read once."""
+    return not set(SCHEMA.names).issubset(pq.read_schema(path).names)
 
 
 def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:

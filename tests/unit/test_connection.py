@@ -66,6 +66,8 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
     add_files(lake, [old], writer="w", version=1)
     answer = connect(lake).execute("select cost_usd, simhash from spans where dt = '2026-11-05'").fetchall()
     assert answer == [(None, None)]
+    asked = Ledger(lake).ask("coverage", first=date(2026, 11, 4))
+    assert asked.select("spans", "unpriced_calls").rows() == [(6, 1)]
 
 
 def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_path: Path) -> None:
