@@ -65,6 +65,29 @@ def test_up_runs_both_and_an_interrupt_ends_both(tmp_path: Path) -> None:
     assert not answers(f"{dashboard[1]}/_stcore/health")
 
 
+def test_up_that_is_killed_leaves_no_dashboard_behind(tmp_path: Path) -> None:
+    places = ("--home", str(tmp_path / "home"), "--lake", str(tmp_path / "lake"))
+    with running(tmp_path, "up", *places, *FREE, "--dashboard-port", "0") as process:
+        wait_until(lambda: said(tmp_path, r"dashboard: http://") is not None, what="the dashboard's address")
+        dashboard = said(tmp_path, r"dashboard: (http://127\.0\.0\.1:\d+)")
+        assert dashboard is not None
+        wait_until(lambda: answers(f"{dashboard[1]}/_stcore/health"), timeout_s=60, what="the dashboard")
+        process.kill()
+        process.wait(30)
+        wait_until(lambda: not answers(f"{dashboard[1]}/_stcore/health"), timeout_s=60, what="the dashboard's end")
+
+
+@pytest.mark.parametrize("command", ["collect", "up"])
+def test_a_lake_that_cannot_be_written_is_one_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    places = ("--home", str(tmp_path / "home"), "--lake", str(tmp_path / "file"))
+    with running(tmp_path, command, *places, *FREE) as process:
+        assert process.wait(30) == 1
+    assert (tmp_path / "words.txt").read_text() == (
+        f"spanledger: {tmp_path / 'file'} is a file; name another folder with --lake\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "flag"),
     [("collect", "--http-port"), ("collect", "--grpc-port"), ("up", "--dashboard-port"), ("up", "--http-port")],
