@@ -11,7 +11,7 @@ import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,7 +138,8 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, pa.MonthDayNano):
-        return f"{value.months} months {value.days} days {timedelta(microseconds=value.nanoseconds // 1000)}"
+        months, days, nanoseconds = cast("tuple[int, int, int]", value)
+        return f"{months} months {days} days {timedelta(microseconds=nanoseconds // 1000)}"
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Decimal):
