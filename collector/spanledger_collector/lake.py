@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from .errors import LakeError
@@ -72,6 +72,8 @@ def open_table(lake: Path) -> DeltaTable:
         )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
+    except DeltaError as error:
+        raise _unreadable(lake, error) from error
     _refuse_features(lake, table)
     return table
 
@@ -79,9 +81,12 @@ def open_table(lake: Path) -> DeltaTable:
 def open_for_reading(lake: Path) -> DeltaTable | None:
     """Open the table `spans`, or return None where nothing has been collected yet; never writes."""
     path = table_path(lake)
-    if not DeltaTable.is_deltatable(str(path)):
-        return None
-    table = DeltaTable(str(path))
+    try:
+        if not DeltaTable.is_deltatable(str(path)):
+            return None
+        table = DeltaTable(str(path))
+    except DeltaError as error:
+        raise _unreadable(lake, error) from error
     _refuse_features(lake, table)
     return table
 
@@ -188,6 +193,11 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _unreadable(lake: Path, error: DeltaError) -> LakeError:
+    """Return what to say of a log that was written by a later version, or is damaged."""
+    return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
 
 
 def _refuse_features(lake: Path, table: DeltaTable) -> None:
