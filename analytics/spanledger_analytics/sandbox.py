@@ -7,6 +7,7 @@ is. A thread hands its ban on to those it starts, so DuckDB is opened inside of 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import queue
 import sys
@@ -28,12 +29,14 @@ _WRITES: Final = {
 """Rights to ban, by the Landlock version that brought them (linux/landlock.h)."""
 _NET_SINCE: Final = 4
 _BIND_AND_CONNECT: Final = 0b11
+_LOOK_S: Final = 0.1
+_STOP_S: Final = 5.0
 
 
-def read_only(task: Callable[[], T]) -> T:
+def read_only(task: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
     """Run `task` in a thread that is banned from writing, and return its result or raise its exception.
 
-    The thread is a daemon: an interrupted caller doesn't wait for it.
+    `stop` is called on Ctrl-C, and must make the task end soon: a process that ends under it may crash.
     """
     outcome: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
 
@@ -45,10 +48,23 @@ def read_only(task: Callable[[], T]) -> T:
             outcome.put(error)
 
     threading.Thread(target=body, name="read-only", daemon=True).start()
-    result = outcome.get()
+    try:
+        result = _await(outcome)
+    except KeyboardInterrupt:
+        stop()
+        with contextlib.suppress(queue.Empty):
+            outcome.get(timeout=_STOP_S)
+        raise
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _await(outcome: queue.SimpleQueue[T]) -> T:
+    # Not one long wait: with polars imported, Ctrl-C doesn't end a wait, and is only seen after it.
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return outcome.get(timeout=_LOOK_S)
 
 
 def forbid_writes() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -79,17 +79,33 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
             click.echo(f"spanledger: {words}", err=True)
 
 
-def ask(files: list[str], query: str, most_rows: int | None = None) -> pa.Table | None:
-    """Run SQL on the views over `files`; None for a statement that has no answer."""
-    relation: duckdb.DuckDBPyRelation | None = connect_files(files, locked=True).sql(query)
+def ask(
+    files: list[str],
+    query: str,
+    most_rows: int | None = None,
+    opened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+) -> pa.Table | None:
+    """Run SQL on the views over `files`; None for a statement that has no answer.
+
+    `opened` is given the connection before the query runs, so that another thread can interrupt it.
+    """
+    connection = connect_files(files, locked=True)
+    opened(connection)
+    relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
     if relation is None:
         return None
     return (relation if most_rows is None else relation.limit(most_rows)).to_arrow_table()
 
 
 def _answer(files: list[str], query: str, most_rows: int | None) -> pa.Table | None:
+    running: list[duckdb.DuckDBPyConnection] = []
+
+    def interrupt() -> None:
+        for connection in running:
+            connection.interrupt()
+
     try:
-        return read_only(lambda: ask(files, query, most_rows))
+        return read_only(lambda: ask(files, query, most_rows, running.append), interrupt)
     except duckdb.CatalogException as error:
         raise QueryError(f"{error}{_HINT}") from None
     except duckdb.Error as error:
