@@ -21,6 +21,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from spanledger_collector.lake import DataFile, live_files, open_for_reading, table_path
 from spanledger_collector.row import SCHEMA
@@ -72,16 +73,24 @@ class Ledger:
 
     def _live(self) -> tuple[int, list[DataFile]]:
         with self._lock:
+            self._table = self._now()
             if self._table is None:
-                self._table = open_for_reading(self.lake)
-                if self._table is None:
-                    return -1, []
-            else:
-                self._table.update_incremental()
+                return -1, []
             version = self._table.version()
             if version != self._files[0]:
                 self._files = (version, live_files(self._table))
             return self._files
+
+    def _now(self) -> DeltaTable | None:
+        """Return the table as it is now; a lake that was deleted and made again is another table."""
+        log = table_path(self.lake) / "_delta_log"
+        if self._table is None or not (log / f"{self._table.version():020d}.json").exists():
+            return open_for_reading(self.lake)
+        try:
+            self._table.update_incremental()
+        except DeltaError:
+            return open_for_reading(self.lake)
+        return self._table
 
 
 def view_files(lake: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spanledger_analytics.connection import Ledger, connect, connect_files, view_files
-from spanledger_collector.lake import add_files, table_path, write_file
+from spanledger_collector.lake import add_files, open_table, table_path, write_file
 from spanledger_collector.row import SCHEMA
 
 
@@ -56,6 +57,24 @@ def test_a_lake_that_does_not_exist_answers_with_no_rows(tmp_path: Path) -> None
     assert connect(missing).execute("select count(*) from spans").fetchall() == [(0,)]
     assert Ledger(missing).version() == -1
     assert not missing.exists()
+
+
+def test_a_lake_that_is_deleted_and_made_again_is_read_anew(lake: Path) -> None:
+    ledger = Ledger(lake)
+    add_files(lake, [write_file(lake, "b", rows(5, 1))], writer="w", version=8)
+    before = ledger.version()
+    shutil.rmtree(lake)
+    gone = ledger.version()
+    open_table(lake)
+    again = ledger.version()
+    add_files(lake, [write_file(lake, "c", rows(6, 1))], writer="w", version=1)
+    assert (before, gone, again, ledger.version()) == (2, -1, 0, 1)
+
+    made_twice = Ledger(lake)
+    assert made_twice.version() == 1
+    shutil.rmtree(lake)
+    open_table(lake)
+    assert made_twice.version() == 0
 
 
 def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
