@@ -32,6 +32,8 @@ MOST_SMALL_FILES: Final = 300
 """Small files beyond one a day that may be live before they are merged."""
 SMALL_BYTES: Final = 32 << 20
 """A smaller file is small. Merging makes files of up to 100 MB, so that what it made isn't merged over and over."""
+_ENDS: Final = ["duration_us", "input_tokens", "output_tokens"]
+"""Unknown while a span is under way; some emitters send it then, too."""
 _KEEP_REPLACED_HOURS: Final = 1
 _VACUUM_EVERY_S: Final = 1800.0
 """Often enough that no replaced file drops out of Delta's log, after two hours, before it is deleted."""
@@ -121,7 +123,7 @@ class Committer:
         same_day = [other for other in held if other.dt == file.dt]
         suspected = ids.filter(pa.array(suspects))["span_id"].to_pylist()
         earlier = set(pairs_of(read_ids(self._lake, same_day, suspected)))
-        keep = _first_sight(ids, suspects, earlier)
+        keep = _fullest(ids, self._fullness(file), suspects, earlier)
         if keep.all():
             return file
         LOG.info("%d repeated spans dropped", int((~keep).sum()))
@@ -130,6 +132,12 @@ class Committer:
         path = table_path(self._lake) / file.path
         rows = pq.read_table(path, partitioning=None).filter(pa.array(keep))
         return write_file(self._lake, f"{path.stem}-once", rows)
+
+    def _fullness(self, file: DataFile) -> np.ndarray:
+        """Say how much of what a span ends with each row has."""
+        ends = pq.read_table(table_path(self._lake) / file.path, columns=_ENDS, partitioning=None)
+        fullness: np.ndarray = np.sum([ends[name].is_valid().to_numpy() for name in _ENDS], axis=0)
+        return fullness
 
     def _merge(self) -> None:
         """Merge small files when there are too many; what they replace stays for an hour's queries."""
@@ -167,10 +175,11 @@ def _repeated(keys: np.ndarray) -> np.ndarray:
     return counts[inverse] > 1
 
 
-def _first_sight(ids: pa.Table, suspects: np.ndarray, earlier: set[tuple[str, str]]) -> np.ndarray:
-    """Say which rows are new: neither in `earlier` nor above in the same table."""
+def _fullest(ids: pa.Table, fullness: np.ndarray, suspects: np.ndarray, earlier: set[tuple[str, str]]) -> np.ndarray:
+    """Say which rows to keep: of spans not in `earlier` the fullest copy, of equal ones the first."""
     keep = np.ones(ids.num_rows, dtype=np.bool_)
     places = np.flatnonzero(suspects)
+    places = places[np.argsort(-fullness[places], kind="stable")]
     seen = earlier
     for place, pair in zip(places.tolist(), pairs_of(ids.take(pa.array(places))), strict=True):
         keep[place] = pair not in seen

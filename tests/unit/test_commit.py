@@ -133,6 +133,23 @@ def test_an_exporters_retry_is_dropped_within_a_segment_across_segments_and_acro
     assert bench.span_ids() == Counter([*range(16), *range(100, 104)])
 
 
+def test_of_copies_that_come_together_the_fullest_stays(bench: Bench) -> None:
+    def copy(cost: str, **more: object) -> dict[str, object]:
+        known = {"trace_id": "a" * 32, "span_id": "b" * 16, "start_time": NOON, "cost_usd": Decimal(cost)}
+        return {**known, **more}
+
+    copies = [
+        copy("1"),
+        copy("2", duration_us=1, input_tokens=1, output_tokens=1),
+        copy("3", duration_us=1, input_tokens=1),
+        copy("4", duration_us=2, input_tokens=2, output_tokens=2),
+    ]
+    bench.seal(1)
+    bench.stage(1, pa.Table.from_pylist(copies, schema=SCHEMA))
+    bench.commit_all()
+    assert connect(bench.lake).execute("select cost_usd from spans").fetchall() == [(Decimal(2),)]
+
+
 def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     monkeypatch.setattr("spanledger_collector.keys.keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
