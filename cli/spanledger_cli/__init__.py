@@ -80,7 +80,8 @@ def cli() -> None:
       SPANLEDGER_ENABLED=1 python app.py        trace your own program
       spanledger sql "select * from llm_calls"  ask anything
 
-    Each command explains itself: spanledger sql --help
+    Each command explains itself: spanledger sql --help. Settings come from flags, then SPANLEDGER_* variables, then
+    spanledger.toml in the working directory (or the file named by SPANLEDGER_CONFIG); docs/settings.md has them all.
     """
 
 

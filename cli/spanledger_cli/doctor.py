@@ -125,7 +125,9 @@ def _endpoint(settings: Settings) -> Finding:
         # An export request without spans: it tests address, token and protocol, and leaves nothing behind.
         connect(to).send(b"", _PROBE_TIMEOUT_S)
     except AwayError as error:
-        return Finding("endpoint", "warn", f"not reachable, spans wait in the spool: {error}")
+        return Finding(
+            "endpoint", "warn", f"not reachable, spans wait in the spool; `spanledger up` starts a collector: {error}"
+        )
     except RefusedError as error:
         return Finding("endpoint", "warn", f"refuses spans: {error}")
     except ModuleNotFoundError as error:
