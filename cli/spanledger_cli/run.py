@@ -38,6 +38,4 @@ def command(endpoint: str | None, arguments: tuple[str, ...]) -> None:
             sys.exit(subprocess.run(arguments, env=environment, check=False).returncode)  # noqa: S603
         os.execvpe(arguments[0], arguments, environment)  # noqa: S606
     except OSError as error:
-        raise StartError(
-            f"can't run {arguments[0]}: {error.strerror}; give the command as you would without us"
-        ) from error
+        raise StartError(f"can't run {arguments[0]}: {error.strerror}; check its name and PATH") from error

@@ -66,9 +66,3 @@ def test_a_port_that_cannot_be_is_a_usage_error(command: str) -> None:
     done = run(command, "--http-port", "99999")
     assert (done.returncode, done.stdout) == (2, "")
     assert "99999 is not in the range 0<=x<=65535" in done.stderr
-
-
-def test_a_command_that_cannot_be_started_is_a_sentence() -> None:
-    done = run("run", "--", "no-such-program")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("spanledger: can't run no-such-program: No such file or directory")
