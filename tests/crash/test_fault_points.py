@@ -74,11 +74,12 @@ class Bench:
         (wal_dir(self.home) / "floor").write_text(f"{number}\n")
         (wal_dir(self.home) / f"{number:010d}.wal").write_bytes(record_header(payload, start_ns) + payload)
 
-    def die(self, fault: str, most_small_files: int = 300) -> None:
-        """Run both stages in a process that dies at `fault`."""
+    def die(self, fault: str, most_small_files: int = 300, code: int = 9) -> str:
+        """Run both stages in a process that dies at `fault`, and return what it says."""
         argv = [sys.executable, "-c", STAGE, str(self.home), str(self.lake), fault, str(most_small_files)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 9, done.stderr
+        assert done.returncode == code, done.stderr
+        return done.stderr
 
     def recover(self) -> None:
         """Do what the next start does."""
@@ -114,6 +115,14 @@ def bench(tmp_path: Path, now_ns: int) -> Bench:
 )
 def test_a_stage_that_dies_loses_and_doubles_nothing(bench: Bench, fault: str) -> None:
     bench.die(fault)
+    bench.recover()
+    assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_file_loses_and_doubles_nothing(bench: Bench) -> None:
+    said = bench.die("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))", code=1)
+    assert "write_file" in said
+    assert "File too large" in said
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
 
