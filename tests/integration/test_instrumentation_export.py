@@ -92,6 +92,24 @@ def test_a_script_that_ends_at_once_loses_nothing(provider: LocalProvider, tmp_p
     assert len(provider.billed) == 2
 
 
+def test_calls_made_while_the_ledger_starts_are_recorded(provider: LocalProvider, tmp_path: Path) -> None:
+    code = """
+import spanledger
+from spanledger import ledger
+made = 0
+while not made or not ledger._worker.ready.wait(0.0005):
+    made += 1
+    with spanledger.span(f"step {made}"):
+        pass
+print(made)
+"""
+    with OtlpSink() as sink:
+        ran = _run(code, provider, sink.url, tmp_path)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(sink.spans()) == int(ran.stdout) > 10
+
+
 def test_a_script_that_fails_keeps_its_traceback_and_exit_code(provider: LocalProvider, tmp_path: Path) -> None:
     with OtlpSink() as sink:
         ran = _run("call()\nsys.exit(3 if call().choices else 0)\n", provider, sink.url, tmp_path)
