@@ -1,33 +1,38 @@
-"""The thread for SQL that somebody typed: what it hands back, and how it is stopped."""
+"""The thread that SQL runs in: no writes, or no SQL."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+from pathlib import Path
 
-import polars as pl
 import pytest
 
+from spanledger_analytics import sandbox
+from spanledger_analytics.errors import UnprotectedError
 from spanledger_analytics.sandbox import read_only
 
 
-def test_a_result_and_an_error_come_back() -> None:
-    assert read_only(lambda: 7) == 7
-    with pytest.raises(ZeroDivisionError):
-        read_only(lambda: 1 // 0)
+def write(path: Path) -> str:
+    path.write_text("written", "utf-8")
+    return "done"
 
 
-def test_ctrl_c_stops_the_task_and_is_raised() -> None:
-    """With polars imported, because its handler of SIGINT keeps a blocking wait from being interrupted."""
-    assert pl.__version__
-    told, ended = threading.Event(), threading.Event()
+def test_a_task_can_read_but_not_write_and_its_caller_can(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path)
+    assert read_only(lambda: path.read_text("utf-8")) == "written"
+    with pytest.raises(PermissionError):
+        read_only(lambda: write(path))
+    assert write(path) == "done"
 
-    def task() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert told.wait(60)
-        ended.set()
 
-    with pytest.raises(KeyboardInterrupt):
-        read_only(task, told.set)
-    assert ended.is_set()
+def test_root_without_landlock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "forbid_writes", lambda: False)
+    monkeypatch.setattr(sandbox, "is_root", lambda: True)
+    with pytest.raises(UnprotectedError, match="run it as another user"):
+        read_only(lambda: 1)
+
+
+def test_others_have_the_files_modes_for_protection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "forbid_writes", lambda: False)
+    monkeypatch.setattr(sandbox, "is_root", lambda: False)
+    assert read_only(lambda: 1) == 1
