@@ -14,5 +14,6 @@ class UnprotectedError(SpanledgerError):
 
     def __init__(self) -> None:
         super().__init__(
-            "as root, and without Landlock (Linux from 5.13), SQL could overwrite the lake's files; run it as another user"
+            "as root, and without Landlock (Linux from 5.13), SQL could overwrite the lake's files; "
+            "run it as another user"
         )
