@@ -82,7 +82,7 @@ def open_table(lake: Path) -> DeltaTable:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
     except DeltaError as error:
         raise _unreadable(lake, error) from error
-    _refuse_features(lake, table)
+    _refuse_foreign(lake, table)
     return table
 
 
@@ -95,7 +95,7 @@ def open_for_reading(lake: Path) -> DeltaTable | None:
         table = DeltaTable(str(path))
     except DeltaError as error:
         raise _unreadable(lake, error) from error
-    _refuse_features(lake, table)
+    _refuse_foreign(lake, table)
     return table
 
 
@@ -233,7 +233,9 @@ def _unreadable(lake: Path, error: DeltaError) -> LakeError:
     return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
 
 
-def _refuse_features(lake: Path, table: DeltaTable) -> None:
+def _refuse_foreign(lake: Path, table: DeltaTable) -> None:
+    if not {"trace_id", "span_id", "start_time"} <= {field.name for field in table.schema().fields}:
+        raise LakeError(lake, "holds another program's table `spans`; choose another folder with --lake")
     features = set(table.protocol().reader_features or ()) & _REFUSED_FEATURES
     if features:
         raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")

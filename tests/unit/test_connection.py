@@ -11,8 +11,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from spanledger_analytics.connection import Ledger, connect, connect_files, view_files
+from spanledger_collector.errors import LakeError
 from spanledger_collector.lake import add_files, open_table, table_path, write_file
 from spanledger_collector.row import SCHEMA
 
@@ -114,3 +116,9 @@ def test_days_outside_the_bounds_are_not_read(lake: Path) -> None:
     (table_path(lake) / "dt=2026-11-03" / "a.parquet").unlink()
     answer = Ledger(lake).ask("coverage", first=date(2026, 11, 4), last=date(2026, 11, 4))
     assert answer.select("spans", "days", "calls", "unpriced_calls").rows() == [(5, 1, 5, 0)]
+
+
+def test_another_programs_table_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    write_deltalake(str(table_path(tmp_path)), pa.table({"a": [1]}))
+    with pytest.raises(LakeError, match="another program's table `spans`; choose another folder with --lake"):
+        connect(tmp_path)
