@@ -6,7 +6,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: help install format lint typecheck test bench prove dashboard demo prices docs screenshots check
+.PHONY: help install format lint typecheck test bench dashboard demo prices docs screenshots check
 
 help:  ## Show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'

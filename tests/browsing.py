@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
-from waiting import wait_until
 
 from spanledger_dashboard.server import command
+from waiting import wait_until
 
 FLAGS: Final = [
     "--headless",

@@ -7,9 +7,27 @@ from pathlib import Path
 import pyarrow as pa
 
 from spanledger.settings import SETTINGS, Setting
-from spanledger_collector.row import COLUMNS
+from spanledger_collector.row import COLUMNS, Column
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+SECTIONS = {
+    "trace_id": "Identity",
+    "role": "What it was",
+    "user_id": "Who and why",
+    "input_tokens": "Tokens",
+    "cost_usd": "Money",
+    "max_tokens": "How it went",
+    "prompt_hash": "Fingerprints and sizes of the prompt",
+    "guard_action": "Control",
+    "attributes": "The rest",
+}
+"""First column of a section of docs/schema.md to its title."""
+RESERVED = (
+    *("api_key_hash", "retry_cost_usd", "avoided_usd", "turn", "message_count", "tool_count", "prompt_hash"),
+    *("system_hash", "tools_hash", "prefix_chain", "system_size", "tools_size", "history_size", "tool_results_size"),
+    *("user_size", "simhash", "guard_action", "guard_policy", "routed_from", "cache_hit"),
+)
+"""Columns that nothing fills yet; a test says when one of them is."""
 GENERATED = "<!-- Made by tools/reference_docs.py (make docs); edit the table in the code. -->\n"
 
 
@@ -20,18 +38,20 @@ def schema_page() -> str:
         "# Columns",
         "",
         "One row a span, in the Delta table `<lake>/spans`, partitioned by `dt` (UTC date of `start_time`). Names are",
-        "a contract: columns are added, never renamed. Money is US dollars, times are UTC, unknown is NULL.",
+        "a contract: columns are added, never renamed. Money is US dollars, times are UTC, unknown is NULL. Ask with",
+        "[SQL](sql.md). Columns marked *reserved* are NULL in every row so far.",
         "",
         "| view | rows |",
         "|---|---|",
         "| `spans` | every span |",
         "| `llm_calls` | every charged call: `role = 'inference' and duplicate_of is null` |",
-        "",
-        "| column | type | meaning |",
-        "|---|---|---|",
-        "| `dt` | DATE | Partition: UTC date of start_time. |",
     ]
-    lines += [f"| `{column.name}` | {_sql_type(column.type)} | {_cell(column.sentence)} |" for column in COLUMNS]
+    for column in COLUMNS:
+        if column.name in SECTIONS:
+            lines += ["", f"## {SECTIONS[column.name]}", "", "| column | type | meaning |", "|---|---|---|"]
+        if column is COLUMNS[0]:
+            lines.append("| `dt` | DATE | Partition: UTC date of start_time. |")
+        lines.append(_column_row(column))
     return "\n".join(lines) + "\n"
 
 
@@ -63,6 +83,11 @@ def _default(setting: Setting) -> str:
     if isinstance(setting.default, bool):
         return "on" if setting.default else "off"
     return f"`{setting.default}`" if setting.default else ""
+
+
+def _column_row(column: Column) -> str:
+    mark = " *Reserved.*" if column.name in RESERVED else ""
+    return f"| `{column.name}` | {_sql_type(column.type)} | {_cell(column.sentence)}{mark} |"
 
 
 def _cell(text: str) -> str:

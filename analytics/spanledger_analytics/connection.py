@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from spanledger_collector.lake import DataFile, live_files, open_for_reading, table_path
 from spanledger_collector.row import SCHEMA
@@ -65,22 +66,31 @@ class Ledger:
         """
         files = [str(table_path(self.lake) / file.path) for file in prune(self._live()[1], first, last)]
         with self._connection.cursor() as cursor:
+            cursor.execute("set variable some_lack_columns = $some", {"some": any(map(lacks_columns, files))})
             relation = cursor.sql(load_query(query), params={"files": [template(), *files], **parameters})
             frame: pl.DataFrame = relation.pl()
             return frame
 
     def _live(self) -> tuple[int, list[DataFile]]:
         with self._lock:
+            self._table = self._now()
             if self._table is None:
-                self._table = open_for_reading(self.lake)
-                if self._table is None:
-                    return -1, []
-            else:
-                self._table.update_incremental()
+                return -1, []
             version = self._table.version()
             if version != self._files[0]:
                 self._files = (version, live_files(self._table))
             return self._files
+
+    def _now(self) -> DeltaTable | None:
+        """Return the table as it is now; a lake that was deleted and made again is another table."""
+        log = table_path(self.lake) / "_delta_log"
+        if self._table is None or not (log / f"{self._table.version():020d}.json").exists():
+            return open_for_reading(self.lake)
+        try:
+            self._table.update_incremental()
+        except DeltaError:
+            return open_for_reading(self.lake)
+        return self._table
 
 
 def view_files(lake: Path) -> list[str]:
@@ -103,6 +113,7 @@ def connect_files(files: list[str], *, locked: bool = False) -> duckdb.DuckDBPyC
     """
     connection = open_connection()
     connection.execute("set variable live_files = $files", {"files": files})
+    connection.execute("set variable some_lack_columns = true")
     connection.execute(load_query("views/all"))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files))}]")
@@ -138,6 +149,12 @@ def template() -> str:
     path.parent.mkdir()
     pq.write_table(SCHEMA.empty_table(), path)
     return str(path)
+
+
+@lru_cache(maxsize=100_000)
+def lacks_columns(path: str) -> bool:
+    """Say whether a data file is from before some of today's columns; files never change, so it is read once."""
+    return not set(SCHEMA.names).issubset(pq.read_schema(path).names)
 
 
 def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:

@@ -7,6 +7,7 @@ bare install (without duckdb, streamlit, ...) still has `run`, `doctor` and `pri
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -14,6 +15,8 @@ from typing import Final, NamedTuple
 import click
 
 from spanledger.errors import SpanledgerError
+
+from .errors import MissingExtraError
 
 
 class _Command(NamedTuple):
@@ -23,9 +26,17 @@ class _Command(NamedTuple):
     sentence: str
 
 
+EXTRAS: Final[dict[str, tuple[str, ...]]] = {
+    "collector": ("deltalake", "grpc", "pyarrow"),
+    "analytics": ("duckdb", "rich"),
+    "dashboard": ("grpc", "streamlit"),
+    "all": ("anthropic", "grpc", "openai", "streamlit"),
+}
+"""Extra to modules that show whether it is installed; not all that it brings."""
+
 COMMANDS: Final[dict[str, _Command]] = {
     "demo": _Command("demo.command", "all", "See everything at once: no key, no network, a lake of its own."),
-    "up": _Command("up", "all", "Run the collector and the dashboard together."),
+    "up": _Command("up", "dashboard", "Run the collector and the dashboard together."),
     "collect": _Command("collect", "collector", "Run the collector: OTLP in, Parquet out."),
     "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
     "run": _Command("run", "", "Run one command with tracing switched on."),
@@ -37,7 +48,7 @@ COMMANDS: Final[dict[str, _Command]] = {
 
 
 class _Commands(click.Group):
-    """A group that knows its commands' sentences without importing them."""
+    """A group that knows its commands' sentences without importing them, and which extra each one needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -46,16 +57,10 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         known = COMMANDS[cmd_name]
-        try:
-            module = importlib.import_module(f".{known.module}", __package__)
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if not known.extra or missing.startswith("spanledger"):
-                raise
-            raise click.ClickException(
-                f"`spanledger {cmd_name}` needs {missing}; install it with: pip install 'spanledger[{known.extra}]'"
-            ) from error
-        command: click.Command = module.command
+        for module in EXTRAS.get(known.extra, ()):
+            if importlib.util.find_spec(module) is None:
+                raise MissingExtraError(cmd_name, module, known.extra)
+        command: click.Command = importlib.import_module(f".{known.module}", __package__).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,6 +79,9 @@ def cli() -> None:
       spanledger up                             collector and dashboard
       SPANLEDGER_ENABLED=1 python app.py        trace your own program
       spanledger sql "select * from llm_calls"  ask anything
+
+    Each command explains itself: spanledger sql --help. Settings come from flags, then SPANLEDGER_* variables, then
+    spanledger.toml in the working directory (or the file named by SPANLEDGER_CONFIG); docs/settings.md has them all.
     """
 
 

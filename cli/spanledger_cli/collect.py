@@ -11,13 +11,20 @@ import click
 from spanledger.settings import load
 from spanledger_collector.address import Address
 
+from . import lakes
+
 _DEFAULT: Final = Address()
+PORT: Final = click.IntRange(0, 65535)
 _OPTIONS: Final = (
-    click.option("--home", type=click.Path(path_type=Path), help="Folder of the write-ahead log; see SPANLEDGER_HOME."),
-    click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake; default: SPANLEDGER_LAKE."),
+    click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP),
+    click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP),
     click.option("--host", default=_DEFAULT.host, show_default=True, help="Address to listen on."),
-    click.option("--grpc-port", default=_DEFAULT.grpc_port, show_default=True, help="Port of OTLP/gRPC; 0: any."),
-    click.option("--http-port", default=_DEFAULT.http_port, show_default=True, help="Port of OTLP/HTTP; 0: any."),
+    click.option(
+        "--grpc-port", type=PORT, default=_DEFAULT.grpc_port, show_default=True, help="OTLP/gRPC; 0 takes a free port."
+    ),
+    click.option(
+        "--http-port", type=PORT, default=_DEFAULT.http_port, show_default=True, help="OTLP/HTTP; 0 takes a free port."
+    ),
     click.option("--allow-remote", is_flag=True, help="Let --host be reachable by other machines."),
 )
 
@@ -37,10 +44,15 @@ def command(
     """Run the collector: spans in over OTLP, priced rows out as Parquet, queryable within 3 seconds.
 
     \b
-    Point any OpenTelemetry exporter at it:
-      SPANLEDGER_ENABLED=1 python app.py                        this product's own tracing needs no address
-      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318         OTLP/HTTP, protobuf or JSON
-      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317         OTLP/gRPC
+    Who sends to it:
+      SPANLEDGER_ENABLED=1 python app.py                  needs no address
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318   HTTP, protobuf or JSON
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317   gRPC
+
+    \b
+    Examples:
+      spanledger collect --lake ./lake --home ./state
+      spanledger collect --grpc-port 14317 --http-port 14318
 
     A span is acknowledged when it is on disk. When there is no room, senders are told to try again. Ctrl-C (or
     SIGTERM) answers what is in flight, finishes what is in the log and ends; whatever is left is done by the next
@@ -50,5 +62,6 @@ def command(
 
     log_to_stderr()
     settings = load(home=home, lake=lake)
+    lakes.make_folder(settings.lake, "--lake")
     address = Address(host, grpc_port, http_port)
     run_collector(CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote))

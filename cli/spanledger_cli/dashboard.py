@@ -9,15 +9,18 @@ import click
 
 from spanledger.settings import load
 
+from . import lakes
+from .collect import PORT
+
 
 @click.command()
-@click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake; default: SPANLEDGER_LAKE.")
-@click.option("--dashboard-port", default=8501, show_default=True, help="Port of the dashboard; 0: any.")
+@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--dashboard-port", type=PORT, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
 def command(lake: Path | None, dashboard_port: int) -> None:
     """Run the dashboard over a lake, until Ctrl-C.
 
     \b
-      spanledger dashboard                          then open http://127.0.0.1:8501
+      spanledger dashboard            then open http://127.0.0.1:8501
       spanledger dashboard --lake ./lake --dashboard-port 8600
 
     It listens on this machine only, asks no other host for anything, and writes nothing. `spanledger up` runs the
@@ -27,6 +30,7 @@ def command(lake: Path | None, dashboard_port: int) -> None:
     from spanledger_dashboard.server import HOST, command as streamlit_command
 
     settings = load(lake=lake)
+    lakes.check_readable(settings.lake)
     with bind(HOST, dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://{HOST}:{port} over {settings.lake}", err=True)

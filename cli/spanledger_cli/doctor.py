@@ -48,10 +48,27 @@ class Finding:
 
 @click.command()
 @click.option("--endpoint", metavar="URL", help="Where spans go (SPANLEDGER_ENDPOINT).")
-@click.option("--lake", metavar="PATH", help="Folder of the Parquet files (SPANLEDGER_LAKE).")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--lake", metavar="PATH", help="Folder of the lake (SPANLEDGER_LAKE).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or programs.",
+)
 def command(endpoint: str | None, lake: str | None, form: str) -> None:
-    """Say what is instrumented, where spans go, and what is wrong."""
+    """Say what is instrumented, where spans go, and what is wrong.
+
+    \b
+      spanledger doctor
+      .venv/bin/python -m spanledger_cli doctor     where your program runs
+      spanledger doctor --endpoint http://10.0.0.5:4318 --format json
+
+    It looks at the Python that runs it. Each line begins with ok or warn; a
+    warning says what to do. It sends one request without spans to the endpoint, and writes nothing. Exit code 0
+    whatever it finds; for a gate, look for "state": "warn" in the JSON.
+    """
     findings = list(examine(all_settings.load(endpoint=endpoint, lake=lake)))
     if form == "json":
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -114,7 +131,9 @@ def _endpoint(settings: Settings) -> Finding:
         # An export request without spans: it tests address, token and protocol, and leaves nothing behind.
         connect(to).send(b"", _PROBE_TIMEOUT_S)
     except AwayError as error:
-        return Finding("endpoint", "warn", f"not reachable, spans wait in the spool: {error}")
+        return Finding(
+            "endpoint", "warn", f"not reachable, spans wait in the spool; `spanledger up` starts a collector: {error}"
+        )
     except RefusedError as error:
         return Finding("endpoint", "warn", f"refuses spans: {error}")
     except ModuleNotFoundError as error:
@@ -139,6 +158,8 @@ def _spool(folder: Path) -> Finding:
 def _folder(name: str, folder: Path) -> Finding:
     if "://" in str(folder) or str(folder).startswith("s3:"):
         return Finding(name, "ok", str(folder))
+    if folder.exists() and not folder.is_dir():
+        return Finding(name, "warn", f"{folder} is a file; name a folder")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     detail = f"{folder}, {_size(free)} free" + ("" if folder.exists() else ", not made yet")

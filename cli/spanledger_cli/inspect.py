@@ -26,7 +26,15 @@ from spanledger_collector.inspect import inspect_file
 def command(files: tuple[Path, ...], signal: str) -> None:
     """Show OTLP bodies (.pb, .json) as canonical rows, one JSON object a line.
 
-    Each FILE is a batch of its own. `counted` is false, with `not_counted_reason`, on what is not a charge.
+    \b
+      spanledger inspect trace.json
+      spanledger inspect *.pb | jq 'select(.counted) | {user_id, cost_usd}'
+
+    A FILE is what an exporter posts to /v1/traces: an ExportTraceServiceRequest. Each is a batch of its own, priced
+    as the collector would, and nothing is stored. A row has the columns of docs/schema.md and `file`; `counted` is
+    false, with `not_counted_reason`, on what is not a charge.
+
+    Exit codes: 0 all shown, 1 something in a file could not be shown (stderr says what), 2 usage.
     """
     if signal != "traces":
         raise click.UsageError(f"--signal {signal}: not yet; only traces can be shown")

@@ -29,9 +29,9 @@ _LINE_KEYS: Final = frozenset({"provider", "model", "usage", "at", "context"})
 
 
 _NOTES: Final = """\b
-Usage keys are the token columns (input_tokens, cache_read_tokens, ...): totals with the
-parts inside them, or parts alone. Any other key is a unit (web_searches, characters,
-seconds, pages, ...).
+Usage keys are the token columns (input_tokens, cache_read_tokens, ...):
+totals with the parts inside them, or parts alone. Any other key is a unit
+(web_searches, characters, seconds, pages, ...).
 
 \b
 Exit codes: 0 priced; 3 unpriced, the answer says why; 2 unreadable input.
@@ -46,7 +46,22 @@ With -: 0, or 1 where a line was unreadable (its answer has line and error).
 @click.option("--at", help="When the call was made, RFC 3339; default: now.")
 @click.option("--context", help='processing, service_tier, speed, region as JSON: {"processing": "batch"}.')
 def command(provider: str, model: str | None, usage: str | None, at: str | None, context: str | None) -> None:
-    """Price one call and show why: PROVIDER MODEL --usage JSON, or - for a JSON object a line on stdin."""
+    """Price one call and show why: PROVIDER MODEL --usage JSON, or - for a JSON object a line on stdin.
+
+    \b
+      spanledger price openai gpt-4o \\
+          --usage '{"input_tokens": 5000, "cache_read_tokens": 4000}'
+      spanledger price anthropic claude-opus-4-5 --usage '{"input_tokens": 90}' \\
+          --at 2026-03-01T00:00:00Z --context '{"processing": "batch"}'
+      spanledger price - < calls.jsonl
+
+    \b
+    A line of calls.jsonl (at and context may be left out):
+      {"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 5000},
+       "at": "2026-03-01T00:00:00Z", "context": {"service_tier": "flex"}}
+
+    The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book.
+    """
     if provider == "-":
         if model or usage or at or context:
             raise click.UsageError("with - everything comes from stdin: give no model and no options")

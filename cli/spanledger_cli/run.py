@@ -11,6 +11,8 @@ import sys
 
 import click
 
+from .errors import StartError
+
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--endpoint", metavar="URL", help="Where spans go (SPANLEDGER_ENDPOINT).")
@@ -19,7 +21,13 @@ def command(endpoint: str | None, arguments: tuple[str, ...]) -> None:
     """Run COMMAND with tracing switched on; its exit code is the answer.
 
     \b
-    spanledger run -- python app.py
+      spanledger run -- python app.py
+      spanledger run --endpoint http://10.0.0.5:4318 -- pytest tests/agents
+      SPANLEDGER_ENVIRONMENT=staging spanledger run -- python app.py
+
+    It sets SPANLEDGER_ENABLED=1 for COMMAND and what COMMAND starts, and nothing else. The Python that runs must have
+    spanledger installed; `spanledger doctor` says what is traced there. A command that can't be started is exit
+    code 1.
     """
     environment = {**os.environ, "SPANLEDGER_ENABLED": "1"}
     if endpoint:
@@ -30,4 +38,4 @@ def command(endpoint: str | None, arguments: tuple[str, ...]) -> None:
             sys.exit(subprocess.run(arguments, env=environment, check=False).returncode)  # noqa: S603
         os.execvpe(arguments[0], arguments, environment)  # noqa: S606
     except OSError as error:
-        raise click.ClickException(f"cannot run {arguments[0]}: {error.strerror}") from error
+        raise StartError(f"can't run {arguments[0]}: {error.strerror}; check its name and PATH") from error

@@ -6,146 +6,115 @@ The answer is written by us, not by DuckDB: the thread that runs the query may r
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
+import shutil
 import sys
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final
 
 import click
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from spanledger.settings import load
 from spanledger_analytics.connection import connect_files, view_files
 from spanledger_analytics.sandbox import read_only
 
-FORMATS: Final = ("table", "csv", "json", "parquet")
-MOST_TABLE_ROWS: Final = 500
-"""Rows shown as a table; the other formats give all."""
+from . import lakes
+from .answer import FORMATS, MOST_TABLE_ROWS, write
+from .errors import FileError, QueryError
+
+_HINT: Final = '\nThe views are spans and llm_calls; "describe llm_calls" names their columns.'
 
 
 @click.command()
 @click.argument("query")
-@click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake; default: SPANLEDGER_LAKE.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="How to write the answer; default: by the ending of -o, else table.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer to this file.")
-def command(query: str, lake: Path | None, form: str, output: Path | None) -> None:
+def command(query: str, lake: Path | None, form: str | None, output: Path | None) -> None:
     """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
-    Views: spans (every span), llm_calls (every charged call).
-      spanledger sql "select feature, sum(cost_usd) usd from llm_calls group by feature order by usd desc"
-      spanledger sql "select * from llm_calls where dt = current_date" --format parquet -o today.parquet
+    Views: spans (every span), llm_calls (every charged call). Columns:
+      spanledger sql "describe llm_calls"
+
+    \b
+    Examples:
+      spanledger sql "select feature, sum(cost_usd) usd
+                      from llm_calls group by feature order by usd desc"
+      spanledger sql "select * from llm_calls limit 1"
+      spanledger sql "select * from llm_calls where dt = today()" -o a.parquet
+      spanledger sql - --format csv < question.sql
+
+    A table shows the first 500 rows, and becomes a line a column where it is wider than the terminal; csv, json and
+    parquet give every row. Money is exact: decimals are text in JSON. Times are UTC.
 
     Temporary tables may be made; no file is read but the lake's, and none is written but the one of -o.
+
+    Exit codes: 0 answered, 1 the SQL or a file is wrong, 2 usage.
     """
+    form = form or _format_of(output)
     text = sys.stdin.read() if query == "-" else query
-    if form == "parquet" and output is None and sys.stdout.isatty():
+    if not text.strip():
+        raise click.UsageError('the query is empty; try: spanledger sql "select * from llm_calls limit 1"')
+    on_terminal = output is None and sys.stdout.isatty()
+    if form == "parquet" and on_terminal:
         raise click.UsageError("parquet is not for a terminal; name a file with -o")
-    files = view_files(load(lake=lake).lake)
-    try:
-        answer = read_only(lambda: ask(files, text))
-    except duckdb.Error as error:
-        raise click.ClickException(str(error)) from None
+    path = load(lake=lake).lake
+    lakes.check_readable(path)
+    files = view_files(path)
+    answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None)
+    if len(files) == 1:
+        lakes.say_empty(path)
     if answer is not None:
         with _destination(output) as target:
-            write(answer, form, target)
+            words = write(answer, form, target, shutil.get_terminal_size().columns if on_terminal else None)
+        if words:
+            click.echo(f"spanledger: {words}", err=True)
 
 
-def ask(files: list[str], query: str) -> pa.Table | None:
-    """Run SQL on the views over `files`; None for a statement that has no answer."""
-    relation: duckdb.DuckDBPyRelation | None = connect_files(files, locked=True).sql(query)
-    return None if relation is None else relation.to_arrow_table()
+def ask(
+    files: list[str],
+    query: str,
+    most_rows: int | None = None,
+    opened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+) -> pa.Table | None:
+    """Run SQL on the views over `files`; None for a statement that has no answer.
+
+    `opened` is given the connection before the query runs, so that another thread can interrupt it.
+    """
+    connection = connect_files(files, locked=True)
+    opened(connection)
+    relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
+    if relation is None:
+        return None
+    return (relation if most_rows is None else relation.limit(most_rows)).to_arrow_table()
 
 
-def write(answer: pa.Table, form: str, target: IO[bytes]) -> None:
-    """Write an answer in one of `FORMATS`."""
-    if form == "parquet":
-        pq.write_table(answer, target, compression="zstd")
-        return
-    text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
-    if form == "csv":
-        _write_csv(answer, text)
-    elif form == "json":
-        _write_json(answer, text)
-    else:
-        _write_table(answer, text)
-    text.flush()
-    text.detach()
+def _answer(files: list[str], query: str, most_rows: int | None) -> pa.Table | None:
+    running: list[duckdb.DuckDBPyConnection] = []
+
+    def interrupt() -> None:
+        for connection in running:
+            connection.interrupt()
+
+    try:
+        return read_only(lambda: ask(files, query, most_rows, running.append), interrupt)
+    except duckdb.CatalogException as error:
+        raise QueryError(f"{error}{_HINT}") from None
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
 
 
-def _write_csv(answer: pa.Table, target: IO[str]) -> None:
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(answer.column_names)
-    for batch in answer.to_batches(10_000):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            writer.writerow([_cell(value) for value in row])
-
-
-def _write_json(answer: pa.Table, target: IO[str]) -> None:
-    separator = "[\n"
-    for batch in answer.to_batches(10_000):
-        for row in batch.to_pylist(maps_as_pydicts="lossy"):
-            target.write(separator + json.dumps(_plain(row), ensure_ascii=False))
-            separator = ",\n"
-    target.write("[]\n" if separator == "[\n" else "\n]\n")
-
-
-def _write_table(answer: pa.Table, target: IO[str]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for field in answer.schema:
-        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
-        shown.add_column(Text(field.name), justify="right" if number else "left", overflow="fold")
-    for row in answer.slice(0, MOST_TABLE_ROWS).to_pylist(maps_as_pydicts="lossy"):
-        shown.add_row(*(Text(_cell(value)) for value in row.values()))
-    width = None if sys.stdout.isatty() and target is sys.stdout else _natural_width(shown)
-    Console(file=target, width=width, color_system=None, soft_wrap=False).print(shown)
-    if answer.num_rows > MOST_TABLE_ROWS:
-        click.echo(f"{MOST_TABLE_ROWS} of {answer.num_rows} rows shown; --format csv gives all", err=True)
-
-
-def _natural_width(table: object) -> int:
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console(width=100_000)
-    return Measurement.get(console, console.options, cast("str", table)).maximum
-
-
-def _cell(value: object) -> str:
-    """Return a value as text for people and CSV: NULL is empty, exact decimals, times in UTC with Z."""
-    if value is None:
-        return ""
-    plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it: decimals as strings, times as RFC 3339 with Z."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).isoformat().replace("+00:00", "Z")
-    if isinstance(value, date | timedelta):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return value
+def _format_of(output: Path | None) -> str:
+    ending = output.suffix.removeprefix(".").lower() if output else ""
+    return ending if ending in FORMATS else "table"
 
 
 @contextlib.contextmanager
@@ -161,4 +130,4 @@ def _destination(output: Path | None) -> Iterator[IO[bytes]]:
         draft.replace(output)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise click.ClickException(f"can't write {output}: {error.strerror}") from None
+        raise FileError(output, f"can't be written: {error.strerror}; name another file with -o") from None

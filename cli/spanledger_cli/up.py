@@ -9,12 +9,14 @@ import click
 from spanledger.settings import load
 from spanledger_collector.address import Address
 
-from .collect import collector_options
+from . import lakes
+from .attached import attached
+from .collect import PORT, collector_options
 
 
 @click.command()
 @collector_options
-@click.option("--dashboard-port", default=8501, show_default=True, help="Port of the dashboard; 0: any.")
+@click.option("--dashboard-port", type=PORT, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
 def command(
     home: Path | None,
     lake: Path | None,
@@ -41,10 +43,11 @@ def command(
 
     log_to_stderr()
     settings = load(home=home, lake=lake)
+    lakes.make_folder(settings.lake, "--lake")
     with bind("127.0.0.1", dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://127.0.0.1:{port}", err=True)
-    dashboard = ChildCommand("dashboard", tuple(dashboard_command(settings.lake, port)))
+    dashboard = ChildCommand("dashboard", tuple(attached(dashboard_command(settings.lake, port))))
     address = Address(host, grpc_port, http_port)
     options = CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote, beside=(dashboard,))
     run_collector(options)

@@ -98,6 +98,11 @@ def distinct(values: pa.Array, read: Callable[[AnyValue], object], kind: pa.Data
     return pa.array(found, kind).take(encoded.indices)
 
 
+def offsets_of(texts: pa.Array) -> Ints:
+    """Return where each text or value starts, and the last one ends."""
+    return _buffers(texts)[0]
+
+
 def _odd(values: pa.Array) -> Mask:
     """Return which values aren't one field written the usual way."""
     offsets, data = _buffers(values)

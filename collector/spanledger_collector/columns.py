@@ -55,6 +55,7 @@ _SCALARS: Final = {
     "int32": FieldDescriptorProto.TYPE_INT32,
     "fixed64": FieldDescriptorProto.TYPE_FIXED64,
 }
+_MOST_GROWN_BYTES: Final = 1 << 30
 _HEX: Final = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint8).reshape(256, 2)
 
 
@@ -64,6 +65,7 @@ def read_bodies(bodies: Sequence[bytes]) -> pa.Table:
     Raises:
         ValueError: a body isn't an ExportTraceServiceRequest (or pyarrow.ArrowInvalid, one, for bad UTF-8).
         google.protobuf.message.DecodeError: likewise, deeper inside a body.
+        OverflowError: their rows would take too much memory.
     """
     requests = _parser().list_to_record_batch(list(bodies)).column(0)
     resources = requests.values
@@ -71,18 +73,33 @@ def read_bodies(bodies: Sequence[bytes]) -> pa.Table:
     spans = scopes.field("spans").values
     scope_of_span = _parents(scopes.field("spans"))
     resource_of_span = _parents(resources.field("scope_spans"))[scope_of_span]
-    columns = _identity(spans, scopes.field("scope"), scope_of_span)
+    scope = scopes.field("scope")
+    names = [scope.field(name).fill_null("") for name in ("name", "version")]
+    _check_growth(names, np.bincount(scope_of_span, minlength=len(scopes)))
+    columns = _identity(spans, scope, scope_of_span)
     columns["body"], columns["position"] = _origins(_parents(requests)[resource_of_span], len(bodies))
     columns["events"] = _events(spans.field("events"))
     own = _pivot(spans.field("attributes"), SPAN_KEYS, PREFIXES)
     shared = _pivot(resources.field("resource").field("attributes"), RESOURCE_KEYS, {})
     every = pa.array(resource_of_span)
+    copies = np.bincount(resource_of_span, minlength=len(resources))
+    _check_growth([column.fill_null("") for column in shared.known.values() if column.type == pa.string()], copies)
+    _check_growth([shared.rest.keys, shared.rest.items], copies, shared.rest.offsets.to_numpy())
     columns |= {**own.groups, "attributes": own.rest, "resource": shared.rest.take(every)}
     known = {f"span:{key}": column for key, column in own.known.items()}
     known |= {f"resource:{key}": column.take(every) for key, column in shared.known.items()}
     known = {name: column for name, column in known.items() if column.null_count < len(column)}
     schema = pa.schema([*RAW, *(pa.field(name, column.type) for name, column in known.items())])
     return pa.table([(columns | known)[name] for name in schema.names], schema=schema)
+
+
+def _check_growth(columns: Sequence[pa.Array], copies: Ints, offsets: Ints | None = None) -> None:
+    """Refuse what pyarrow would end the process over: what spans share, repeated for each, outgrows memory."""
+    for column in columns:
+        ends = anyvalues.offsets_of(column)
+        grown = int(np.dot(np.diff(ends if offsets is None else ends[offsets]), copies))
+        if grown > _MOST_GROWN_BYTES:
+            raise OverflowError(f"its resource or scope, repeated for every span, would take {grown} bytes")
 
 
 @cache

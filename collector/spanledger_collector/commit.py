@@ -7,6 +7,7 @@ has is skipped. A segment leaves the log only after the commit that holds it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,18 +17,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, WriterProperties
+from deltalake.exceptions import DeltaError
 
+from .errors import WalError
 from .keys import KeyIndex, keys_of, pairs_of, read_ids
-from .lake import DataFile, append_files, committed_version, live_files, open_table, table_path, write_file
+from .lake import DataFile, append_files, committed_version, folder_of, live_files, open_table, table_path, write_file
 from .staging import Staged, manifest_path, read_manifest
-from .wal import segments, wal_dir, wal_id
+from .wal import is_set_back, segment_path, segments, wal_dir, wal_id
 from .worker import LOG, run
 
 MOST_SEGMENTS: Final = 64
 """Segments in one commit."""
 MOST_SMALL_FILES: Final = 300
-"""Files beyond one a day that may be live before the small ones are merged."""
+"""Small files beyond one a day that may be live before they are merged."""
+SMALL_BYTES: Final = 32 << 20
+"""A smaller file is small. Merging makes files of up to 100 MB, so that what it made isn't merged over and over."""
+_ENDS: Final = ["duration_us", "input_tokens", "output_tokens"]
+"""Unknown while a span is under way; some emitters send it then, too."""
 _KEEP_REPLACED_HOURS: Final = 1
+_VACUUM_EVERY_S: Final = 1800.0
+"""Often enough that no replaced file drops out of Delta's log, after two hours, before it is deleted."""
+_NEXT_TRY_S: Final = 300.0
+"""After a merge that failed."""
 _MERGED = WriterProperties(compression="ZSTD", max_row_group_size=122_880)
 
 
@@ -47,13 +58,20 @@ class Committer:
         self._table = open_table(lake)
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake)
+        self._vacuumed_at = self._no_merge_before = float("-inf")
+        if is_set_back(self._wal, committed_version(self._table, self._writer)):
+            raise WalError(self._wal, "is older than what the lake has of it; the converter is giving it a new id")
 
     def step(self) -> bool:
         """Commit what is next; returns False when nothing was ready."""
-        ready = self._ready()
+        if not segments(self._wal):
+            return False
+        self._table.update_incremental()
+        done = committed_version(self._table, self._writer)
+        ready = self._ready(done)
         if not ready:
             return False
-        done = committed_version(self._table, self._writer)
+        self._vacuum()
         fresh = [staged for staged in ready if staged.segment > done]
         live = live_files(self._table)
         files = self._without_repeats([file for staged in fresh for file in staged.files], live)
@@ -61,24 +79,27 @@ class Committer:
             append_files(self._table, files, writer=self._writer, version=fresh[-1].segment)
         for staged in ready:
             self._forget(staged)
-        self._merge([*live, *files])
+        self._merge()
         return True
 
-    def _ready(self) -> list[Staged]:
+    def _ready(self, done: int) -> list[Staged]:
+        """Return the unbroken run of staged segments from the oldest on."""
         ready: list[Staged] = []
         for number, _ in segments(self._wal)[:MOST_SEGMENTS]:
             staged = read_manifest(self._home, number)
             if staged is None:
                 break
+            if number > done and not all((table_path(self._lake) / file.path).exists() for file in staged.files):
+                # Converted for another lake, or for this one before somebody deleted it.
+                LOG.warning("the files of segment %d aren't in the lake; it is converted again", number)
+                manifest_path(self._home, number).unlink()
+                break
             ready.append(staged)
-        self._table.update_incremental()
         return ready
 
     def _forget(self, staged: Staged) -> None:
         """Delete a committed segment; the log goes first, so that it is never converted without being known."""
-        for number, path in segments(self._wal):
-            if number == staged.segment:
-                path.unlink(missing_ok=True)
+        segment_path(self._wal, staged.segment).unlink(missing_ok=True)
         manifest_path(self._home, staged.segment).unlink(missing_ok=True)
 
     def _without_repeats(self, files: Sequence[DataFile], live: Sequence[DataFile]) -> list[DataFile]:
@@ -88,6 +109,7 @@ class Committer:
             fresh = self._fresh_part(file, [*live, *kept])
             if fresh is not None:
                 kept.append(fresh)
+                self._index.rewritten([fresh])
         return kept
 
     def _fresh_part(self, file: DataFile, held: Sequence[DataFile]) -> DataFile | None:
@@ -101,7 +123,7 @@ class Committer:
         same_day = [other for other in held if other.dt == file.dt]
         suspected = ids.filter(pa.array(suspects))["span_id"].to_pylist()
         earlier = set(pairs_of(read_ids(self._lake, same_day, suspected)))
-        keep = _first_sight(ids, suspects, earlier)
+        keep = _fullest(ids, self._fullness(file), suspects, earlier)
         if keep.all():
             return file
         LOG.info("%d repeated spans dropped", int((~keep).sum()))
@@ -111,22 +133,40 @@ class Committer:
         rows = pq.read_table(path, partitioning=None).filter(pa.array(keep))
         return write_file(self._lake, f"{path.stem}-once", rows)
 
-    def _merge(self, live: Sequence[DataFile]) -> None:
+    def _fullness(self, file: DataFile) -> np.ndarray:
+        """Say how much of what a span ends with each row has."""
+        ends = pq.read_table(table_path(self._lake) / file.path, columns=_ENDS, partitioning=None)
+        fullness: np.ndarray = np.sum([ends[name].is_valid().to_numpy() for name in _ENDS], axis=0)
+        return fullness
+
+    def _merge(self) -> None:
         """Merge small files when there are too many; what they replace stays for an hour's queries."""
-        counts = Counter(file.dt for file in live)
-        if sum(counts.values()) - len(counts) <= MOST_SMALL_FILES:
+        live = live_files(self._table)
+        counts = Counter(file.dt for file in live if file.size < SMALL_BYTES)
+        if sum(counts.values()) - len(counts) <= MOST_SMALL_FILES or time.monotonic() < self._no_merge_before:
             return
-        merge_small_files(self._table)
+        self._index.catch_up(live)
+        try:
+            self._index.rewritten(merge_small_files(self._table))
+        except (OSError, DeltaError) as error:
+            # Many small files are slower to read, and no reason to hold new spans back.
+            LOG.warning("small files could not be merged (%s); trying again later", error)
+            self._no_merge_before = time.monotonic() + _NEXT_TRY_S
+
+    def _vacuum(self) -> None:
+        if time.monotonic() - self._vacuumed_at > _VACUUM_EVERY_S:
+            self._table.vacuum(_KEEP_REPLACED_HOURS, dry_run=False, enforce_retention_duration=False)
+            self._vacuumed_at = time.monotonic()
 
 
-def merge_small_files(table: DeltaTable) -> None:
-    """Merge the small files of each day; readers keep the files that they have open."""
-    table.update_incremental()
+def merge_small_files(table: DeltaTable) -> list[DataFile]:
+    """Merge the small files of each day and return the new ones; what they replace stays on disk for now."""
+    before = {file.path for file in live_files(table)}
     table.optimize.compact(writer_properties=_MERGED)
-    table.vacuum(_KEEP_REPLACED_HOURS, dry_run=False, enforce_retention_duration=False)
-    root = Path(table.table_uri.removeprefix("file://"))
-    for file in live_files(table):
-        (root / file.path).chmod(0o444)
+    merged = [file for file in live_files(table) if file.path not in before and "/part-" in file.path]
+    for file in merged:
+        (folder_of(table) / file.path).chmod(0o444)
+    return merged
 
 
 def _repeated(keys: np.ndarray) -> np.ndarray:
@@ -135,10 +175,11 @@ def _repeated(keys: np.ndarray) -> np.ndarray:
     return counts[inverse] > 1
 
 
-def _first_sight(ids: pa.Table, suspects: np.ndarray, earlier: set[tuple[str, str]]) -> np.ndarray:
-    """Say which rows are new: neither in `earlier` nor above in the same table."""
+def _fullest(ids: pa.Table, fullness: np.ndarray, suspects: np.ndarray, earlier: set[tuple[str, str]]) -> np.ndarray:
+    """Say which rows to keep: of spans not in `earlier` the fullest copy, of equal ones the first."""
     keep = np.ones(ids.num_rows, dtype=np.bool_)
     places = np.flatnonzero(suspects)
+    places = places[np.argsort(-fullness[places], kind="stable")]
     seen = earlier
     for place, pair in zip(places.tolist(), pairs_of(ids.take(pa.array(places))), strict=True):
         keep[place] = pair not in seen

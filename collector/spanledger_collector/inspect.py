@@ -40,7 +40,7 @@ def inspect_file(path: Path) -> Inspected:
     """
     body = path.read_bytes()
     try:
-        if body.lstrip()[:1] == b"{":
+        if path.suffix == ".json" or body.lstrip()[:1] == b"{":
             body = read_json(body).SerializeToString()
     except MalformedError as error:
         return Inspected([], [str(error)])

@@ -1,7 +1,8 @@
 """Which spans the lake already holds, so that an exporter's retry is not counted twice.
 
 A key is 8 bytes for the 24 of (trace_id, span_id), kept sorted a day; a hit is only a suspicion and is checked
-against the ids themselves. The index is derived: a day is read from the lake when it is first touched.
+against the ids themselves. The index is derived: a day is read from the lake when it is first touched, and then
+only the files that others add to it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .lake import DataFile, table_path
+from .worker import LOG
 
 Keys = npt.NDArray[np.uint64]
 _IDS: Final = ["trace_id", "span_id"]
@@ -29,6 +31,8 @@ class DayKeys:
 
     def __init__(self) -> None:
         self._runs: list[Keys] = []
+        self.paths: set[str] = set()
+        """Files whose keys are in."""
 
     def __len__(self) -> int:
         return sum(len(run) for run in self._runs)
@@ -59,16 +63,27 @@ class KeyIndex:
         self._days: OrderedDict[date, DayKeys] = OrderedDict()
 
     def day(self, dt: date, live: Sequence[DataFile]) -> DayKeys:
-        """Return the keys of a day, read from its live files when they aren't in memory."""
-        if dt not in self._days:
-            day = DayKeys()
-            ids = read_ids(self._lake, [file for file in live if file.dt == dt])
-            if ids.num_rows:
-                day.add(keys_of(ids))
-            self._days[dt] = day
-            self._trim()
+        """Return the keys of a day, after reading those of its live files that aren't in memory."""
+        day = self._days.setdefault(dt, DayKeys())
         self._days.move_to_end(dt)
-        return self._days[dt]
+        unread = [file for file in live if file.dt == dt and file.path not in day.paths]
+        ids = read_ids(self._lake, unread)
+        if ids.num_rows:
+            day.add(keys_of(ids))
+        day.paths.update(file.path for file in unread)
+        self._trim()
+        return day
+
+    def catch_up(self, live: Sequence[DataFile]) -> None:
+        """Read what others added to the days in memory."""
+        for dt in list(self._days):
+            self.day(dt, live)
+
+    def rewritten(self, files: Sequence[DataFile]) -> None:
+        """Note files that hold nothing but rows of files known before."""
+        for file in files:
+            if file.dt in self._days:
+                self._days[file.dt].paths.add(file.path)
 
     def _trim(self) -> None:
         while len(self._days) > 1 and sum(map(len, self._days.values())) > self._limit:
@@ -81,13 +96,16 @@ def keys_of(ids: pa.Table) -> Keys:
 
 
 def read_ids(lake: Path, files: Sequence[DataFile], span_ids: Sequence[str] | None = None) -> pa.Table:
-    """Read (trace_id, span_id) of data files, all or only those of `span_ids`."""
+    """Read (trace_id, span_id) of data files, all or only those of `span_ids`; a file that is gone holds none."""
     wanted = None if span_ids is None else [("span_id", "in", set(span_ids))]
-    tables = [
-        pq.read_table(table_path(lake) / file.path, columns=_IDS, filters=wanted, partitioning=None) for file in files
-    ]
-    if not tables:
-        return pa.table({name: pa.array([], pa.string()) for name in _IDS})
+    tables = [pa.table({name: pa.array([], pa.string()) for name in _IDS})]
+    for file in files:
+        try:
+            path = table_path(lake) / file.path
+            tables.append(pq.read_table(path, columns=_IDS, filters=wanted, partitioning=None))
+        except FileNotFoundError:
+            # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
+            LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
     return pa.concat_tables(tables)
 
 

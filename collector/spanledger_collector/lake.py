@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from .errors import LakeError
@@ -30,6 +31,12 @@ from .row import PARTITION, SCHEMA, TABLE_SCHEMA
 ROW_GROUP_ROWS: Final = 122_880
 _COMMIT_TRIES: Final = 5
 _REFUSED_FEATURES: Final = frozenset({"deletionVectors", "columnMapping"})
+_CONFIGURATION: Final[dict[str, str | None]] = {
+    # Every commit and every opening lists the log's folder: with the entries of two busy days a commit takes 2 s.
+    "delta.logRetentionDuration": "interval 2 hours",
+    # Every checkpoint repeats the files removed in this time; the committer deletes them before it is over.
+    "delta.deletedFileRetentionDuration": "interval 2 hours",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class DataFile:
     start_min: datetime
     """Earliest start_time in it, UTC."""
     start_max: datetime
+    """Latest start_time in it; of a file that Delta merged cut to a millisecond, as its log has it."""
 
 
 def table_path(lake: Path) -> Path:
@@ -68,21 +76,26 @@ def open_table(lake: Path) -> DeltaTable:
             partition_by=[PARTITION],
             name="spans",
             description="spanledger: one row per span",
-            configuration={"delta.logRetentionDuration": "interval 2 days"},
+            configuration=_CONFIGURATION,
         )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
-    _refuse_features(lake, table)
+    except DeltaError as error:
+        raise _unreadable(lake, error) from error
+    _refuse_foreign(lake, table)
     return table
 
 
 def open_for_reading(lake: Path) -> DeltaTable | None:
     """Open the table `spans`, or return None where nothing has been collected yet; never writes."""
     path = table_path(lake)
-    if not DeltaTable.is_deltatable(str(path)):
-        return None
-    table = DeltaTable(str(path))
-    _refuse_features(lake, table)
+    try:
+        if not DeltaTable.is_deltatable(str(path)):
+            return None
+        table = DeltaTable(str(path))
+    except DeltaError as error:
+        raise _unreadable(lake, error) from error
+    _refuse_foreign(lake, table)
     return table
 
 
@@ -97,8 +110,9 @@ def write_file(lake: Path, name: str, rows: pa.Table) -> DataFile:
     dt = start_min.astimezone(UTC).date()
     relative = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
     final = table_path(lake) / relative
-    final.parent.mkdir(exist_ok=True)
+    _make_day(final.parent)
     draft = final.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)  # one that a crash left may be read-only already
     pq.write_table(rows.cast(SCHEMA), draft, compression="zstd", row_group_size=ROW_GROUP_ROWS)
     with draft.open("rb") as handle:
         os.fsync(handle.fileno())
@@ -126,9 +140,12 @@ def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: in
 def append_files(table: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int) -> None:
     """Make written files part of the table in one atomic commit, with `txn` = (writer, version).
 
+    When it returns, the commit survives a power cut.
+
     Raises:
         LakeError: other writers won the race every time.
     """
+    since = table.version()
     for tried in range(_COMMIT_TRIES):
         table.update_incremental()
         try:
@@ -141,10 +158,10 @@ def append_files(table: DeltaTable, files: Sequence[DataFile], *, writer: str, v
             )
         except CommitFailedError as error:
             if tried == _COMMIT_TRIES - 1:
-                raise LakeError(Path(table.table_uri), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
+                raise LakeError(folder_of(table), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
             time.sleep(0.01 * 2**tried)
         else:
-            table.update_incremental()
+            _sync_log(table, since)
             return
 
 
@@ -190,7 +207,35 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _refuse_features(lake: Path, table: DeltaTable) -> None:
+def folder_of(table: DeltaTable) -> Path:
+    """Return the folder of a local table, whose address is a quoted URI."""
+    return Path(unquote(urlsplit(table.table_uri).path))
+
+
+def _make_day(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def _sync_log(table: DeltaTable, since: int) -> None:
+    """Make the commits after version `since` survive a power cut: deltalake leaves that to the system."""
+    table.update_incremental()
+    log = folder_of(table) / "_delta_log"
+    for version in range(since + 1, table.version() + 1):
+        with contextlib.suppress(FileNotFoundError), (log / f"{version:020d}.json").open("rb") as handle:
+            os.fsync(handle.fileno())
+    sync_folder(log)
+
+
+def _unreadable(lake: Path, error: DeltaError) -> LakeError:
+    """Return what to say of a log that was written by a later version, or is damaged."""
+    return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
+
+
+def _refuse_foreign(lake: Path, table: DeltaTable) -> None:
+    if not {"trace_id", "span_id", "start_time"} <= {field.name for field in table.schema().fields}:
+        raise LakeError(lake, "holds another program's table `spans`; choose another folder with --lake")
     features = set(table.protocol().reader_features or ()) & _REFUSED_FEATURES
     if features:
         raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")

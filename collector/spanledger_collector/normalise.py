@@ -26,6 +26,7 @@ _STATUSES: Final = ("unset", "ok", "error")
 _PICO: Final = Decimal("1e-12")
 _MICRO: Final = Decimal("1e-6")
 _MONEY_LIMIT_PICO: Final = 10**18
+_MOST_ATTEMPTS: Final = 10_000
 _UNIT_LIMIT: Final = Decimal(10) ** 12
 
 
@@ -139,7 +140,7 @@ def _how(raw: RawSpans, counts: Mapping[str, Count]) -> dict[str, pa.Array]:
     sane = np.isfinite(first) & (first >= 0) & (first < 1e9)
     return {
         "max_tokens": pa.array(most.values, mask=~(most.known & (most.values >= 0))),
-        "attempts": pa.array(tries, mask=~(attempts.known | resends.known)),
+        "attempts": pa.array(tries, mask=~(attempts.known | resends.known) | (tries < 1) | (tries > _MOST_ATTEMPTS)),
         "temperature": raw.pick(NUMBERS["temperature"], pa.float64()),
         "first_token_us": pa.array(np.rint(np.where(sane, first, 0) * 1e6).astype(np.int64), mask=~sane),
     }

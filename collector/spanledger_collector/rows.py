@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from . import loop
 from .duplicates import mark_duplicates
@@ -41,8 +42,8 @@ class Dead:
 
     body_index: int
     """Which of the bodies it came in."""
-    span: bytes | None
-    """The span as a request of its own, to be replayed; None for the whole body."""
+    spans: bytes | None
+    """The spans of the body with this reason as a request of their own, to be replayed; None for the whole body."""
     reason: str
 
 
@@ -111,11 +112,12 @@ def _refuse(raw: pa.Table, bodies: Sequence[bytes], now_ns: int | None) -> tuple
     bad = nameless | early | late
     if not bad.any():
         return raw, []
-    dead = [
-        Dead(int(body), _alone(bodies[body], int(position)), reason)
-        for reason, hit in reasons.items()
-        for body, position in zip(raw["body"].to_numpy()[hit], raw["position"].to_numpy()[hit], strict=True)
-    ]
+    body, position = raw["body"].to_numpy(), raw["position"].to_numpy()
+    dead = []
+    for reason, hit in ((reason, hit) for reason, hit in reasons.items() if hit.any()):
+        numbers, first = np.unique(body[hit], return_index=True)
+        for number, places in zip(numbers.tolist(), np.split(position[hit], first[1:]), strict=True):
+            dead.append(Dead(number, _only(bodies[number], places.tolist()), reason))
     return raw.filter(pa.array(~bad)), sorted(dead, key=lambda one: one.body_index)
 
 
@@ -124,16 +126,17 @@ def _good_ids(ids: pa.ChunkedArray, digits: int) -> npt.NDArray[np.bool_]:
     return np.asarray(good.to_numpy(), np.bool_)
 
 
-def _alone(body: bytes, position: int) -> bytes:
-    """Return one span of a body as a request of its own, under its own resource and scope."""
-    request = ExportTraceServiceRequest.FromString(body)
-    for resource_spans in request.resource_spans:
+def _only(body: bytes, positions: Sequence[int]) -> bytes:
+    """Return some spans of a body as a request of their own, under their own resources and scopes."""
+    wanted, position = set(positions), 0
+    alone = ExportTraceServiceRequest()
+    for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+        home = ResourceSpans(resource=resource_spans.resource, schema_url=resource_spans.schema_url)
         for scope_spans in resource_spans.scope_spans:
-            if position < len(scope_spans.spans):
-                alone = ExportTraceServiceRequest()
-                home = alone.resource_spans.add(resource=resource_spans.resource, schema_url=resource_spans.schema_url)
-                scope = home.scope_spans.add(scope=scope_spans.scope, schema_url=scope_spans.schema_url)
-                scope.spans.append(scope_spans.spans[position])
-                return alone.SerializeToString()
-            position -= len(scope_spans.spans)
-    raise IndexError(position)
+            spans = [span for place, span in enumerate(scope_spans.spans, position) if place in wanted]
+            position += len(scope_spans.spans)
+            if spans:
+                home.scope_spans.add(scope=scope_spans.scope, schema_url=scope_spans.schema_url, spans=spans)
+        if home.scope_spans:
+            alone.resource_spans.append(home)
+    return alone.SerializeToString()

@@ -144,7 +144,10 @@ def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        # While this one drains, the next may have started on the same home.
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_bytes())["pid"] == os.getpid():
+                path.unlink()
 
 
 def _options(arguments: Sequence[str] | None) -> CollectorOptions:

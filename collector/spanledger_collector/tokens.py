@@ -19,6 +19,7 @@ from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 STATES: Final = frozenset({"reported", "estimated", "missing", "inconsistent"})
+_WITH_COUNTS: Final = ["reported", "estimated"]
 _LIMIT: Final = 2**50
 """Tokens of one call, far beyond any."""
 _CACHE_WRITES: Final = ("cache_write", "cache_write_5m", "cache_write_1h", "cache_write_12h")
@@ -153,7 +154,9 @@ def _states(
     metered = has_input | has_output | context.has_units
     half = context.inference & (has_input != has_output)
     found = np.where(half, "estimated", np.where(metered, "reported", np.where(context.inference, "missing", "")))
-    found = np.where(stated != "", stated, found).astype(object)
+    # A usage that is stated and not there would be priced as none: at 0, where it is unknown.
+    believed = (stated != "") & (metered | ~np.isin(stated, _WITH_COUNTS))
+    found = np.where(believed, stated, found).astype(object)
     found[(has_input | has_output) & ~fits] = "inconsistent"
     return found
 

@@ -146,24 +146,25 @@ PREFIXES: Final[Mapping[str, str]] = {names.TAG_PREFIX: "tags", names.UNIT_PREFI
 
 MINED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "response_id": (("output.value", r'^\{"id":"(?P<found>[^"]+)"'),),
-    "input": (("output.value", r'"usage":\{"input_tokens":(?P<found>\d+)'),),
-    "output": (("output.value", r'"usage":\{"input_tokens":[^}]*\},"output_tokens":(?P<found>\d+)'),),
+    "input": (("output.value", r'"usage":\{"input_tokens":(?P<found>\d{1,18})'),),
+    "output": (("output.value", r'"usage":\{"input_tokens":[^}]*\},"output_tokens":(?P<found>\d{1,18})'),),
     "cache_read": (
-        ("gen_ai.usage.raw", r'"cache_read_input_tokens":(?P<found>\d+)'),
-        ("gen_ai.usage.raw", r'"cached_tokens":(?P<found>\d+)'),
+        ("gen_ai.usage.raw", r'"cache_read_input_tokens":(?P<found>\d{1,18})'),
+        ("gen_ai.usage.raw", r'"cached_tokens":(?P<found>\d{1,18})'),
     ),
     "cache_write": (
-        ("gen_ai.usage.raw", r'"cache_creation_input_tokens":(?P<found>\d+)'),
-        ("gen_ai.usage.raw", r'"cache_write_tokens":(?P<found>\d+)'),
+        ("gen_ai.usage.raw", r'"cache_creation_input_tokens":(?P<found>\d{1,18})'),
+        ("gen_ai.usage.raw", r'"cache_write_tokens":(?P<found>\d{1,18})'),
     ),
-    "cache_write_1h": (("gen_ai.usage.raw", r'"ephemeral_1h_input_tokens":(?P<found>\d+)'),),
+    "cache_write_1h": (("gen_ai.usage.raw", r'"ephemeral_1h_input_tokens":(?P<found>\d{1,18})'),),
     "reasoning": (
-        ("gen_ai.usage.raw", r'"reasoning_tokens":(?P<found>\d+)'),
-        ("gen_ai.usage.raw", r'"thinking_tokens":(?P<found>\d+)'),
+        ("gen_ai.usage.raw", r'"reasoning_tokens":(?P<found>\d{1,18})'),
+        ("gen_ai.usage.raw", r'"thinking_tokens":(?P<found>\d{1,18})'),
     ),
 }
 """Column -> (key, pattern): what emitters leave inside a JSON text. Quotes in such a text are escaped, so that a
-pattern that starts with one can't match what a model or user wrote."""
+pattern that starts with one can't match what a model or user wrote. Eighteen digits fit in 64 bits and are absurd
+enough to be noticed."""
 _JSON_KEYS: Final = frozenset(key for pairs in MINED.values() for key, _ in pairs)
 _RULE_KEYS: Final = frozenset({"input.value", "url"})
 """Keys that the rules of `dialects` look at."""

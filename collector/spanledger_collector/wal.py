@@ -8,12 +8,14 @@ touches and no others: reading goes on at the next place where a whole record st
 from __future__ import annotations
 
 import struct
+import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from .disk import Disk
 from .errors import WalError
 
 SEALED: Final = ".wal"
@@ -74,6 +76,27 @@ def wal_id(folder: Path) -> str:
         return (folder / "id").read_text("ascii").strip()
     except OSError as error:
         raise WalError(folder, f"has no readable id ({error.strerror}); start the collector on it first") from error
+
+
+def renew_id(folder: Path, disk: Disk | None = None) -> None:
+    """Give the log a new id, under which no number has been used yet."""
+    (disk or Disk()).replace(folder / "id", f"{uuid.uuid4()}\n")
+
+
+def is_set_back(folder: Path, committed: int) -> bool:
+    """Whether a lake holds a segment of this log that the log hasn't made yet: it is an older copy of itself.
+
+    Its next segments would be taken for replays of others, and be dropped.
+    """
+    try:
+        return committed > int((folder / "floor").read_text("ascii"))
+    except (OSError, ValueError):
+        return False  # the writer of the log has a say about a lost floor
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Return where a sealed segment stands."""
+    return folder / f"{number:010d}{SEALED}"
 
 
 def segments(folder: Path) -> list[Segment]:

@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Final
 
 from .disk import Disk
 from .errors import OverloadedError, WalBusyError, WalError
-from .wal import OPEN, SEALED, record_header, segments, sound_length
+from .wal import OPEN, SEALED, record_header, renew_id, segment_path, segments, sound_length
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +280,7 @@ class WalWriter:
         number = int(path.name.removesuffix(OPEN))
         # The floor goes first: once the sealed name is seen, the segment may be committed and deleted at any time.
         self._disk.replace(self._folder / "floor", f"{number}\n")
-        path.rename(path.with_name(f"{number:010d}{SEALED}"))
+        path.rename(segment_path(self._folder, number))
         self._floor = number
 
     def _recover(self) -> None:
@@ -324,7 +323,7 @@ def _prepare(folder: Path, disk: Disk) -> int:
     if not (folder / "id").exists():
         # The id comes last, so that a log with an id but no floor has lost it and isn't merely new.
         disk.replace(floor, "0\n")
-        disk.replace(folder / "id", f"{uuid.uuid4()}\n")
+        renew_id(folder, disk)
     try:
         return int(floor.read_text("ascii"))
     except (OSError, ValueError) as error:

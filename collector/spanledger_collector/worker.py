@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from spanledger.errors import SpanledgerError
 from spanledger.settings import load
 
 LOG: Final = logging.getLogger("spanledger.collector")
@@ -42,7 +43,7 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> Non
 
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with only_one(settings.home / f"{name}.lock"):
+    with only_one(settings.home / f"{name}.lock"), _in_a_sentence():
         step = make_step(settings.home, settings.lake)
         while not parent_is_gone():
             busy = step()
@@ -50,6 +51,16 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> Non
                 return
             if not busy:
                 select.select([sys.stdin], [], [], _IDLE_S)
+
+
+@contextlib.contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """Let an error of ours end the process with its message, which says what to do, in place of a traceback."""
+    try:
+        yield
+    except SpanledgerError as error:
+        LOG.error("%s", error)
+        sys.exit(1)
 
 
 def parent_is_gone() -> bool:

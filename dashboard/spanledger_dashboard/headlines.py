@@ -96,7 +96,7 @@ def history(split: Resent) -> str:
         return sentence
     return (
         f"{sentence} Each sent once would have cost {usd(split.once_usd, 4)}; "
-        f"{usd(split.billed_usd, 4)} was billed, {split.factor:.2f}x."
+        f"{usd(split.billed_usd, 4)} was billed, {times(split.factor)}."
     )
 
 

@@ -7,6 +7,7 @@ in here costs the record, never the call.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -358,4 +359,13 @@ def _finish_open() -> None:
         call.abandoned()
 
 
+def _disown_open() -> None:
+    """Leave the streams that were open when this process forked to the parent, which reads them to their end."""
+    for call in _open:
+        call._done = True
+    _open.clear()
+
+
 ledger.before_exit(_finish_open)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_open)

@@ -14,7 +14,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from . import faults
 from .settings import Settings
-from .spool import Spool
+from .spool import Kept, Spool
 from .transport import AwayError, RefusedError, connect, target
 
 FIRST_PAUSE_S: Final = 1.0
@@ -57,11 +57,15 @@ class Delivery:
                 if kept is None:
                     self._pause()
                     return False
+                stuck = True
                 for item in kept:
-                    if not self._try(item.body, hurry):
+                    if not self._try(item.body, hurry) or not self._forget(item):
                         return False
-                    item.forget()
+                    stuck = False
             self._more_spooled = self._spool.has_any()
+            if stuck and self._more_spooled:  # what is left cannot be read
+                self._pause()
+                return False
             if not hurry:
                 break  # fresh spans may be waiting
         return not self._more_spooled
@@ -102,6 +106,15 @@ class Delivery:
             self._pause()
             return False
         self._pause_s = self._closed_until = 0.0
+        return True
+
+    def _forget(self, item: Kept) -> bool:
+        try:
+            item.forget()
+        except OSError as error:
+            faults.report("spooled batch sent, and left to be sent again", error, expected=True)
+            self._pause()
+            return False
         return True
 
     def _pause(self) -> None:

@@ -93,11 +93,11 @@ def place_below(parent: Place | None) -> Place:
     span_id = _random.getrandbits(64) or 1
     if parent is not None:
         return Place(parent.trace_id, span_id, parent.span_id)
-    # Not imported by us: an application that has not imported it has no current span either. Nor has one while our
-    # own thread, or the application's, is still importing it.
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is not None and not getattr(trace.__spec__, "_initializing", False):
-        context = trace.get_current_span().get_span_context()
+    # Not imported by us: an application that has not imported it has no current span either.
+    # Nor has one where the ledger's thread, or another, is still in the middle of importing it.
+    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if current_span is not None:
+        context = current_span().get_span_context()
         if context.is_valid:
             return Place(context.trace_id, span_id, context.span_id, context.trace_flags.sampled)
     return Place(_random.getrandbits(128) or 1, span_id)

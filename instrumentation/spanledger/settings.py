@@ -102,11 +102,16 @@ class Settings:
 
 def user_data_dir() -> Path:
     """Return the platform's folder for a user's data, without creating it."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        # A container's user without an entry or a HOME; what can't be kept on disk then is kept in memory.
+        home = Path(os.sep)
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
+        return home / "Library" / "Application Support"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
 
 
 def config_path() -> Path | None:

@@ -174,7 +174,7 @@ def _waiting(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith("."):
+                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield Path(entry.path)
     except OSError:  # no folder, nothing waits
         return

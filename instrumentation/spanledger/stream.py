@@ -8,6 +8,7 @@ function that the response holds: such a cycle would keep an abandoned connectio
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
@@ -17,13 +18,14 @@ from . import faults
 from .call import Call
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""A raw body larger than this is not kept for its usage."""
+"""A raw body, or one event of a raw stream, that is larger than this is not kept for its usage."""
+_EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n")
 
 
 def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
     """Watch a parsed stream of an SDK."""
     inner = stream._iterator
-    stream._iterator = _AsyncWatched(inner, call) if asynchronous else _Watched(inner, call)
+    stream._iterator = _AsyncWatched(inner, call) if asynchronous else _SyncWatched(inner, call)
     call.remember()
     _on_close(stream.response.stream, call, asynchronous)
 
@@ -63,34 +65,56 @@ def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
     _on_close(response.stream, call, asynchronous)
 
 
+class _Inside:
+    """Marks that the application waits for the next event, and ends the call when there is none."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._call.inside = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._call.inside = False
+        if isinstance(error, StopIteration | StopAsyncIteration):
+            self._call.finish()
+        elif error is not None:
+            self._call.fail(error)
+
+
 class _Watched:
     """Stands in for a stream's iterator: the same items, except an event that only we asked for."""
 
-    __slots__ = ("_call", "_inner")
+    __slots__ = ("_call", "_inner", "_inside")
 
-    def __init__(self, inner: Iterator[Any], call: Call) -> None:
+    def __init__(self, inner: Any, call: Call) -> None:
         self._inner = inner
         self._call = call
+        self._inside = _Inside(call)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._call.abandoned()
+
+
+class _SyncWatched(_Watched):
+    """The iterator of a synchronous stream."""
+
+    __slots__ = ()
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        call = self._call
-        call.inside = True
-        try:
+        with self._inside:
             while True:
                 item = next(self._inner)
-                if call.hear(item):
+                if self._call.hear(item):
                     return item
-        except StopIteration:
-            call.finish()
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            call.inside = False
 
     def close(self) -> None:
         """Close the iterator as the SDK would."""
@@ -99,41 +123,21 @@ class _Watched:
             close()
         self._call.closed()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
-    def __del__(self) -> None:
-        self._call.abandoned()
+class _AsyncWatched(_Watched):
+    """The iterator of an asynchronous stream."""
 
-
-class _AsyncWatched:
-    """The same for an asynchronous stream."""
-
-    __slots__ = ("_call", "_inner")
-
-    def __init__(self, inner: AsyncIterator[Any], call: Call) -> None:
-        self._inner = inner
-        self._call = call
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        call = self._call
-        call.inside = True
-        try:
+        with self._inside:
             while True:
                 item = await anext(self._inner)
-                if call.hear(item):
+                if self._call.hear(item):
                     return item
-        except StopAsyncIteration:
-            call.finish()
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            call.inside = False
 
     async def aclose(self) -> None:
         """Close the iterator as the SDK would."""
@@ -141,12 +145,6 @@ class _AsyncWatched:
         if close is not None:
             await close()
         self._call.closed()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __del__(self) -> None:
-        self._call.abandoned()
 
 
 class _Reader(Protocol):
@@ -190,29 +188,40 @@ class _Events:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._rest = b""
+        self._rest = bytearray()
+        self._searched = 0
+        """Bytes of the rest in which no event ends."""
+        self._given_up = False
 
     def feed(self, data: bytes) -> bytes:
+        if self._given_up:
+            return data
         self._rest += data
-        passed = []
-        while True:
-            event, found, rest = self._rest.partition(self._separator())
-            if not found:
-                break
-            self._rest = rest
-            if self._hear(event):
-                passed.append(event + found)
+        passed = b"".join(self._ended())
+        if len(self._rest) > MAX_BODY_BYTES:
+            self._given_up = True
+            faults.report("usage of a raw stream", "an event is too large to keep")
+            passed += self._rest
         # Where nothing of ours is in the stream, an event may go on in pieces, as it came.
-        return b"".join(passed) if self._call.hides_usage else data
+        return passed if self._call.hides_usage else data
 
     def end(self) -> bytes:
-        rest, self._rest = self._rest, b""
+        rest, self._rest = bytes(self._rest), bytearray()
+        if self._given_up:
+            rest = b""
         passes = self._hear(rest) if rest.strip() else True
         self._call.finish()
         return rest if passes and self._call.hides_usage else b""
 
-    def _separator(self) -> bytes:
-        return b"\r\n\r\n" if b"\r\n\r\n" in self._rest else b"\n\n"
+    def _ended(self) -> Iterator[bytes]:
+        """Take out the events that are whole, and yield those that the application may see."""
+        while found := _EVENT_END.search(self._rest, max(0, self._searched - 3)):
+            event = bytes(self._rest[: found.end()])
+            del self._rest[: found.end()]
+            self._searched = 0
+            if self._hear(event):
+                yield event
+        self._searched = len(self._rest)
 
     def _hear(self, event: bytes) -> bool:
         lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
@@ -260,15 +269,10 @@ def _tap_async(response: Any, call: Call, reader: _Reader) -> None:
 
 
 def _passing(source: Iterator[bytes], call: Call, reader: _Reader) -> Iterator[bytes]:
+    inside = _Inside(call)
     while True:
-        call.inside = True
-        try:
+        with inside:
             data = next(source, None)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            call.inside = False
         if data is None:
             break
         if passed := _guarded(reader.feed, data):
@@ -278,15 +282,10 @@ def _passing(source: Iterator[bytes], call: Call, reader: _Reader) -> Iterator[b
 
 
 async def _passing_async(source: AsyncIterator[bytes], call: Call, reader: _Reader) -> AsyncIterator[bytes]:
+    inside = _Inside(call)
     while True:
-        call.inside = True
-        try:
+        with inside:
             data = await anext(source, None)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            call.inside = False
         if data is None:
             break
         if passed := _guarded(reader.feed, data):

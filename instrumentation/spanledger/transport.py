@@ -146,7 +146,8 @@ class _Http:
             with error:
                 words = f"{self._to.url} answers {error.code} {error.reason}"
             raise (RefusedError if error.code in REFUSED_FOR_GOOD else AwayError)(words) from None
-        except (OSError, HTTPException) as error:  # URLError, timeouts and broken connections are OSErrors
+        # URLError, timeouts and broken connections are OSErrors; the others are headers and ports that cannot be sent.
+        except (OSError, HTTPException, ValueError, OverflowError) as error:
             raise AwayError(f"{self._to.url}: {getattr(error, 'reason', error)}") from error
 
 
@@ -188,6 +189,8 @@ class _Grpc:
         except self._error as error:
             kind = RefusedError if error.code() == self._refusal else AwayError
             raise kind(f"{self._to.url}: {error.code().name} {error.details()}") from error
+        except ValueError as error:  # a header that can't be sent
+            raise AwayError(f"{self._to.url}: {error}") from error
 
 
 def _grpc_credentials(grpc: Any, to: Target) -> Any:

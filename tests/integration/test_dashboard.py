@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import spanledger_dashboard
 from ledger_rows import call, make_lake, traffic
 from spanledger_analytics.connection import connect
 from spanledger_dashboard.server import command
+from waiting import wait_until
 
 ENTRY = Path(spanledger_dashboard.__file__).parent / "entry" / "app.py"
 NOW = datetime.now(UTC)
@@ -153,6 +156,25 @@ def test_the_server_is_told_to_listen_on_loopback_and_to_report_to_nobody(tmp_pa
         "--server.fileWatcherType=none",
     } <= set(arguments)
     assert arguments[-3:] == ["--", "--lake", str(tmp_path)]
+
+
+def test_the_command_serves_the_lake_and_ends_when_told(lake: Path, tmp_path: Path) -> None:
+    words = tmp_path / "stderr"
+    argv = [sys.executable, "-m", "spanledger_cli", "dashboard", "--lake", str(lake), "--dashboard-port", "0"]
+    with words.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output, cwd=tmp_path) as process:
+        wait_until(lambda: "dashboard: http://127.0.0.1:" in words.read_text("utf-8"), what="the address")
+        address = words.read_text("utf-8").split()[1]
+        wait_until(lambda: answers(f"{address}/_stcore/health"), timeout_s=60, what="a healthy dashboard")
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def test_numbers_follow_the_lake_today_and_on_days_that_are_over(

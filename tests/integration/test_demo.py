@@ -244,3 +244,10 @@ def test_sigterm_half_way_stops_every_child(tmp_path: Path) -> None:
         demo.process.send_signal(signal.SIGTERM)
         assert demo.process.wait(60) == 1
         wait_until(lambda: not demo.processes(), what="the end of every child")
+
+
+def test_a_demo_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--dashboard-port", "0") as demo:
+        demo.wait_for("agents are running")
+        demo.process.kill()
+        wait_until(lambda: not demo.processes(), timeout_s=60, what="the end of every child")

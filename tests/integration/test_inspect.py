@@ -87,6 +87,14 @@ def test_file_that_is_no_otlp_is_told_and_the_others_shown(tmp_path: Path, conte
     assert len(rows(done)) == 2
 
 
+def test_json_file_is_told_what_is_wrong_with_its_json(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text("[1]")
+    done = inspect(bad)
+    told = f"spanledger: {bad}: the JSON is not an object with `resourceSpans`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
 def test_file_that_is_not_there_is_told_and_the_others_shown(tmp_path: Path) -> None:
     done = inspect(tmp_path / "none.pb", tmp_path, CACHED)
     assert done.returncode == 1

@@ -45,7 +45,7 @@ def test_run_switches_on_for_one_command_and_passes_its_exit_code_through(tmp_pa
 def test_run_names_a_command_that_is_not_there(tmp_path: Path) -> None:
     ran = _spanledger("run", "no-such-command", home=tmp_path, code=1)
 
-    assert ran.stderr == "Error: cannot run no-such-command: No such file or directory\n"
+    assert ran.stderr == ("spanledger: can't run no-such-command: No such file or directory; check its name and PATH\n")
 
 
 def _findings(home: Path, **variables: str) -> dict[str, tuple[str, str]]:
@@ -86,7 +86,8 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
 
     assert found["SPANLEDGER_ENABLED"] == ("warn", "1, but OTEL_SDK_DISABLED switches it off again")
     assert found["endpoint"][0] == "warn"
-    assert found["endpoint"][1].startswith(f"not reachable, spans wait in the spool: {endpoint}/v1/traces: ")
+    advice = "not reachable, spans wait in the spool; `spanledger up` starts a collector"
+    assert found["endpoint"][1].startswith(f"{advice}: {endpoint}/v1/traces: ")
     assert found["spool"][0] == "warn"
     assert found["spool"][1].startswith("1 batches wait, 2.0 kB, 0 % full, oldest ")
 

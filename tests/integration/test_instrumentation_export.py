@@ -27,7 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 import spanledger
 from otlp_sink import OtlpSink
 from spanledger import faults
-from spanledger.spool import backlog
+from spanledger.spool import Spool, backlog
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import MESSAGES, switched_on
 from waiting import wait_until
@@ -90,6 +90,24 @@ def test_a_script_that_ends_at_once_loses_nothing(provider: LocalProvider, tmp_p
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert _response_ids(sink) == _billed_ids(provider)
     assert len(provider.billed) == 2
+
+
+def test_calls_made_while_the_ledger_starts_are_recorded(provider: LocalProvider, tmp_path: Path) -> None:
+    code = """
+import spanledger
+from spanledger import ledger
+made = 0
+while not made or not ledger._worker.ready.wait(0.0005):
+    made += 1
+    with spanledger.span(f"step {made}"):
+        pass
+print(made)
+"""
+    with OtlpSink() as sink:
+        ran = _run(code, provider, sink.url, tmp_path)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(sink.spans()) == int(ran.stdout) > 10
 
 
 def test_a_script_that_fails_keeps_its_traceback_and_exit_code(provider: LocalProvider, tmp_path: Path) -> None:
@@ -236,6 +254,95 @@ if child:
     assert _response_ids(sink) == _billed_ids(provider)
     assert len(provider.billed) == 3
     assert len({span["span_id"] for span in sink.spans()}) == 3
+
+
+def test_a_stream_that_is_open_at_a_fork_is_the_parents_to_record(provider: LocalProvider, tmp_path: Path) -> None:
+    code = """
+import os
+stream = call(stream=True)
+next(stream)
+if os.fork() == 0:
+    call()
+    sys.exit()
+os.wait()
+list(stream)
+"""
+    with OtlpSink() as sink:
+        ran = _run(code, provider, sink.url, tmp_path)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    spans = sink.spans()
+    assert len({span["span_id"] for span in spans}) == len(spans) == 2
+    assert [span["attributes"]["spanledger.usage.state"] for span in spans] == ["reported", "reported"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SPANLEDGER_HEADERS", "x-team=a%0Ab"),
+        ("SPANLEDGER_HEADERS", "x-team=%E2%82%AC"),
+        ("SPANLEDGER_ENDPOINT", "http://127.0.0.1:99999"),
+        ("SPANLEDGER_ENDPOINT", "http://127.0.0.1:port"),
+    ],
+)
+def test_spans_that_a_setting_keeps_from_being_sent_are_kept(
+    provider: LocalProvider,
+    client: openai.OpenAI,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    with switched_on(monkeypatch, tmp_path, faultless=False):
+        monkeypatch.setenv(name, value)
+        client.chat.completions.create(**CHAT)
+        assert not spanledger.flush(20)
+
+    assert backlog(tmp_path / "spool").files == 1
+
+
+def test_what_the_spool_cannot_read_or_delete_stops_nothing_else(
+    provider: LocalProvider, client: openai.OpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.keep(b"")
+    spool.keep(b"")
+    (tmp_path / "spool" / "folder").mkdir()
+    locked, held = sorted(
+        path.name for path in (tmp_path / "spool").iterdir() if path.is_file() and path.name[0] != "."
+    )
+    plain_read, plain_unlink = Path.read_bytes, Path.unlink
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == locked:
+            raise PermissionError(13, "Permission denied")
+        return plain_read(path)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.name == held:
+            raise PermissionError(13, "Permission denied")
+        plain_unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        client.chat.completions.create(**CHAT)
+        assert not spanledger.flush(20)
+        monkeypatch.setattr(Path, "unlink", plain_unlink)
+        client.chat.completions.create(**CHAT)
+        assert not spanledger.flush(20)
+        assert len(traced.sink.spans()) == 2
+
+    assert backlog(tmp_path / "spool").files == 1
+
+
+def test_a_user_without_a_home_is_traced(provider: LocalProvider, tmp_path: Path) -> None:
+    code = "import pwd; pwd.getpwuid = lambda _: {}[0]; import os; del os.environ['SPANLEDGER_HOME']\ncall()\n"
+    with OtlpSink() as sink:
+        ran = _run(f"import os; os.environ.pop('HOME', None); {code}", provider, sink.url, tmp_path)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert _response_ids(sink) == _billed_ids(provider)
 
 
 def test_a_process_pool_records_the_calls_of_its_children(provider: LocalProvider, tmp_path: Path) -> None:

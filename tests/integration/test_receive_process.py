@@ -67,6 +67,14 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         wait_until(lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()], what="the children's end")
 
 
+def test_a_collector_that_stops_leaves_the_announcement_of_the_next_one(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        next_one = state_path(collector.home).read_text().replace(str(collector.process.pid), "1")
+        state_path(collector.home).write_text(next_one)
+        assert collector.stop() == 0
+    assert state_path(collector.home).read_text() == next_one
+
+
 def test_a_second_collector_on_the_same_home_is_refused_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

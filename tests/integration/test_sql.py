@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -141,4 +143,88 @@ def fingerprint(folder: Path) -> dict[str, str]:
 def test_an_output_that_cannot_be_written_is_a_sentence(lake: Path) -> None:
     done = sql(lake, QUERY, "-o", "no/such/folder/out.csv", "--format", "csv")
     assert done.returncode == 1
-    assert "can't write no/such/folder/out.csv" in done.stderr
+    assert done.stderr == (
+        "spanledger: no/such/folder/out.csv can't be written: No such file or directory; name another file with -o\n"
+    )
+
+
+def test_the_ending_of_the_output_decides_the_format(lake: Path, tmp_path: Path) -> None:
+    query = "select user_id, tags from llm_calls"
+    for name in ("a.csv", "a.json", "a.parquet", "a.txt"):
+        assert sql(lake, query, "-o", name).returncode == 0
+    assert (tmp_path / "a.csv").read_text() == 'user_id,tags\nu-1,"{""plan"": ""gold""}"\n'
+    assert json.loads((tmp_path / "a.json").read_text()) == [{"user_id": "u-1", "tags": {"plan": "gold"}}]
+    assert pl.read_parquet(tmp_path / "a.parquet")["user_id"].to_list() == ["u-1"]
+    assert (tmp_path / "a.txt").read_text().split()[:2] == ["user_id", "tags"]
+
+
+def test_an_empty_query_is_a_usage_error(lake: Path) -> None:
+    done = sql(lake, " ")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the query is empty; try: spanledger sql" in done.stderr
+
+
+def test_an_unknown_table_is_answered_with_the_names_of_the_views(lake: Path) -> None:
+    done = sql(lake, "select * from calls")
+    assert done.returncode == 1
+    assert "The views are spans and llm_calls" in done.stderr
+
+
+def test_a_question_to_a_lake_without_calls_is_told_so(tmp_path: Path) -> None:
+    done = sql(tmp_path / "nowhere", "select count(*) calls from llm_calls", "--format", "csv")
+    assert (done.returncode, done.stdout) == (0, "calls\n0\n")
+    assert f"nothing is collected in {tmp_path / 'nowhere'} yet; `spanledger up` fills it" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_lake_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = sql(tmp_path / "file", "select 1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"spanledger: {tmp_path / 'file'} is a file; name the folder of a lake with --lake\n"
+
+
+def on_terminal(lake: Path, query: str) -> tuple[list[str], str]:
+    """Return the lines and the words that a terminal of 80 columns is given."""
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "spanledger_cli", "sql", query, "--lake", str(lake)]
+    process = subprocess.Popen(
+        argv, stdout=theirs, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"}
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, words
+    return shown.decode().splitlines(), words
+
+
+def test_a_row_wider_than_the_terminal_is_shown_a_line_a_column(lake: Path) -> None:
+    lines, words = on_terminal(lake, "select * from llm_calls")
+    filled = [*CALL, "dt"]
+    assert lines[0].startswith("── row 1 ──")
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted(filled)
+    assert "input_tokens   5000" in [" ".join(line.split()).replace(" ", "   ") for line in lines]
+    assert f"{len(SCHEMA) + 1 - len(filled)} columns that are NULL left out" in words
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_row_that_fits_the_terminal_is_a_table(lake: Path) -> None:
+    lines, words = on_terminal(lake, "select user_id, cost_usd from llm_calls")
+    assert [line.split() for line in lines[::2]] == [["user_id", "cost_usd"], ["u-1", "0.068000000000"]]
+    assert words == ""
+
+
+def test_a_long_table_is_cut_and_says_so(lake: Path) -> None:
+    done = sql(lake, "select * from range(2000) t(number) order by number desc")
+    assert [line.strip() for line in done.stdout.splitlines()[2:]] == [str(1999 - row) for row in range(500)]
+    assert done.stderr == "spanledger: the first 500 rows are shown; --format csv, json or parquet gives all\n"
+    assert sql(lake, "select * from range(2000)", "--format", "csv").stdout.count("\n") == 2001
+
+
+def test_a_name_cannot_steer_the_terminal(lake: Path) -> None:
+    done = sql(lake, "select 'a' || chr(27) || '[2J' || chr(10) || 'b' as name")
+    assert done.stdout.splitlines()[2] == "a\\x1b[2J\\nb"

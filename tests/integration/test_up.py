@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from spanledger_collector.lake import open_table
 from waiting import wait_until
 
 FREE = ("--grpc-port", "0", "--http-port", "0")
@@ -65,6 +67,29 @@ def test_up_runs_both_and_an_interrupt_ends_both(tmp_path: Path) -> None:
     assert not answers(f"{dashboard[1]}/_stcore/health")
 
 
+def test_up_that_is_killed_leaves_no_dashboard_behind(tmp_path: Path) -> None:
+    places = ("--home", str(tmp_path / "home"), "--lake", str(tmp_path / "lake"))
+    with running(tmp_path, "up", *places, *FREE, "--dashboard-port", "0") as process:
+        wait_until(lambda: said(tmp_path, r"dashboard: http://") is not None, what="the dashboard's address")
+        dashboard = said(tmp_path, r"dashboard: (http://127\.0\.0\.1:\d+)")
+        assert dashboard is not None
+        wait_until(lambda: answers(f"{dashboard[1]}/_stcore/health"), timeout_s=60, what="the dashboard")
+        process.kill()
+        process.wait(30)
+        wait_until(lambda: not answers(f"{dashboard[1]}/_stcore/health"), timeout_s=60, what="the dashboard's end")
+
+
+@pytest.mark.parametrize("command", ["collect", "up"])
+def test_a_lake_that_cannot_be_written_is_one_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    places = ("--home", str(tmp_path / "home"), "--lake", str(tmp_path / "file"))
+    with running(tmp_path, command, *places, *FREE) as process:
+        assert process.wait(30) == 1
+    assert (tmp_path / "words.txt").read_text() == (
+        f"spanledger: {tmp_path / 'file'} is a file; name another folder with --lake\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "flag"),
     [("collect", "--http-port"), ("collect", "--grpc-port"), ("up", "--dashboard-port"), ("up", "--http-port")],
@@ -84,3 +109,17 @@ def test_listening_for_other_machines_needs_a_flag(tmp_path: Path) -> None:
         assert process.wait(30) == 1
     said_so = "can't listen on 0.0.0.0: other machines could send to it, and there is no password yet"
     assert said_so in (tmp_path / "words.txt").read_text()
+
+
+def test_a_lake_of_a_later_version_is_a_sentence_without_a_traceback(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    open_table(lake)
+    protocol = {"protocol": {"minReaderVersion": 99, "minWriterVersion": 99}}
+    (lake / "spans" / "_delta_log" / f"{1:020}.json").write_text(json.dumps(protocol) + "\n")
+    told = f"the lake {lake} can't be read: .*; upgrade spanledger, or choose another with --lake"
+    with running(tmp_path, "sql", "select 1", "--lake", str(lake)) as process:
+        assert process.wait(30) == 1
+    assert said(tmp_path, told) is not None
+    with running(tmp_path, "collect", "--home", str(tmp_path / "home"), "--lake", str(lake), *FREE):
+        wait_until(lambda: said(tmp_path, f"commit: {told}") is not None, what="the committer's sentence")
+    assert said(tmp_path, "Traceback") is None

@@ -161,6 +161,15 @@ def test_history_splits_each_calls_input() -> None:
     ]
 
 
+def test_many_calls_stand_side_by_side() -> None:
+    calls = [call(1, number, START.replace(minute=number), uncached=1000 * number) for number in range(1, 21)]
+    bars = traces(history_figure(resent(trace_frame(calls))))
+    assert [bar["name"] for bar in bars] == ["new text", "history, sent again", "output"]
+    assert list(bars[0]["x"]) == list(range(1, 21))
+    assert list(bars[0]["y"])[:3] == [1000, 900, 900]
+    assert list(bars[1]["y"])[:3] == [0, 1100, 2100]
+
+
 def test_twin_bars_are_shares_of_tokens_and_of_cost() -> None:
     bars = traces(twin_figure(parts(trace_frame(hotel_trace(1, START)))))
     assert [(bar["name"], [round(value, 1) for value in bar["x"]]) for bar in bars] == [

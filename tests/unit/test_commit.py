@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from spanledger_analytics.connection import connect
 from spanledger_collector import commit
-from spanledger_collector.commit import Committer
+from spanledger_collector.commit import Committer, merge_small_files
 from spanledger_collector.keys import DayKeys, keys_of
-from spanledger_collector.lake import committed_version, live_files, open_table, table_path, write_days
+from spanledger_collector.lake import DataFile, committed_version, live_files, open_table, table_path, write_days
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
-from spanledger_collector.wal import segments
+from spanledger_collector.wal import segment_path, segments
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 WAL_ID = "0f0e0d0c0b0a49088070605040302010"
@@ -45,17 +48,17 @@ def rows(numbers: range, start: datetime = NOON) -> pa.Table:
 class Bench:
     """A home and a lake, with segments sealed and staged by hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.home, self.lake = folder / "home", folder / "lake"
+    def __init__(self, folder: Path, lake: Path | None = None, wal_id: str = WAL_ID) -> None:
+        self.home, self.lake, self.wal_id = folder / "home", lake or folder / "lake", wal_id
         (self.home / "wal").mkdir(parents=True)
-        (self.home / "wal" / "id").write_text(WAL_ID, "ascii")
+        (self.home / "wal" / "id").write_text(wal_id, "ascii")
         open_table(self.lake)
 
     def seal(self, segment: int) -> None:
         (self.home / "wal" / f"{segment:010d}.wal").touch()
 
     def stage(self, segment: int, table: pa.Table) -> None:
-        files = write_days(self.lake, f"{WAL_ID}-{segment:010d}", table)
+        files = write_days(self.lake, f"{self.wal_id}-{segment:010d}", table)
         write_manifest(self.home, segment, files)
 
     def commit_all(self) -> None:
@@ -130,6 +133,23 @@ def test_an_exporters_retry_is_dropped_within_a_segment_across_segments_and_acro
     assert bench.span_ids() == Counter([*range(16), *range(100, 104)])
 
 
+def test_of_copies_that_come_together_the_fullest_stays(bench: Bench) -> None:
+    def copy(cost: str, **more: object) -> dict[str, object]:
+        known = {"trace_id": "a" * 32, "span_id": "b" * 16, "start_time": NOON, "cost_usd": Decimal(cost)}
+        return {**known, **more}
+
+    copies = [
+        copy("1"),
+        copy("2", duration_us=1, input_tokens=1, output_tokens=1),
+        copy("3", duration_us=1, input_tokens=1),
+        copy("4", duration_us=2, input_tokens=2, output_tokens=2),
+    ]
+    bench.seal(1)
+    bench.stage(1, pa.Table.from_pylist(copies, schema=SCHEMA))
+    bench.commit_all()
+    assert connect(bench.lake).execute("select cost_usd from spans").fetchall() == [(Decimal(2),)]
+
+
 def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     monkeypatch.setattr("spanledger_collector.keys.keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
@@ -151,6 +171,127 @@ def test_small_files_are_merged_and_every_file_is_read_only(bench: Bench, monkey
     assert bench.span_ids() == Counter(range(24))
     assert len(files) <= 4 + 2
     assert {stat.S_IMODE((table_path(bench.lake) / file.path).stat().st_mode) for file in files} == {0o444}
+
+
+def test_a_merge_keeps_every_value_and_the_bounds_of_time_wherever_the_lake_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "Application Support, été")
+    rich = pa.Table.from_pylist(
+        [
+            {
+                "trace_id": f"{number:032x}",
+                "span_id": f"{number:016x}",
+                "start_time": NOON + timedelta(microseconds=1001 * number),
+                "cost_usd": Decimal("999999.999999999999"),
+                "temperature": 0.1,
+                "parent_sampled": False,
+                "tags": [("b", "2"), ("a", "é")],
+                "units": [("pages", Decimal("0.000001"))],
+                "prefix_chain": [2**63 - 1, -1],
+                "max_tokens": None,
+            }
+            for number in range(1, 7)
+        ],
+        schema=SCHEMA,
+    )
+    for segment in range(6):
+        bench.seal(segment)
+        bench.stage(segment, rich.slice(segment, 1))
+    bench.commit_all()
+    merge_small_files(open_table(bench.lake))
+    (file,) = live_files(open_table(bench.lake))
+    written = pq.ParquetFile(table_path(bench.lake) / file.path)
+    assert written.read().sort_by("span_id") == rich
+    assert {written.metadata.row_group(0).column(place).compression for place in range(len(SCHEMA))} == {"ZSTD"}
+    millisecond = timedelta(milliseconds=1)
+    assert NOON < file.start_min <= NOON + 1.001 * millisecond
+    assert NOON + 6 * millisecond <= file.start_max <= NOON + 6.006 * millisecond
+    assert stat.S_IMODE((table_path(bench.lake) / file.path).stat().st_mode) == 0o444
+
+
+def test_files_that_are_no_longer_small_are_not_merged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 1)
+    monkeypatch.setattr(commit, "SMALL_BYTES", 1)
+    for segment in range(6):
+        bench.seal(segment)
+        bench.stage(segment, rows(range(segment, segment + 1)))
+        bench.commit_all()
+    assert len(live_files(open_table(bench.lake))) == 6
+
+
+def test_a_merge_that_fails_holds_up_no_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 0)
+    tries = []
+
+    def full(table: DeltaTable) -> list[DataFile]:
+        tries.append(table.version())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commit, "merge_small_files", full)
+    committer = Committer(bench.home, bench.lake)
+    for segment in range(4):
+        bench.seal(segment)
+        bench.stage(segment, rows(range(segment, segment + 1)))
+        assert committer.step()
+    assert bench.span_ids() == Counter(range(4))
+    assert len(tries) == 1
+
+
+def test_a_retry_to_another_collector_of_the_same_lake_is_dropped(bench: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path / "other", lake=bench.lake, wal_id="ffffffffffffffffffffffffffffffff")
+    committers = {one: Committer(one.home, one.lake) for one in (bench, other)}
+    for segment, (one, numbers) in enumerate(
+        ((bench, range(4)), (other, range(2, 6)), (bench, range(3, 8)), (other, range(8)))
+    ):
+        one.seal(segment)
+        one.stage(segment, rows(numbers))
+        assert committers[one].step()
+    assert bench.span_ids() == Counter(range(8))
+
+
+def test_replaced_files_leave_the_disk_and_the_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 3)
+    monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
+    monkeypatch.setattr(commit, "_KEEP_REPLACED_HOURS", 0)
+    monkeypatch.setattr(commit, "_VACUUM_EVERY_S", 0.0)
+    for segment in range(12):
+        bench.seal(segment)
+        bench.stage(segment, rows(range(segment, segment + 1)))
+    bench.commit_all()
+    on_disk = list(table_path(bench.lake).glob("dt=*/*.parquet"))
+    assert bench.span_ids() == Counter(range(12))
+    assert len(on_disk) <= len(live_files(open_table(bench.lake))) + 4
+
+
+def test_a_commit_is_on_disk_before_the_log_lets_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/dev/fd/{descriptor}").resolve().name)
+
+    def forget(folder: Path, number: int) -> Path:
+        assert {"_delta_log", "00000000000000000001.json"} <= set(synced)
+        return segment_path(folder, number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(commit, "segment_path", forget)
+    bench.seal(1)
+    bench.stage(1, rows(range(1)))
+    assert {"spans", f"{WAL_ID}-0000000001.tmp", "dt=2026-11-03"} <= set(synced)
+    bench.commit_all()
+    assert bench.waiting() == []
+
+
+def test_what_a_crash_left_half_written_is_not_written_into(bench: Bench) -> None:
+    (table_path(bench.lake) / "dt=2026-11-03").mkdir()
+    draft = table_path(bench.lake) / f"dt=2026-11-03/{WAL_ID}-0000000001.tmp"
+    draft.write_bytes(b"half")
+    draft.chmod(0o444)  # which only root could open for writing again
+    kept = bench.home / "kept"
+    kept.hardlink_to(draft)
+    bench.seal(1)
+    bench.stage(1, rows(range(1)))
+    bench.commit_all()
+    assert (bench.span_ids(), kept.read_bytes()) == (Counter([0]), b"half")
 
 
 def test_keys_of_a_day_are_found_however_they_came() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +11,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from spanledger_analytics.connection import Ledger, connect, connect_files, view_files
-from spanledger_collector.lake import add_files, table_path, write_file
+from spanledger_collector.errors import LakeError
+from spanledger_collector.lake import add_files, open_table, table_path, write_file
 from spanledger_collector.row import SCHEMA
 
 
@@ -58,6 +61,24 @@ def test_a_lake_that_does_not_exist_answers_with_no_rows(tmp_path: Path) -> None
     assert not missing.exists()
 
 
+def test_a_lake_that_is_deleted_and_made_again_is_read_anew(lake: Path) -> None:
+    ledger = Ledger(lake)
+    add_files(lake, [write_file(lake, "b", rows(5, 1))], writer="w", version=8)
+    before = ledger.version()
+    shutil.rmtree(lake)
+    gone = ledger.version()
+    open_table(lake)
+    again = ledger.version()
+    add_files(lake, [write_file(lake, "c", rows(6, 1))], writer="w", version=1)
+    assert (before, gone, again, ledger.version()) == (2, -1, 0, 1)
+
+    made_twice = Ledger(lake)
+    assert made_twice.version() == 1
+    shutil.rmtree(lake)
+    open_table(lake)
+    assert made_twice.version() == 0
+
+
 def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
     old = write_file(lake, "old", rows(5, 1))
     path = table_path(lake) / old.path
@@ -66,6 +87,8 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
     add_files(lake, [old], writer="w", version=1)
     answer = connect(lake).execute("select cost_usd, simhash from spans where dt = '2026-11-05'").fetchall()
     assert answer == [(None, None)]
+    asked = Ledger(lake).ask("coverage", first=date(2026, 11, 4))
+    assert asked.select("spans", "unpriced_calls").rows() == [(6, 1)]
 
 
 def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_path: Path) -> None:
@@ -93,3 +116,9 @@ def test_days_outside_the_bounds_are_not_read(lake: Path) -> None:
     (table_path(lake) / "dt=2026-11-03" / "a.parquet").unlink()
     answer = Ledger(lake).ask("coverage", first=date(2026, 11, 4), last=date(2026, 11, 4))
     assert answer.select("spans", "days", "calls", "unpriced_calls").rows() == [(5, 1, 5, 0)]
+
+
+def test_another_programs_table_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    write_deltalake(str(table_path(tmp_path)), pa.table({"a": [1]}))
+    with pytest.raises(LakeError, match="another program's table `spans`; choose another folder with --lake"):
+        connect(tmp_path)

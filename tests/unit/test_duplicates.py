@@ -10,6 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from otlp_bodies import START_NS, Value, request, rows_of, span
 from spanledger import names
+from spanledger_collector import duplicates as module
 from spanledger_collector.duplicates import mark_duplicates
 
 LONG_ID = "chatcmpl-0123456789"
@@ -84,6 +85,24 @@ def test_three_witnesses_are_one_call() -> None:
 )
 def test_different_calls_are_all_charged(other: dict[str, Any]) -> None:
     assert duplicates(request(call(1), scope=OURS), request(call(2, **other), scope=FRAMEWORK)) == [None, None]
+
+
+def test_an_id_that_a_mock_gives_to_every_call_costs_no_square_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    plain = module._same
+
+    def same(one: Any, other: Any) -> bool:
+        looks.append(one)
+        return plain(one, other)
+
+    monkeypatch.setattr(module, "_same", same)
+    seen = [
+        [call(number, begin_ms=2000 * place, end_ms=2000 * place + 1000) for place, number in enumerate(numbers)]
+        for numbers in (range(1, 401), range(401, 801))
+    ]
+    bodies = [request(*calls, scope=scope) for calls, scope in zip(seen, (OURS, FRAMEWORK), strict=True)]
+    assert duplicates(*bodies) == [*[None] * 400, *map(str, range(1, 401))]
+    assert len(looks) <= 800 * 64
 
 
 def test_same_scope_twice_is_two_calls() -> None:

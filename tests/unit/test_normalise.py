@@ -296,6 +296,8 @@ def test_identity_of_odd_spans(fields: dict[str, Any], expected: dict[str, Any])
         ({names.FIRST_CHUNK_S: float("nan")}, {"first_token_us": None}),
         ({"http.request.resend_count": 2}, {"attempts": 3}),
         ({names.ATTEMPTS: 1, "http.request.resend_count": 2}, {"attempts": 1}),
+        ({"http.request.resend_count": 2**63 - 1}, {"attempts": None}),
+        ({names.ATTEMPTS: -3}, {"attempts": None}),
         ({}, {"attempts": None, "is_batch": None, "stream": None}),
     ],
 )

@@ -37,6 +37,34 @@ def test_rows_are_priced() -> None:
     assert isinstance(row["cost_usd"], Decimal)
 
 
+@pytest.mark.parametrize("state", ["reported", "estimated"])
+def test_usage_that_is_claimed_but_not_there_is_unpriced_and_not_free(state: str) -> None:
+    bare = {key: value for key, value in CALL.items() if key not in (names.INPUT_TOKENS, names.OUTPUT_TOKENS)}
+    (row,) = converted(request(span({**bare, names.USAGE_STATE: state}))).rows.to_pylist()
+    assert (row["cost_usd"], row["usage_state"], row["unpriced_reason"]) == (None, "missing", "no_usage")
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        {names.INPUT_TOKENS: 2**63 - 1},
+        {names.INPUT_TOKENS: -(2**63)},
+        {"gen_ai.usage.raw": '{"cached_tokens":99999999999999999999999}'},
+        {names.UNIT_PREFIX + "pages": "-1"},
+    ],
+)
+def test_absurd_counts_are_unpriced_and_harm_no_other(wire: dict[str, Value]) -> None:
+    done = converted(request(span({**CALL, **wire}), span(CALL, number=2)))
+    assert done.dead == []
+    assert done.rows["unpriced_reason"].to_pylist() == ["inconsistent", None]
+
+
+@pytest.mark.parametrize("claim", [float("nan"), float("inf"), 1e300, -1e300, 1e6])
+def test_absurd_claims_are_no_claims(claim: float) -> None:
+    done = converted(request(span({**CALL, names.COST_USD: claim})))
+    assert done.rows["reported_cost_usd"].to_pylist() == [None]
+
+
 def test_no_bodies_are_no_rows() -> None:
     assert converted().rows.schema == SCHEMA
     assert converted(b"").rows.num_rows == 0
@@ -45,7 +73,7 @@ def test_no_bodies_are_no_rows() -> None:
 def test_unreadable_body_is_dead_whole_and_harms_no_other() -> None:
     done = converted(request(span(number=1)), JUNK, request(span(number=2)))
     assert done.rows["span_id"].to_pylist() == ["000000000000bb01", "000000000000bb02"]
-    assert [(dead.body_index, dead.span) for dead in done.dead] == [(1, None)]
+    assert [(dead.body_index, dead.spans) for dead in done.dead] == [(1, None)]
     assert done.dead[0].reason.startswith("not an OTLP trace request")
 
 
@@ -88,8 +116,8 @@ def test_dead_span_is_kept_as_a_request_that_can_be_replayed() -> None:
     (dead,) = converted(b"", body.SerializeToString()).dead
     expected = request(late, scope="second", resource={"service.name": "second"})
     assert dead == Dead(1, expected, "dated more than a day ahead")
-    assert dead.span is not None
-    replayed = convert([dead.span], [START_NS], now_ns=START_NS + 3 * DAY_NS)
+    assert dead.spans is not None
+    replayed = convert([dead.spans], [START_NS], now_ns=START_NS + 3 * DAY_NS)
     assert replayed.rows["service_name"].to_pylist() == ["second"]
 
 

@@ -1,7 +1,7 @@
 -- Which models made up each hour's cost? One row a UTC hour of the day and model.
 select
     hour(start_time) as hour,
-    coalesce(matched_model, response_model, request_model, '') as model,
+    priced_as as model,
     count(distinct trace_id) as requests,
     count(*) as calls,
     sum(input_tokens)::bigint as input_tokens,
@@ -9,12 +9,7 @@ select
     sum(cost_usd) as cost_usd,
     count(*) filter (where cost_usd is null) as unpriced_calls,
     count(*) filter (where status = 'error') as errors
-from llm_calls_in($files)
-where
-    dt = $day
-    and ($team is null or coalesce(team_id, '') = $team)
-    and ($feature is null or coalesce(feature, '') = $feature)
-    and ($model is null or coalesce(matched_model, response_model, request_model, '') = $model)
-    and ($environment is null or coalesce(environment, '') = $environment)
+from chosen_calls_in($files, $team, $feature, $model, $environment)
+where dt = $day
 group by hour, model
 order by hour, model;

@@ -1,18 +1,12 @@
 -- Which requests did a user make in an hour (or in the day, where $hour is null)? One row a trace, dearest first;
 -- its cost is that of the calls within the hour, so that the rows add up to what the hour shows for the user.
 with calls as (
-    select
-        *,
-        coalesce(matched_model, response_model, request_model, '') as model
-    from llm_calls_in($files)
+    select *
+    from chosen_calls_in($files, $team, $feature, $model, $environment)
     where
         dt = $day
         and ($hour is null or hour(start_time) = $hour)
         and coalesce(user_id, '') = $user
-        and ($team is null or coalesce(team_id, '') = $team)
-        and ($feature is null or coalesce(feature, '') = $feature)
-        and ($model is null or coalesce(matched_model, response_model, request_model, '') = $model)
-        and ($environment is null or coalesce(environment, '') = $environment)
 ),
 roots as (
     select
@@ -29,7 +23,7 @@ select
     min(calls.start_time) as started,
     coalesce(any_value(roots.name), min_by(calls.name, calls.start_time)) as name,
     min(calls.feature) as feature,
-    list(distinct calls.model order by calls.model) as models,
+    list(distinct calls.priced_as order by calls.priced_as) as models,
     count(*) as calls,
     sum(calls.input_tokens)::bigint as input_tokens,
     sum(calls.output_tokens)::bigint as output_tokens,

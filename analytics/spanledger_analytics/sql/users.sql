@@ -8,13 +8,9 @@ select
     sum(cost_usd) as cost_usd,
     count(*) filter (where cost_usd is null) as unpriced_calls,
     count(*) filter (where status = 'error') as errors
-from llm_calls_in($files)
+from chosen_calls_in($files, $team, $feature, $model, $environment)
 where
     dt = $day
     and ($hour is null or hour(start_time) = $hour)
-    and ($team is null or coalesce(team_id, '') = $team)
-    and ($feature is null or coalesce(feature, '') = $feature)
-    and ($model is null or coalesce(matched_model, response_model, request_model, '') = $model)
-    and ($environment is null or coalesce(environment, '') = $environment)
 group by coalesce(user_id, '')
 order by cost_usd desc nulls last, calls desc, user_id;

@@ -21,7 +21,9 @@ from typing import Final
 
 import click
 
-from spanledger.settings import user_data_dir
+from spanledger_cli import lakes
+from spanledger_cli.attached import attached
+from spanledger_cli.collect import PORT
 from spanledger_collector.serve import state_path
 
 from . import history, people
@@ -70,11 +72,11 @@ class Place:
 
 @click.command()
 @click.option("--once", is_flag=True, help="No dashboard; print the summary when the last span is queryable, and end.")
-@click.option("--lake", type=click.Path(path_type=Path), help="Lake to fill; default: one of the demo's own.")
-@click.option("--home", type=click.Path(path_type=Path), help="Folder for logs and state; default: the demo's own.")
-@click.option("--grpc-port", type=int, default=4317, show_default=True, help="OTLP/gRPC; 0 takes a free port.")
-@click.option("--http-port", type=int, default=4318, show_default=True, help="OTLP/HTTP; 0 takes a free port.")
-@click.option("--dashboard-port", type=int, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
+@click.option("--lake", type=click.Path(path_type=Path), help="Lake to fill; default: lake in the demo's folder.")
+@click.option("--home", type=click.Path(path_type=Path), help="Logs and state; default: home in the demo's folder.")
+@click.option("--grpc-port", type=PORT, default=4317, show_default=True, help="OTLP/gRPC; 0 takes a free port.")
+@click.option("--http-port", type=PORT, default=4318, show_default=True, help="OTLP/HTTP; 0 takes a free port.")
+@click.option("--dashboard-port", type=PORT, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Other seed, other history.")
 def command(
     once: bool,
@@ -89,17 +91,28 @@ def command(
 
     Starts a local provider that speaks the OpenAI and Anthropic protocols, the collector and the dashboard, sends
     30 days of history, and lets sample agents run on the real SDKs. Ctrl-C ends all of it.
+
+    \b
+      spanledger demo
+      spanledger demo --once                     the summary only, in about 20 s
+      spanledger demo --grpc-port 0 --http-port 0 --dashboard-port 0
+
+    A second run adds no history twice. To start over, remove the demo's folder: spanledger/demo in the user-data
+    folder. Your own lake and settings (SPANLEDGER_*, OTEL_*) are not touched.
     """
-    own = user_data_dir() / "spanledger" / "demo"
+    own = lakes.demo_folder()
     ports = claim(grpc_port, http_port, None if once else dashboard_port)
     place = Place((lake or own / "lake").absolute(), (home or own / "home").absolute(), ports, seed)
-    place.home.mkdir(parents=True, exist_ok=True)
+    lakes.make_folder(place.home, "--home")
+    lakes.make_folder(place.lake, "--lake")
     started = datetime.now(UTC)
     provider = LocalProvider(fault_rate=FAULT_RATE, delay_s=PROVIDER_DELAY_S, bill=place.home / "bill.jsonl")
     with _stops_like_ctrl_c(), provider, Children(place.home / "logs") as children:
         _fill(place, children, provider)
         show(summarise(place.lake, provider.billed, started), sys.stdout)
-        if not once:
+        if once:
+            _say_next(place)
+        else:
             _stay(place, children, provider)
 
 
@@ -126,7 +139,7 @@ def _start_collector(place: Place, children: Children) -> Child:
     ports = place.ports
     argv = [sys.executable, "-m", "spanledger_cli", "collect", "--lake", str(place.lake), "--home", str(place.home)]
     argv += ["--grpc-port", str(ports.grpc), "--http-port", str(ports.http)]
-    collector = children.start("collector", argv, _clean_env(), place.home)
+    collector = children.start("collector", attached(argv), _clean_env(), place.home)
 
     def is_ready() -> bool:
         # The state file of a collector that was killed names another process.
@@ -143,7 +156,7 @@ def _start_collector(place: Place, children: Children) -> Child:
 def _start_dashboard(place: Place, children: Children, port: int) -> None:
     from spanledger_dashboard import server
 
-    dashboard = children.start("dashboard", server.command(place.lake, port), _clean_env(), place.home)
+    dashboard = children.start("dashboard", attached(server.command(place.lake, port)), _clean_env(), place.home)
     dashboard.wait_ready(_answers(port, "/_stcore/health"), START_S)
     say(f"the dashboard is at http://{HOST}:{port}")
 
@@ -161,7 +174,7 @@ def _start_agents(
         "SPANLEDGER_ENVIRONMENT": environment.name,
         "OTEL_SERVICE_NAME": people.SERVICE,
     }
-    return children.start(f"{environment.name} agents", argv, env, place.home)
+    return children.start(f"{environment.name} agents", attached(argv), env, place.home)
 
 
 def _send_history(place: Place, collector: Child) -> str:
@@ -191,7 +204,7 @@ def _stay(place: Place, children: Children, provider: LocalProvider) -> None:
     for environment in ENVIRONMENTS:
         _start_agents(place, children, provider.url, environment, 0, environment.pause_s)
     click.echo(f"\nDashboard: http://{HOST}:{place.ports.dashboard}")
-    click.echo(f'Questions: spanledger sql --lake "{place.lake}" "{_QUESTION}"')
+    click.echo(f"Questions: {_question(place)}")
     say("agents keep working; Ctrl-C ends everything")
     try:
         while True:
@@ -199,6 +212,15 @@ def _stay(place: Place, children: Children, provider: LocalProvider) -> None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         say("stopping")
+
+
+def _say_next(place: Place) -> None:
+    say(f"ask it: {_question(place)}")
+    say("see it: spanledger demo, without --once, starts the dashboard, too")
+
+
+def _question(place: Place) -> str:
+    return f'spanledger sql --lake "{place.lake}" "{_QUESTION}"'
 
 
 def _answers(port: int, path: str) -> Callable[[], bool]:

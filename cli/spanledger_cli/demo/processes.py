@@ -1,7 +1,7 @@
 """The demo's child processes: each in a process group of its own, with a log file, and none left behind.
 
 Ctrl-C in a terminal therefore reaches the demo alone, which stops its children in reverse order, the collector
-after those that send to it.
+after those that send to it. Each has a pipe as its standard input, which tells it when the demo was killed.
 """
 
 from __future__ import annotations
@@ -88,12 +88,15 @@ class Children:
         self._running.clear()
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Child:
-        """Start a child whose working directory is `folder`; what it prints goes to its log."""
+        """Start a child whose working directory is `folder`; what it prints goes to its log.
+
+        A program that doesn't end with its standard input is started through `attached`.
+        """
         log = self._logs / f"{name.replace(' ', '-')}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own programs
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(env),
@@ -112,6 +115,7 @@ class Children:
     def forget(self, child: Child) -> None:
         """Stop watching a child that is done."""
         self._running.remove(child)
+        _close_input(child)
 
 
 def _stop(child: Child, timeout_s: float) -> None:
@@ -122,6 +126,12 @@ def _stop(child: Child, timeout_s: float) -> None:
     if child.process.poll() is None:
         _signal_group(child, signal.SIGKILL)
         child.process.wait()
+    _close_input(child)
+
+
+def _close_input(child: Child) -> None:
+    if child.process.stdin is not None:
+        child.process.stdin.close()
 
 
 def _signal_group(child: Child, number: signal.Signals) -> None:

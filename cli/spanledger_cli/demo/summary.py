@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,14 +14,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from spanledger_analytics.connection import connect
+from spanledger_analytics.connection import connect, load_query
 
 from . import hotel
 from .people import HOTEL_QUERY, SERVICE
 from .plans import BilledCall
 
 _PLAIN_WIDTH: Final = 110
-_PACKAGE: Final = __name__.rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ class Totals:
     cost_usd: Decimal
     failed_calls: int
     unpriced_calls: int
+    unpriced_reasons: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,8 @@ def _totals_table(summary: Summary) -> Table:
     table.add_row("tokens in", f"{summary.totals.input_tokens:,}")
     table.add_row("tokens out", f"{summary.totals.output_tokens:,}")
     table.add_row("dollars", dollars(summary.totals.cost_usd))
-    table.add_row("unpriced calls", f"{summary.totals.unpriced_calls} (a model that is in no price book)")
+    reasons = f" ({summary.totals.unpriced_reasons})" if summary.totals.unpriced_reasons else ""
+    table.add_row("unpriced calls", f"{summary.totals.unpriced_calls}{reasons}")
     for title, dearest in (
         ("most expensive user", summary.user),
         ("most expensive request", summary.request),
@@ -146,7 +146,7 @@ def _hotel_table(summary: Summary) -> Table:
 
 
 def _add_row(table: Table, title: str, tokens_in: int, tokens_out: int, cost_usd: Decimal) -> None:
-    table.add_row(title, f"{tokens_in:,}", f"{tokens_out:,}", f"${cost_usd.normalize():f}")
+    table.add_row(title, f"{tokens_in:,}", f"{tokens_out:,}", dollars(cost_usd, 4))
 
 
 def _request(row: tuple[Any, ...]) -> Dearest:
@@ -156,5 +156,4 @@ def _request(row: tuple[Any, ...]) -> Dearest:
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str, **values: object) -> list[tuple[Any, ...]]:
-    text = resources.files(_PACKAGE).joinpath("sql", f"{query}.sql").read_text("utf-8")
-    return connection.execute(text, values).fetchall()
+    return connection.execute(load_query(f"demo/{query}"), values).fetchall()

@@ -227,7 +227,7 @@ def history_figure(split: Resent) -> go.Figure:
     )
     numbers = list(range(1, len(split.calls) + 1))
     lying = len(numbers) <= _MOST_LYING
-    figure = base(34 * len(numbers) + 56 if lying else 340, bargap=0.3 if lying else 0.1)
+    figure = base(34 * len(numbers) + 56 if lying else 340, bargap=0.3 if lying else 0.02)
     for name, colour, tokens in series:
         figure.add_bar(
             name=name,

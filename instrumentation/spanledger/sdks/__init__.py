@@ -6,6 +6,7 @@ once however often it is retried.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from collections.abc import Callable
@@ -40,24 +41,40 @@ def wrap(module: ModuleType) -> None:
         replace(module.BaseClient, "_build_request", _count_attempt)
 
 
+class _Attempt:
+    """Holds the call in flight while the SDK is at work; due again where a server refused what we added."""
+
+    __slots__ = ("_call", "_options", "_token", "due")
+
+    def __init__(self, call: Call, options: Any) -> None:
+        self._call = call
+        self._options = options
+        self.due = True
+
+    def __enter__(self) -> None:
+        self._token = in_flight.set(self._call)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        # A coroutine may be closed in another context than it ran in, and then there is nothing to undo.
+        with contextlib.suppress(ValueError):
+            in_flight.reset(self._token)
+        self.due = error is not None and self._call.withdraw_usage(self._options, error)
+        if error is not None and not self.due:
+            self._call.fail(error)
+        return self.due
+
+
 def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
     def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
         if call is None:
             return plain(client, cast_to, options, *args, **kwargs)
-        while True:
-            token = in_flight.set(call)
-            try:
+        result, attempt = None, _Attempt(call, options)
+        while attempt.due:
+            with attempt:
                 result = plain(client, cast_to, options, *args, **kwargs)
-            except BaseException as error:
-                if call.withdraw_usage(options, error):
-                    continue
-                call.fail(error)
-                raise
-            finally:
-                in_flight.reset(token)
-            _settle(call, result, asynchronous=False)
-            return result
+        _settle(call, result, asynchronous=False)
+        return result
 
     return request
 
@@ -67,19 +84,12 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
         call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
         if call is None:
             return await plain(client, cast_to, options, *args, **kwargs)
-        while True:
-            token = in_flight.set(call)
-            try:
+        result, attempt = None, _Attempt(call, options)
+        while attempt.due:
+            with attempt:
                 result = await plain(client, cast_to, options, *args, **kwargs)
-            except BaseException as error:
-                if call.withdraw_usage(options, error):
-                    continue
-                call.fail(error)
-                raise
-            finally:
-                in_flight.reset(token)
-            _settle(call, result, asynchronous=True)
-            return result
+        _settle(call, result, asynchronous=True)
+        return result
 
     return request
 

@@ -3,3 +3,16 @@ create or replace macro llm_calls_in(files) as table
 select *
 from spans_in(files)
 where role = 'inference' and duplicate_of is null;
+
+-- Those of them that a page's filters leave; null is no filter, '' is calls that don't say. `priced_as` names the
+-- model as all pages do.
+create or replace macro chosen_calls_in(files, wanted_team, wanted_feature, wanted_model, wanted_environment) as table
+select
+    *,
+    coalesce(matched_model, response_model, request_model, '') as priced_as
+from llm_calls_in(files)
+where
+    (wanted_team is null or coalesce(team_id, '') = wanted_team)
+    and (wanted_feature is null or coalesce(feature, '') = wanted_feature)
+    and (wanted_model is null or coalesce(matched_model, response_model, request_model, '') = wanted_model)
+    and (wanted_environment is null or coalesce(environment, '') = wanted_environment);

@@ -1,0 +1,153 @@
+"""An answer to a question in SQL, written for people (a table, or a record a row) or for programs.
+
+DuckDB could write CSV, JSON and Parquet itself; it does not, because the thread that runs a query may write nothing,
+and because the product's JSON (decimals as text, times in UTC with Z) is the same in every command.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import IO, Final, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+FORMATS: Final = ("table", "csv", "json", "parquet")
+MOST_TABLE_ROWS: Final = 500
+"""Rows shown as a table; the other formats give all."""
+MOST_RECORDS: Final = 20
+"""Rows shown where they are too wide for a table."""
+_BATCH_ROWS: Final = 10_000
+_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: " ", 10: "\\n", 13: "\\r"}
+"""What a terminal would obey; names in spans are whatever a program put there."""
+
+
+def write(answer: pa.Table, form: str, target: IO[bytes], width: int | None = None) -> str | None:
+    """Write an answer in one of `FORMATS`; return a sentence on what a table leaves out, None if nothing.
+
+    `width` is that of the terminal; None: a table may be as wide as it needs.
+    """
+    if form == "parquet":
+        pq.write_table(answer, target, compression="zstd")
+        return None
+    text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
+    try:
+        return _write_text(answer, form, text, width)
+    finally:
+        text.flush()
+        text.detach()
+
+
+def _write_text(answer: pa.Table, form: str, target: IO[str], width: int | None) -> str | None:
+    if form == "csv":
+        _write_csv(answer, target)
+        return None
+    if form == "json":
+        _write_json(answer, target)
+        return None
+    table = _table(answer.slice(0, MOST_TABLE_ROWS))
+    console = Console(file=target, width=100_000, color_system=None)
+    needed = Measurement.get(console, console.options, table).maximum
+    if width is not None and needed > width:
+        return _write_records(answer, target)
+    console.width = needed
+    console.print(table)
+    if answer.num_rows <= MOST_TABLE_ROWS:
+        return None
+    return f"the first {MOST_TABLE_ROWS} rows are shown; --format csv, json or parquet gives all"
+
+
+def _write_csv(answer: pa.Table, target: IO[str]) -> None:
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(answer.column_names)
+    for batch in answer.to_batches(_BATCH_ROWS):
+        for row in zip(*(column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns), strict=True):
+            writer.writerow([_cell(value) for value in row])
+
+
+def _write_json(answer: pa.Table, target: IO[str]) -> None:
+    separator = "[\n"
+    for batch in answer.to_batches(_BATCH_ROWS):
+        for row in batch.to_pylist(maps_as_pydicts="lossy"):
+            target.write(separator + json.dumps(_plain(row), ensure_ascii=False))
+            separator = ",\n"
+    target.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _table(answer: pa.Table) -> Table:
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for field in answer.schema:
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
+        shown.add_column(Text(field.name), justify="right" if number else "left", no_wrap=True)
+    for row in zip(*(column.to_pylist(maps_as_pydicts="lossy") for column in answer.columns), strict=True):
+        shown.add_row(*(Text(_printable(value)) for value in row))
+    return shown
+
+
+def _write_records(answer: pa.Table, target: IO[str]) -> str:
+    """Write a line a column, and leave out the columns that are NULL in every row shown."""
+    shown = answer.slice(0, MOST_RECORDS)
+    kept = [
+        (name, column) for name, column in zip(shown.column_names, shown.columns, strict=True) if not _empty(column)
+    ]
+    pad = max((len(name) for name, _ in kept), default=0)
+    values = [column.to_pylist(maps_as_pydicts="lossy") for _, column in kept]
+    for number in range(shown.num_rows):
+        target.write(f"── row {number + 1} ".ljust(pad + 12, "─") + "\n")
+        for (name, _), column in zip(kept, values, strict=True):
+            target.write(f"{name:<{pad}}  {_printable(column[number])}".rstrip() + "\n")
+    return _left_out(answer, len(kept))
+
+
+def _left_out(answer: pa.Table, kept: int) -> str:
+    words = ["too wide for this terminal, so a line a column"]
+    if kept < answer.num_columns:
+        words.append(f"{answer.num_columns - kept} columns that are NULL left out")
+    if answer.num_rows > MOST_RECORDS:
+        words.append(f"the first {MOST_RECORDS} rows shown")
+    return f"{'; '.join(words)}. Name fewer columns for a table, or take --format csv, json or parquet for all"
+
+
+def _empty(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count == len(column))
+
+
+def _printable(value: object) -> str:
+    return _cell(value).translate(_CONTROL)
+
+
+def _cell(value: object) -> str:
+    """Return a value as text for people and CSV: NULL is empty, exact decimals, times in UTC with Z."""
+    if value is None:
+        return ""
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it: decimals as strings, times as RFC 3339 with Z."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, pa.MonthDayNano):
+        months, days, nanoseconds = cast("tuple[int, int, int]", value)
+        return f"{months} months {days} days {timedelta(microseconds=nanoseconds // 1000)}"
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date | timedelta):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value

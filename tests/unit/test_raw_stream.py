@@ -1,0 +1,49 @@
+"""Reading server-sent events as they pass, however they are cut into pieces."""
+
+from __future__ import annotations
+
+import pytest
+
+from spanledger import stream
+from spanledger.call import Call
+from spanledger.stream import _Events
+
+EVENTS = (b'data: {"n": 1}\n\n', b'data: {"n": 2}\r\n\r\n', b'data: {"ours": 1}\n\n', b"data: [DONE]\n\n")
+
+
+class Heard(Call):
+    """A call that only listens, and hides what says `ours`."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.finished = 0
+
+    @property
+    def hides_usage(self) -> bool:
+        return True
+
+    def hear(self, event: object) -> bool:
+        self.events.append(event)
+        return isinstance(event, dict) and "ours" not in event
+
+    def finish(self, error: BaseException | None = None, *, end_ns: int | None = None) -> None:
+        self.finished += 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
+    call = Heard()
+    reader = _Events(call)
+    wire = b"".join(EVENTS)
+    passed = b"".join(reader.feed(wire[start : start + size]) for start in range(0, len(wire), size))
+    assert passed + reader.end() == EVENTS[0] + EVENTS[1] + EVENTS[3]
+    assert (call.events, call.finished) == ([{"n": 1}, {"n": 2}, {"ours": 1}], 1)
+
+
+def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_BODY_BYTES", 1000)
+    call = Heard()
+    reader = _Events(call)
+    pieces = [b"data: " + b"x" * 500, b"x" * 600, b"x" * 700, b"x\n\n"]
+    assert b"".join(reader.feed(piece) for piece in pieces) + reader.end() == b"".join(pieces)
+    assert (call.events, call.finished) == ([], 1)
