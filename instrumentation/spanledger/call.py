@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from . import faults, ledger, names, spans, tagging
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
@@ -46,6 +46,9 @@ class Endpoint:
     """What a body may be besides JSON: text that is read as JSON if it is that, or bytes that are not kept."""
 
 
+_MOST_HOSTS: Final = 1000
+
+
 def _never_asks(url: str, body: Mapping[str, Any], extra: object) -> dict[str, Any] | None:
     return None
 
@@ -73,12 +76,20 @@ class Sdk:
 
     def provider_at(self, host: object, port: object = None) -> str:
         """Name who serves, and charges for, calls to a host; what the user said wins over our table."""
-        if isinstance(host, str):
-            for address in (f"{host}:{port}", host):
-                for hosts in (ledger.providers(), self.hosts):
-                    for end, provider in hosts.items():
-                        if address.endswith(end):
-                            return provider
+        known, key = ledger.known_hosts(), (self.provider, host, port)
+        provider = known.get(key)
+        if provider is None:
+            provider = self._look_up(host, port)
+            if len(known) < _MOST_HOSTS:
+                known[key] = provider
+        return provider
+
+    def _look_up(self, host: object, port: object) -> str:
+        for address in (f"{host}:{port}", str(host)):
+            for hosts in (ledger.providers(), self.hosts):
+                for end, provider in hosts.items():
+                    if address.endswith(end):
+                        return provider
         return self.provider
 
 
@@ -223,7 +234,7 @@ class Call:
             if self.facts.error_type is not None:
                 # Told in an event, so the application may hold the stream for long, but nothing comes after it.
                 self.finish()
-            return not (self.hides_usage and self._sdk.is_usage_only(event))
+            return self._body_without_usage is None or not self._sdk.is_usage_only(event)
         except Exception as error:
             faults.report(f"{self._sdk.provider} stream event not understood", error)
             return True
