@@ -14,9 +14,11 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from . import faults, ledger, names, spans, tagging
+from .attempts import attempt_event
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import (
     Attributes,
+    Event,
     Failure,
     Metered,
     Record,
@@ -119,10 +121,12 @@ class Call:
     """A call under way; finished exactly once, by whichever end comes first."""
 
     __slots__ = (
+        "_attempt_ns",
         "_attributes",
         "_body_without_usage",
         "_done",
         "_endpoint",
+        "_failed",
         "_first_ns",
         "_last_ns",
         "_model",
@@ -159,6 +163,9 @@ class Call:
         self._body_without_usage: object = None
         self.facts = Facts(asked=request.body, region=request.region)
         self.attempts: int | None = None
+        self._attempt_ns = 0
+        self._failed: tuple[Event, ...] = ()
+        """Attempts that the SDK made another one after."""
         self.stream = request.stream
         self.inside = False
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
@@ -239,6 +246,37 @@ class Call:
             faults.report(f"{self._sdk.provider} stream event not understood", error)
             return True
 
+    def attempt(self) -> None:
+        """Note that the SDK makes an HTTP attempt."""
+        self.attempts = (self.attempts or 0) + 1
+        self._attempt_ns = self._watch.elapsed_ns()
+
+    def retry(self, response: Any, error: BaseException | None) -> None:
+        """Note that the SDK will make another attempt, because of a response or else of an exception."""
+        try:
+            self._failed += (self._attempt(response=response, error=error),)
+        except Exception as fault:
+            faults.report("attempt not recorded", fault)
+
+    def _attempt(self, *, response: Any = None, error: BaseException | None = None, answered: bool = False) -> Event:
+        return attempt_event(
+            self.attempts or 1,
+            self._watch.start_ns + self._attempt_ns,
+            self._watch.elapsed_ns() - self._attempt_ns,
+            provider=self._provider,
+            response=response,
+            error=error,
+            answered=answered,
+        )
+
+    def _attempts(self, error: BaseException | None) -> tuple[Event, ...]:
+        """Describe the attempts; a single good one needs no description."""
+        if self.attempts is None or (error is None and not self._failed):
+            return ()
+        answered = error is None or self.facts.complete
+        response = None if answered else getattr(error, "response", None)
+        return (*self._failed, self._attempt(response=response, error=error, answered=answered))
+
     def fail(self, error: BaseException) -> None:
         """Finish with the exception that the application gets."""
         self.finish(error)
@@ -298,6 +336,7 @@ class Call:
             end_ns=self._watch.start_ns + length_ns,
             attributes=attributes,
             error=failure,
+            events=self._attempts(error),
             metered=self._metered(usage),
         )
 
