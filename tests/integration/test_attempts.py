@@ -81,9 +81,9 @@ def test_a_call_that_goes_well_at_once_has_no_events(traced: Traced, provider: L
 
 def test_a_call_that_fails_describes_its_only_attempt(traced: Traced, provider: LocalProvider) -> None:
     provider.plan(Plan(status=429))
-    with openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none", max_retries=0) as client:
-        with pytest.raises(openai.RateLimitError):
-            client.chat.completions.create(**CHAT)
+    client = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none", max_retries=0)
+    with client, pytest.raises(openai.RateLimitError):
+        client.chat.completions.create(**CHAT)
 
     assert _attempts(traced.span()) == [{"number": 1, **REFUSED}]
 
@@ -94,9 +94,9 @@ def test_what_never_reached_the_provider_is_not_billed(traced: Traced, kind: typ
         raise kind("no answer")
 
     http_client = httpx2.Client(transport=httpx2.MockTransport(refuse))
-    with anthropic.Anthropic(api_key="none", http_client=http_client, max_retries=1) as client:
-        with pytest.raises(anthropic.APIConnectionError):
-            client.messages.create(**MESSAGE)
+    client = anthropic.Anthropic(api_key="none", http_client=http_client, max_retries=1)
+    with client, pytest.raises(anthropic.APIConnectionError):
+        client.messages.create(**MESSAGE)
 
     word = "no" if kind is httpx2.ConnectError else "unknown"
     assert [attempt["billed"] for attempt in _attempts(traced.span())] == [word, word]
