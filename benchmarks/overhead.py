@@ -44,7 +44,7 @@ PEERS = {
         "opentelemetry-instrumentation-anthropic==0.62.4",
     ),
 }
-CASES = {"openai chat": 40, "openai stream": 10, "anthropic message": 40, "anthropic stream": 10}
+CASES = {"openai chat": 100, "openai stream": 20, "anthropic message": 100, "anthropic stream": 20}
 """Calls of each case in a round; streams have 50 chunks."""
 CHUNKS = 50
 PROMPT = "Where is the best hotel in Paris, and what does a night cost? " * 16
@@ -181,7 +181,6 @@ def instrument(peer: str) -> tuple[Callable[[], object], contextlib.AbstractCont
         return lambda: None, contextlib.nullcontext()
     if peer == "spanledger":
         import _spanledger_boot
-
         import spanledger
 
         _spanledger_boot.switch_on()
@@ -283,14 +282,14 @@ def start_worker(peer: str, environment: dict[str, str]) -> Iterator[subprocess.
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def ask(worker: subprocess.Popen[str], case: str) -> float:
     """Have a worker run a case once."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
+    if worker.stdin is None or worker.stdout is None:
+        raise SystemExit("a worker without pipes")
     worker.stdin.write(case + "\n")
     worker.stdin.flush()
     return float(worker.stdout.readline())

@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),
+    "outcome": _Command("outcome", "", "Say how work ended, by its session or trace."),
     "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),
 }
 

@@ -19,7 +19,7 @@ from .row import SCHEMA, TEXT_MAP, UNIT_MAP
 from .rows import convert
 from .wire import JsonValue
 
-_NOT_A_CALL: Final = {"fetch_response": "retrieve", "count_tokens": "free"}
+_NOT_A_CALL: Final = {"fetch_response": "retrieve", "count_tokens": "free", "moderation": "free"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, Rule, dialect_of
 from .rawspans import Flags, RawSpans, flags, is_word, known, numbers, translate, words_of
-from .row import MONEY, SCHEMA, TIME, UNIT_MAP
+from .row import MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
 from .vocabulary import COUNTS, FIRSTS, FLAGS, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
 
@@ -49,6 +49,7 @@ def normalise(table: pa.Table, received_ns: Sequence[int]) -> pa.Table:
     columns |= token_columns(counts, _context(columns, has_units))
     columns |= _how(raw, counts)
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
+    columns |= _declared(columns)
     columns |= _billing(columns, has_units)
     columns |= {"attributes": raw.returned("attributes", "span:"), "resource": raw.returned("resource", "resource:")}
     return pa.table(
@@ -158,6 +159,20 @@ def _claims(raw: RawSpans, exact: Count, role: pa.Array) -> dict[str, pa.Array]:
     return {
         "reported_cost_usd": _money(pico, claimed & ~agent),
         "aggregate_cost_usd": _money(pico, claimed & agent),
+    }
+
+
+def _declared(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Book the money that an application declares for a paid tool; every other claim is left to pricing."""
+    tool = is_word(columns["role"], "tool") & is_word(columns["cost_source"], "declared")
+    mask = pa.array(tool & known(columns["reported_cost_usd"]))
+    money = pc.if_else(mask, columns["reported_cost_usd"], pa.scalar(None, MONEY))
+    nothing = pc.if_else(mask, pa.scalar(Decimal(0), MONEY), pa.scalar(None, MONEY))
+    return {
+        "cost_source": pc.if_else(mask, pa.scalar("declared"), pa.scalar(None, pa.string())),
+        **dict.fromkeys(MONEY_PARTS, nothing),
+        "cost_other": money,
+        "cost_usd": money,
     }
 
 

@@ -42,6 +42,7 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "session_id": (names.SESSION_ID, "gen_ai.conversation.id"),
     "request_type": (names.REQUEST_TYPE,),
     "usage_state": (names.USAGE_STATE,),
+    "cost_source": (names.COST_SOURCE,),
 }
 """Column -> keys, the first that is there wins."""
 

@@ -10,13 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .charges import charge
     from .ledger import flush
-    from .spans import outcome, span
+    from .outcomes import outcome
+    from .spans import span
     from .tagging import tags
 
-__all__ = ["flush", "outcome", "span", "tags"]
+__all__ = ["charge", "flush", "outcome", "span", "tags"]
 
-_HOMES: Final = {"flush": "ledger", "outcome": "spans", "span": "spans", "tags": "tagging"}
+_HOMES: Final = {"charge": "charges", "flush": "ledger", "outcome": "outcomes", "span": "spans", "tags": "tagging"}
 
 
 def __getattr__(name: str) -> object:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from . import names
-from .record import Attributes, AttributeValue
-from .usage import Usage
+from .record import Attributes
+from .usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
 _CACHE_WRITES: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
 TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -26,6 +27,9 @@ TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     names.OUTPUT_IMAGE_TOKENS: ("output_image_tokens",),
 }
 """Parts that each name on the wire stands for; OpenTelemetry's names overlap where ours are disjoint."""
+_PARTS: Final = INPUT_PARTS + OUTPUT_PARTS
+_counts = attrgetter(*_PARTS)
+_PLACES: Final = [(name, [_PARTS.index(part) for part in parts]) for name, parts in TOKEN_NAMES.items()]
 
 
 @dataclass(slots=True)
@@ -64,15 +68,19 @@ def server_attributes(client: object) -> Attributes:
 
 def response_attributes(facts: Facts) -> Attributes:
     """Name what the response told about itself."""
-    found: dict[str, AttributeValue | None] = {
-        names.RESPONSE_ID: facts.response_id,
-        names.RESPONSE_MODEL: facts.response_model,
-        names.FINISH_REASONS: facts.finish_reasons or None,
-        names.SERVICE_TIER: facts.service_tier,
-        names.SPEED: facts.speed,
-        names.REGION: facts.region,
-    }
-    return {key: value for key, value in found.items() if value is not None}
+    found: Attributes = {}
+    for name, value in (
+        (names.RESPONSE_ID, facts.response_id),
+        (names.RESPONSE_MODEL, facts.response_model),
+        (names.SERVICE_TIER, facts.service_tier),
+        (names.SPEED, facts.speed),
+        (names.REGION, facts.region),
+    ):
+        if value is not None:
+            found[name] = value
+    if facts.finish_reasons:
+        found[names.FINISH_REASONS] = facts.finish_reasons
+    return found
 
 
 def usage_attributes(usage: Usage) -> Attributes:
@@ -82,8 +90,11 @@ def usage_attributes(usage: Usage) -> Attributes:
         return attributes
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    for name, parts in TOKEN_NAMES.items():
-        count = sum(getattr(usage, part) for part in parts)
+    counts = _counts(usage)
+    for name, places in _PLACES:
+        count = 0
+        for place in places:
+            count += counts[place]
         if count:
             attributes[name] = count
     for unit, amount in usage.units.items():

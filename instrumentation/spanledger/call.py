@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from . import faults, ledger, names, spans, tagging
+from .attempts import attempt_event
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import (
     Attributes,
+    Event,
     Failure,
     Metered,
     Record,
@@ -47,6 +49,9 @@ class Endpoint:
     """What a body may be besides JSON: text that is read as JSON if it is that, or bytes that are not kept."""
 
 
+_MOST_HOSTS: Final = 1000
+
+
 def _never_asks(url: str, body: Mapping[str, Any], extra: object) -> dict[str, Any] | None:
     return None
 
@@ -74,12 +79,20 @@ class Sdk:
 
     def provider_at(self, host: object, port: object = None) -> str:
         """Name who serves, and charges for, calls to a host; what the user said wins over our table."""
-        if isinstance(host, str):
-            for address in (f"{host}:{port}", host):
-                for hosts in (ledger.providers(), self.hosts):
-                    for end, provider in hosts.items():
-                        if address.endswith(end):
-                            return provider
+        known, key = ledger.known_hosts(), (self.provider, host, port)
+        provider = known.get(key)
+        if provider is None:
+            provider = self._look_up(host, port)
+            if len(known) < _MOST_HOSTS:
+                known[key] = provider
+        return provider
+
+    def _look_up(self, host: object, port: object) -> str:
+        for address in (f"{host}:{port}", str(host)):
+            for hosts in (ledger.providers(), self.hosts):
+                for end, provider in hosts.items():
+                    if address.endswith(end):
+                        return provider
         return self.provider
 
 
@@ -109,10 +122,12 @@ class Call:
     """A call under way; finished exactly once, by whichever end comes first."""
 
     __slots__ = (
+        "_attempt_ns",
         "_attributes",
         "_body_without_usage",
         "_done",
         "_endpoint",
+        "_failed",
         "_first_ns",
         "_last_ns",
         "_model",
@@ -149,6 +164,9 @@ class Call:
         self._body_without_usage: object = None
         self.facts = Facts(asked=request.body, region=request.region)
         self.attempts: int | None = None
+        self._attempt_ns = 0
+        self._failed: tuple[Event, ...] = ()
+        """Attempts that the SDK made another one after."""
         self.stream = request.stream
         self.inside = False
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
@@ -224,10 +242,41 @@ class Call:
             if self.facts.error_type is not None:
                 # Told in an event, so the application may hold the stream for long, but nothing comes after it.
                 self.finish()
-            return not (self.hides_usage and self._sdk.is_usage_only(event))
+            return self._body_without_usage is None or not self._sdk.is_usage_only(event)
         except Exception as error:
             faults.report(f"{self._sdk.provider} stream event not understood", error)
             return True
+
+    def attempt(self) -> None:
+        """Note that the SDK makes an HTTP attempt."""
+        self.attempts = (self.attempts or 0) + 1
+        self._attempt_ns = self._watch.elapsed_ns()
+
+    def retry(self, response: Any, error: BaseException | None) -> None:
+        """Note that the SDK will make another attempt, because of a response or else of an exception."""
+        try:
+            self._failed += (self._attempt(response=response, error=error),)
+        except Exception as fault:
+            faults.report("attempt not recorded", fault)
+
+    def _attempt(self, *, response: Any = None, error: BaseException | None = None, answered: bool = False) -> Event:
+        return attempt_event(
+            self.attempts or 1,
+            self._watch.start_ns + self._attempt_ns,
+            self._watch.elapsed_ns() - self._attempt_ns,
+            provider=self._provider,
+            response=response,
+            error=error,
+            answered=answered,
+        )
+
+    def _attempts(self, error: BaseException | None) -> tuple[Event, ...]:
+        """Describe the attempts; a single good one needs no description."""
+        if self.attempts is None or (error is None and not self._failed):
+            return ()
+        answered = error is None or self.facts.complete
+        response = None if answered else getattr(error, "response", None)
+        return (*self._failed, self._attempt(response=response, error=error, answered=answered))
 
     def fail(self, error: BaseException) -> None:
         """Finish with the exception that the application gets."""
@@ -288,6 +337,7 @@ class Call:
             end_ns=self._watch.start_ns + length_ns,
             attributes=attributes,
             error=failure,
+            events=self._attempts(error),
             metered=self._metered(usage),
         )
 

@@ -54,6 +54,8 @@ class Worker:
         self._settings = settings
         self.providers = parse_pairs(settings.providers, "SPANLEDGER_PROVIDERS")
         """End of a host's name, or host:port, to the provider there."""
+        self.known_hosts: dict[tuple[str, object, object], str] = {}
+        """Who was found to serve what an SDK called."""
         self._records: deque[Record] = deque()
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
         """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
@@ -206,6 +208,11 @@ def add(record: Record) -> None:
 def providers() -> Mapping[str, str]:
     """Return who serves which host, as the user said; empty before `start`."""
     return _worker.providers if _worker is not None else {}
+
+
+def known_hosts() -> dict[tuple[str, object, object], str]:
+    """Return who was found to serve which host and port, by SDK; forgotten with the settings in force."""
+    return _worker.known_hosts if _worker is not None else {}
 
 
 def flush(timeout_s: float = 5.0) -> bool:

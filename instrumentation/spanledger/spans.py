@@ -1,4 +1,4 @@
-"""Steps of an application around its calls: agents, tools, and outcomes.
+"""Steps of an application around its calls: agents and tools.
 
 These are ledger spans only. They are never made the current OpenTelemetry span, so an application that traces
 itself elsewhere sees no change; inside one, our calls hang below it, in the same trace as the application's span.
@@ -6,9 +6,7 @@ itself elsewhere sees no change; inside one, our calls hang below it, in the sam
 
 from __future__ import annotations
 
-import time
 from contextvars import ContextVar
-from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, Self
 
 import _spanledger_boot as switch
@@ -16,7 +14,6 @@ import _spanledger_boot as switch
 from . import faults, ledger, names, tagging
 from .record import (
     Attributes,
-    AttributeValue,
     Event,
     Place,
     Record,
@@ -49,21 +46,23 @@ class OpenSpan:
 
     def close(self, error: BaseException | None) -> None:
         """Hand the span to the ledger."""
+        ledger.add(self.record(error))
+
+    def record(self, error: BaseException | None) -> Record:
+        """End the span."""
         if error is not None:
             self.attributes[names.ERROR_TYPE] = error_type(error)
         if not self.place.parent_sampled:
             self.attributes[names.PARENT_SAMPLED] = False
-        ledger.add(
-            Record(
-                name=self.name,
-                kind="internal",
-                place=self.place,
-                start_ns=self.watch.start_ns,
-                end_ns=self.watch.start_ns + self.watch.elapsed_ns(),
-                attributes=self.attributes,
-                error=error_text(error, read_failure(error)) if error is not None else None,
-                events=tuple(self.events),
-            )
+        return Record(
+            name=self.name,
+            kind="internal",
+            place=self.place,
+            start_ns=self.watch.start_ns,
+            end_ns=self.watch.start_ns + self.watch.elapsed_ns(),
+            attributes=self.attributes,
+            error=error_text(error, read_failure(error)) if error is not None else None,
+            events=tuple(self.events),
         )
 
 
@@ -131,45 +130,3 @@ class span(Scope[OpenSpan | None]):
                 self._open.pop().close(error)
         except Exception as fault:
             faults.report("span not recorded", fault)
-
-
-def outcome(name: str, *, success: bool | None = None, value_usd: Decimal | int | float | str | None = None) -> None:
-    """Say how the work ended that is under way, and what it was worth in US dollars.
-
-    It goes on the innermost open ledger span; where there is none, on a span of its own in the current trace.
-    """
-    try:
-        if switch.on and ledger.start():
-            _record_outcome(
-                Event(names.EVALUATION_EVENT, time.time_ns(), _outcome_attributes(name, success, value_usd))
-            )
-    except Exception as error:
-        faults.report("outcome not recorded", error)
-
-
-def _record_outcome(event: Event) -> None:
-    open_span = current.get()
-    if open_span is not None:
-        open_span.events.append(event)
-        return
-    alone = OpenSpan(f"outcome {event.attributes[names.EVALUATION_NAME]}", {**tagging.current.get()})
-    alone.events.append(event)
-    alone.close(None)
-
-
-def _outcome_attributes(
-    name: str, success: bool | None, value_usd: Decimal | int | float | str | None
-) -> dict[str, AttributeValue]:
-    attributes: dict[str, AttributeValue] = {names.EVALUATION_NAME: str(name)}
-    if success is not None:
-        attributes[names.EVALUATION_LABEL] = "success" if success else "failure"
-        attributes[names.EVALUATION_SCORE] = 1.0 if success else 0.0
-    if value_usd is not None:
-        try:
-            # By way of text, so that 0.1 means a tenth.
-            value = Decimal(str(value_usd))
-            if value.is_finite():
-                attributes[names.OUTCOME_VALUE_USD] = f"{value:f}"
-        except InvalidOperation as error:
-            faults.report(f"value of outcome {name} left out, not a number", error)
-    return attributes

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final, Literal
 
 UsageState = Literal["reported", "estimated", "missing", "inconsistent"]
@@ -55,12 +56,12 @@ class Usage:
     @property
     def input_tokens(self) -> int:
         """All input tokens, cached ones included."""
-        return sum(getattr(self, part) for part in INPUT_PARTS)
+        return sum(_input_counts(self))
 
     @property
     def output_tokens(self) -> int:
         """All output tokens, reasoning included."""
-        return sum(getattr(self, part) for part in OUTPUT_PARTS)
+        return sum(_output_counts(self))
 
     @classmethod
     def from_totals(
@@ -77,21 +78,25 @@ class Usage:
         What the named parts leave over is uncached text input and text output. Parts that exceed their total
         give `state="inconsistent"` and no parts at all: such a call is not priced, rather than priced wrongly.
         """
-        rest_in = input_tokens - sum(parts.get(name, 0) for name in INPUT_PARTS)
-        rest_out = output_tokens - sum(parts.get(name, 0) for name in OUTPUT_PARTS)
-        if rest_in < 0 or rest_out < 0 or any(count < 0 for count in parts.values()):
+        rest_in, rest_out, sound = input_tokens, output_tokens, True
+        for name, count in parts.items():
+            sound = sound and count >= 0
+            if name in _OUTPUT:
+                rest_out -= count
+            else:
+                rest_in -= count
+        if not sound or rest_in < 0 or rest_out < 0:
             return cls(
                 input_uncached_tokens=max(input_tokens, 0),
                 output_text_tokens=max(output_tokens, 0),
                 units=units or {},
                 state="inconsistent",
             )
-        return cls(
-            **{
-                **parts,
-                "input_uncached_tokens": rest_in + parts.get("input_uncached_tokens", 0),
-                "output_text_tokens": rest_out + parts.get("output_text_tokens", 0),
-            },
-            units=units or {},
-            state=state,
-        )
+        parts["input_uncached_tokens"] = rest_in + parts.get("input_uncached_tokens", 0)
+        parts["output_text_tokens"] = rest_out + parts.get("output_text_tokens", 0)
+        return cls(**parts, units=units or {}, state=state)
+
+
+_input_counts = attrgetter(*INPUT_PARTS)
+_output_counts = attrgetter(*OUTPUT_PARTS)
+_OUTPUT: Final = frozenset(OUTPUT_PARTS)

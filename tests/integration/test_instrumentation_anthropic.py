@@ -120,10 +120,16 @@ def test_helpers_betas_and_raw_responses_are_counted_alike(
     assert {tuple(span["attributes"][name] for name in same) for span in spans} == {(4520, 130, 3_220_000_000)}
 
 
-def test_counting_tokens_is_free_and_no_call(traced: Traced, client: anthropic.Anthropic) -> None:
+def test_counting_tokens_is_a_span_without_usage_or_money(traced: Traced, client: anthropic.Anthropic) -> None:
     client.messages.count_tokens(model="claude-haiku-4-5", messages=MESSAGES)
 
-    assert traced.spans() == []
+    assert traced.attributes() == {
+        "gen_ai.operation.name": "count_tokens",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-haiku-4-5",
+        "server.address": "127.0.0.1",
+        "spanledger.attempts": 1,
+    }
 
 
 def test_the_sdk_does_not_trace_itself_as_well(traced: Traced, client: anthropic.Anthropic) -> None:

@@ -44,7 +44,7 @@ def client() -> Iterator[openai.OpenAI]:
         (ledger, "start"),
         (ledger, "add"),
         (call, "place_below"),
-        (openai_sdk, "_read_usage"),
+        (openai_sdk, "read_usage"),
         (stream, "watch"),
         (stream, "read_json"),
         (stream, "weakref"),

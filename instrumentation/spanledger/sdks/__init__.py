@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
@@ -39,6 +40,9 @@ def wrap(module: ModuleType) -> None:
     replace(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
     if hasattr(module.BaseClient, "_build_request"):
         replace(module.BaseClient, "_build_request", _count_attempt)
+    if hasattr(module.SyncAPIClient, "_sleep_for_retry") and hasattr(module.AsyncAPIClient, "_sleep_for_retry"):
+        replace(module.SyncAPIClient, "_sleep_for_retry", _note_retry)
+        replace(module.AsyncAPIClient, "_sleep_for_retry", _note_retry)
 
 
 class _Attempt:
@@ -98,10 +102,23 @@ def _count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
     def build(client: Any, *args: Any, **kwargs: Any) -> Any:
         call = in_flight.get()
         if call is not None:
-            call.attempts = (call.attempts or 0) + 1
+            call.attempt()
         return plain(client, *args, **kwargs)
 
     return build
+
+
+def _note_retry(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Watch the pause before another attempt: nothing of an attempt that goes well passes here."""
+
+    def sleep_for_retry(client: Any, *args: Any, **kwargs: Any) -> Any:
+        call = in_flight.get()
+        if call is not None:
+            response = kwargs.get("response")
+            call.retry(response, None if response is not None else sys.exc_info()[1])
+        return plain(client, *args, **kwargs)
+
+    return sleep_for_retry
 
 
 def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_ABSENT: Final = object()
 
 
 def get(body: object, name: str) -> Any:
     """Return a field, or None where it is absent."""
     # An exact type, because asking an abstract one costs more than the reading, and this runs for every event.
-    return body.get(name) if type(body) is dict else getattr(body, name, None)
+    if type(body) is dict:
+        return body.get(name)
+    fields = getattr(body, "__dict__", None)
+    if fields is not None:
+        value = fields.get(name, _ABSENT)
+        if value is not _ABSENT:
+            return value
+        # A field that a model does not have is dear to ask for: pydantic builds an exception for it.
+        extra = getattr(body, "__pydantic_extra__", _ABSENT)
+        if extra is not _ABSENT:
+            return extra.get(name) if type(extra) is dict else None
+    return getattr(body, name, None)
 
 
 def text(body: object, name: str) -> str | None:

@@ -69,6 +69,18 @@ def _read_choices(facts: Facts, body: object) -> None:
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
 
 
+def _hear_choices(facts: Facts, chunk: object) -> None:
+    """Read one chunk of a stream; most have nothing but text, so what they cost is what they are asked for."""
+    if facts.response_id is None or get(chunk, "usage") is not None:
+        _read_choices(facts, chunk)
+        return
+    for choice in get(chunk, "choices") or ():
+        reason = get(choice, "finish_reason")
+        if reason is not None:
+            _read_choices(facts, chunk)
+            return
+
+
 def _read_response(facts: Facts, body: object) -> None:
     facts.response_id = text(body, "id") or facts.response_id
     facts.response_model = text(body, "model") or facts.response_model
@@ -106,8 +118,8 @@ _RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, token_usage
 SDK: Final = Sdk(
     provider="openai",
     endpoints={
-        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage),
-        "/completions": Endpoint("text_completion", _read_choices, _read_choices, token_usage),
+        _CHAT_PATH: Endpoint("chat", _read_choices, _hear_choices, token_usage),
+        "/completions": Endpoint("text_completion", _read_choices, _hear_choices, token_usage),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
         "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage),
