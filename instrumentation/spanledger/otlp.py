@@ -13,6 +13,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
+from .names import RESPONSE_ID
 from .record import Attributes, AttributeValue, Event, Record
 
 _SMALL: Final = tuple(bytes((number,)) for number in range(128))
@@ -24,6 +25,8 @@ _FLAGS: Final = b"\x85\x01" + (0x100).to_bytes(4, "little")
 """Says whether the parent is remote, and that it is not."""
 _ERROR: Final = b"\x18\x02"
 _INT_MASK: Final = 2**64 - 1
+_MOST_KEPT: Final = 64
+"""Characters of a text whose bytes are kept for the next span."""
 
 
 def encode_request(resource: Mapping[str, str], scope: tuple[str, str], spans: list[bytes]) -> bytes:
@@ -69,10 +72,19 @@ def _event(event: Event) -> bytes:
 def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue]) -> bytes:
     parts = []
     for name, value in attributes.items():
+        if type(value) is str and len(value) <= _MOST_KEPT and name != RESPONSE_ID:
+            parts.append(_text_pair(tag, name, value))
+            continue
         pair = _key(name) + _field(b"\x12", _any_value(value))
         length = len(pair)
         parts.append(tag + (_SMALL[length] if length < 128 else _varint(length)) + pair)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=2048)
+def _text_pair(tag: bytes, name: str, value: str) -> bytes:
+    """Return an attribute of the kind that call after call has: a model, a provider, a tag."""
+    return _field(tag, _key(name) + _field(b"\x12", _any_value(value)))
 
 
 @lru_cache(maxsize=1024)
