@@ -15,7 +15,7 @@ COMPATIBLE_HOSTS: Final = {
     ".cognitiveservices.azure.com": "azure.ai.openai",
     ".models.ai.azure.com": "azure.ai.inference",
     ".amazonaws.com": "aws.bedrock",
-    ".aiplatform.googleapis.com": "gcp.vertex_ai",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
     "generativelanguage.googleapis.com": "gcp.gen_ai",
     "api.anthropic.com": "anthropic",
     "api.cerebras.ai": "cerebras",

@@ -69,16 +69,17 @@ def _read_choices(facts: Facts, body: object) -> None:
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
 
 
-def _hear_choices(facts: Facts, chunk: object) -> None:
+def _hear_choices(facts: Facts, chunk: Any) -> None:
     """Read one chunk of a stream; most have nothing but text, so what they cost is what they are asked for."""
-    if facts.response_id is None or get(chunk, "usage") is not None:
+    if facts.response_id is None or not _is_text_only(chunk):
         _read_choices(facts, chunk)
-        return
-    for choice in get(chunk, "choices") or ():
-        reason = get(choice, "finish_reason")
-        if reason is not None:
-            _read_choices(facts, chunk)
-            return
+
+
+def _is_text_only(chunk: Any) -> bool:
+    try:
+        return chunk.usage is None and not any(choice.finish_reason for choice in chunk.choices)
+    except (AttributeError, TypeError):
+        return False  # parsed JSON, or a server that leaves fields out
 
 
 def _read_response(facts: Facts, body: object) -> None:
