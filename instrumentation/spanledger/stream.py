@@ -33,7 +33,7 @@ def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
 def watch_iterator(events: Iterator[Any], call: Call) -> Iterator[Any]:
     """Watch what only an SDK's own code iterates over."""
     call.remember()
-    return _Watched(events, call)
+    return _SyncWatched(events, call)
 
 
 def watch_async_iterator(events: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
