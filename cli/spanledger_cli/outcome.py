@@ -29,9 +29,13 @@ def command(
     value_usd: str | None,
     endpoint: str | None,
 ) -> None:
-    """Say how work ended, and what it was worth.
+    """Say how work ended, and what it was worth, later and from any process.
 
-    Example: spanledger outcome --session s-9 --name resolved --success --value-usd 12.50
+    \b
+      spanledger outcome --session s-9 --name resolved --success --value-usd 12.50
+      spanledger outcome --trace 5fc690a3d1c94b1f8e2a7c6b5d4e3f2a --name refunded --failure
+
+    Where the collector is away, the outcome is kept and sent later.
     """
     if session_id is None and trace_id is None:
         raise click.UsageError("say which work it is about: --session or --trace")
