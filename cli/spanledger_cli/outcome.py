@@ -33,7 +33,7 @@ def command(
 
     \b
       spanledger outcome --session s-9 --name resolved --success --value-usd 12.50
-      spanledger outcome --trace 5fc690a3d1c94b1f8e2a7c6b5d4e3f2a --name refunded --failure
+      spanledger outcome --trace HEX --name refunded --failure
 
     Where the collector is away, the outcome is kept and sent later.
     """
