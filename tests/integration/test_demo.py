@@ -213,8 +213,8 @@ class Running:
 
 
 @contextmanager
-def running_demo(folder: Path, *flags: str) -> Iterator[Running]:
-    argv = [*COMMAND, *flags, "--lake", str(folder / "lake"), "--home", str(folder / "home")]
+def running_demo(folder: Path, *flags: str, shell: str = 'exec "$@"') -> Iterator[Running]:
+    argv = ["sh", "-c", shell, "sh", *COMMAND, *flags, "--lake", str(folder / "lake"), "--home", str(folder / "home")]
     with (
         (folder / "stderr").open("wb") as words,
         (folder / "stdout").open("wb") as data,
@@ -224,7 +224,7 @@ def running_demo(folder: Path, *flags: str) -> Iterator[Running]:
             yield Running(process, folder)
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
 
 
 def test_ctrl_c_stops_every_child(tmp_path: Path) -> None:
@@ -238,8 +238,9 @@ def test_ctrl_c_stops_every_child(tmp_path: Path) -> None:
         wait_until(lambda: not demo.processes(), what="the end of every child")
 
 
-def test_sigterm_half_way_stops_every_child(tmp_path: Path) -> None:
-    with running_demo(tmp_path, "--once") as demo:
+def test_sigterm_half_way_stops_every_child_of_a_job_in_the_background(tmp_path: Path) -> None:
+    """A shell without job control starts such a job with Ctrl-C ignored."""
+    with running_demo(tmp_path, "--once", shell='trap "" INT; exec "$@"') as demo:
         demo.wait_for("agents are running")
         demo.process.send_signal(signal.SIGTERM)
         assert demo.process.wait(60) == 1

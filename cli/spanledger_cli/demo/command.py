@@ -243,11 +243,16 @@ def _clean_env() -> dict[str, str]:
     return {**kept, "NO_PROXY": HOST, "no_proxy": HOST}
 
 
+def _interrupt(_number: int, _frame: object) -> None:
+    # Not by raising SIGINT: a shell starts a job in the background with that ignored.
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def _stops_like_ctrl_c() -> Iterator[None]:
     """Let SIGTERM, and SIGHUP of a closed terminal, end the demo as Ctrl-C does, children included."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers]
+    before = [signal.signal(number, _interrupt) for number in numbers]
     try:
         yield
     finally:
