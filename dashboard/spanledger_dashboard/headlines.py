@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 import polars as pl
@@ -98,11 +98,6 @@ def history(split: Resent) -> str:
         f"{sentence} Each sent once would have cost {usd(split.once_usd, 4)}; "
         f"{usd(split.billed_usd, 4)} was billed, {times(split.factor)}."
     )
-
-
-def updated(now: datetime) -> str:
-    """Say when the page was drawn."""
-    return f"as of {now:%H:%M:%S} UTC"
 
 
 def took(facts: Facts) -> str:
