@@ -1,0 +1,118 @@
+"""Records as bytes of OTLP's protobuf, written directly.
+
+A ledger span is final when it comes here, so OpenTelemetry's own way (a span object, its attributes checked and frozen,
+then copied into messages) would do everything twice: it costs four times as much for the same bytes, and importing it
+takes a third of a second. The messages that are needed are few and their field numbers never change; a test holds these
+bytes against OpenTelemetry's encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+from .record import Attributes, AttributeValue, Event, Record
+
+_SMALL: Final = tuple(bytes((number,)) for number in range(128))
+_DOUBLE: Final = Struct("<cd").pack
+_TIMES: Final = Struct("<cQcQ").pack
+_FIXED64: Final = Struct("<cQ").pack
+_KINDS: Final = {"internal": b"\x30\x01", "client": b"\x30\x03"}
+_FLAGS: Final = b"\x85\x01" + (0x100).to_bytes(4, "little")
+"""Says whether the parent is remote, and that it is not."""
+_ERROR: Final = b"\x18\x02"
+_INT_MASK: Final = 2**64 - 1
+
+
+def encode_request(resource: Mapping[str, str], scope: tuple[str, str], spans: list[bytes]) -> bytes:
+    """Return an ExportTraceServiceRequest with these spans, each from `encode_span`."""
+    name, version = (text.encode() for text in scope)
+    of_scope = _field(b"\x0a", _field(b"\x0a", name) + _field(b"\x12", version))
+    scope_spans = of_scope + b"".join([_field(b"\x12", span) for span in spans])
+    of_resource = _field(b"\x0a", _attributes(b"\x0a", dict(resource)))
+    return _field(b"\x0a", of_resource + _field(b"\x12", scope_spans))
+
+
+def encode_span(record: Record, more: Mapping[str, AttributeValue]) -> bytes:
+    """Return a Span message; `more` are attributes besides those of the record."""
+    place = record.place
+    parts = [
+        b"\x0a\x10",
+        place.trace_id.to_bytes(16, "big"),
+        b"\x12\x08",
+        place.span_id.to_bytes(8, "big"),
+        b"" if place.parent_id is None else b"\x22\x08" + place.parent_id.to_bytes(8, "big"),
+        _field(b"\x2a", record.name.encode()),
+        _KINDS[record.kind],
+        _TIMES(b"\x39", record.start_ns, b"\x41", record.end_ns),
+        _attributes(b"\x4a", record.attributes),
+        _attributes(b"\x4a", more),
+    ]
+    parts.extend([_field(b"\x5a", _event(event)) for event in record.events])
+    if record.error is not None:
+        message = _field(b"\x12", record.error.encode()) if record.error else b""
+        parts.append(_field(b"\x7a", message + _ERROR))
+    else:
+        parts.append(b"\x7a\x00")
+    parts.append(_FLAGS)
+    return b"".join(parts)
+
+
+def _event(event: Event) -> bytes:
+    return (
+        _FIXED64(b"\x09", event.time_ns) + _field(b"\x12", event.name.encode()) + _attributes(b"\x1a", event.attributes)
+    )
+
+
+def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue]) -> bytes:
+    parts = []
+    for name, value in attributes.items():
+        pair = _key(name) + _field(b"\x12", _any_value(value))
+        length = len(pair)
+        parts.append(tag + (_SMALL[length] if length < 128 else _varint(length)) + pair)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> bytes:
+    return _field(b"\x0a", name.encode())
+
+
+def _any_value(value: AttributeValue) -> bytes:
+    kind = type(value)
+    if kind is str:
+        return _field(b"\x0a", value.encode())  # type: ignore[union-attr]
+    if kind is int:
+        return b"\x18" + _signed(value)  # type: ignore[arg-type]
+    if kind is bool:
+        return b"\x10\x01" if value else b"\x10\x00"
+    if kind is float:
+        return _DOUBLE(b"\x21", value)
+    if isinstance(value, list | tuple):
+        return _field(b"\x2a", b"".join([_field(b"\x0a", _any_value(item)) for item in value]))
+    # A subclass, as an enumeration's member is.
+    return _field(b"\x0a", str(value).encode())
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    length = len(value)
+    return tag + (_SMALL[length] if length < 128 else _varint(length)) + value
+
+
+def _signed(number: int) -> bytes:
+    if 0 <= number < 128:
+        return _SMALL[number]
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} does not fit into 64 bits")
+    return _varint(number & _INT_MASK)
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number > 127:
+        written.append(number & 127 | 128)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
