@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import faults, stream
-from spanledger.call import Call, Sdk, begin, in_flight
+from spanledger.call import Call, begin, in_flight
+from spanledger.sdk import Sdk
 
 from .wrapping import replace
 

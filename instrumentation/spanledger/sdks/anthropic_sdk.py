@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from spanledger import names
 from spanledger.attributes import Facts
-from spanledger.call import Endpoint, Sdk
 from spanledger.record import Attributes
+from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
 
 from .fields import count, get, text

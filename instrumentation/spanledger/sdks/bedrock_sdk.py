@@ -14,8 +14,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from spanledger import names, stream
-from spanledger.call import Call, Endpoint, Request, Sdk, begin_request
+from spanledger.call import Call, begin_request
 from spanledger.record import Attributes, Failure, make_failure
+from spanledger.sdk import Endpoint, Request, Sdk
 
 from .bedrock_usage import (
     hear_converse,

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import _spanledger_boot as switch
 from spanledger import names, stream
-from spanledger.call import Call, Endpoint, Request, Sdk, begin_request, in_flight
+from spanledger.call import Call, begin_request, in_flight
 from spanledger.record import Attributes, Failure, make_failure
+from spanledger.sdk import Endpoint, Request, Sdk
 
 from .fields import get, text
 from .google_usage import (

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from spanledger.attributes import Facts
-from spanledger.call import Endpoint
+from spanledger.sdk import Endpoint
 from spanledger.usage import Usage
 
 from .fields import count, get, text

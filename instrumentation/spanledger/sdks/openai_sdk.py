@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from spanledger import names
 from spanledger.attributes import Facts
-from spanledger.call import Endpoint, Sdk
 from spanledger.record import Attributes
+from spanledger.sdk import Endpoint, Sdk
 
 from .fields import get, text
 from .hosts import COMPATIBLE_HOSTS

@@ -1,0 +1,94 @@
+"""What the lifecycle of a call has to know about an SDK, its kinds of call, and one request.
+
+An SDK's module fills these in; nothing in here runs for a call except the search for its provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from . import ledger
+from .attributes import Facts
+from .record import Attributes, Failure, read_failure
+from .usage import Usage, UsageState
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One kind of call of one SDK."""
+
+    operation: str
+    read: Callable[[Facts, object], None]
+    """Read a whole response, a model of the SDK or parsed JSON."""
+    hear: Callable[[Facts, object], None]
+    """Read one event of a stream."""
+    usage: Callable[[Mapping[str, int], UsageState], Usage]
+    """Turn the counts into the token vector."""
+    free: bool = False
+    """Nothing of it is charged: a span without usage."""
+    answers_in: Literal["json", "text", "bytes"] = "json"
+    """What a body may be besides JSON: text that is read as JSON if it is that, or bytes that are not kept."""
+
+
+_MOST_HOSTS: Final = 1000
+
+
+def _never_asks(url: str, body: Mapping[str, Any], extra: object) -> dict[str, Any] | None:
+    return None
+
+
+def _never_usage_only(event: object) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """What the lifecycle has to know about an SDK."""
+
+    provider: str
+    endpoints: Mapping[str, Endpoint]
+    """By path of the request, or by the name that the SDK has for the operation."""
+    request_attributes: Callable[[Mapping[str, Any]], Attributes]
+    ask_for_usage: Callable[[str, Mapping[str, Any], Any], dict[str, Any] | None] = _never_asks
+    """The request body changed so that a stream reports usage, or None where it does so anyway."""
+    is_usage_only: Callable[[object], bool] = _never_usage_only
+    """Whether a stream event exists only because we asked for usage."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """End of a host's name to the provider there, where that is another; any other host keeps the SDK's own."""
+    failure: Callable[[BaseException], Failure] = read_failure
+    """What an exception of the SDK says about the response that it stands for."""
+
+    def provider_at(self, host: object, port: object = None) -> str:
+        """Name who serves, and charges for, calls to a host; what the user said wins over our table."""
+        known, key = ledger.known_hosts(), (self.provider, host, port)
+        provider = known.get(key)
+        if provider is None:
+            provider = self._look_up(host, port)
+            if len(known) < _MOST_HOSTS:
+                known[key] = provider
+        return provider
+
+    def _look_up(self, host: object, port: object) -> str:
+        for address in (f"{host}:{port}", str(host)):
+            for hosts in (ledger.providers(), self.hosts):
+                for end, provider in hosts.items():
+                    if address.endswith(end):
+                        return provider
+        return self.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as its SDK makes it, before it is sent."""
+
+    endpoint: Endpoint
+    model: str
+    """As the application named it; empty where it named none."""
+    body: Mapping[str, Any]
+    server: Attributes
+    stream: bool
+    provider: str | None = None
+    """Where the client decides who serves, not the host."""
+    region: str | None = None
