@@ -10,8 +10,8 @@ from typing import Final
 
 import _spanledger_boot as switch
 
-from . import faults, ledger, names
-from .spans import current, span
+from . import faults, ledger, names, spans
+from .spans import OpenSpan, current, span
 
 _MAX_USD: Final = Decimal(10) ** 6
 """What a row can hold; a single charge above it is a mistake."""
@@ -32,23 +32,25 @@ def charge(name: str, usd: Decimal | int | float | str) -> None:
         if not (amount.is_finite() and 0 <= amount < _MAX_USD):
             raise ValueError(f"{usd} is not an amount from 0 to a million US dollars")
         open_span = current.get()
-        if open_span is not None and names.TOOL_NAME in open_span.attributes:
-            _add(name, amount)
-        else:
+        if open_span is None or names.TOOL_NAME not in open_span.attributes or not _add(open_span, name, amount):
             with span(name, kind="tool"):
-                _add(name, amount)
+                own = current.get()
+                if own is not None:
+                    _add(own, name, amount)
     except Exception as error:
         faults.report("charge not recorded", error)
 
 
-def _add(name: str, amount: Decimal) -> None:
-    tool = current.get()
-    if tool is None:
-        return
-    known = tool.attributes
-    before = known.get(names.COST_PICO_USD, 0)
-    pico = int(amount.quantize(_PICO, ROUND_HALF_UP).scaleb(12)) + (before if isinstance(before, int) else 0)
-    known[names.COST_PICO_USD] = pico
-    known[names.COST_USD] = pico / 1e12
-    known[names.COST_SOURCE] = "declared"
-    known.setdefault(names.CHARGE_NAME, str(name))
+def _add(tool: OpenSpan, name: str, amount: Decimal) -> bool:
+    """Add money to a tool's span; False where it has ended."""
+    with spans.changing:
+        if tool.ended:
+            return False
+        known = tool.attributes
+        before = known.get(names.COST_PICO_USD, 0)
+        pico = int(amount.quantize(_PICO, ROUND_HALF_UP).scaleb(12)) + (before if isinstance(before, int) else 0)
+        known[names.COST_PICO_USD] = pico
+        known[names.COST_USD] = pico / 1e12
+        known[names.COST_SOURCE] = "declared"
+        known.setdefault(names.CHARGE_NAME, str(name))
+        return True

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 import _spanledger_boot as switch
@@ -65,7 +66,8 @@ class Worker:
         self.ready = threading.Event()
         """Set once nothing more is to be imported, whether that went well or not."""
         self._thread = threading.Thread(target=self._run, name="spanledger", daemon=True)
-        self._thread.start()
+        # In a context of its own: it works for all, and must not hold the tags of who happened to be first.
+        Context().run(self._thread.start)
 
     def add(self, record: Record) -> None:
         """Take a record; drop and count it where the thread is too far behind."""

@@ -36,8 +36,8 @@ def outcome(
         open_span = current.get()
         if open_span is None or session_id is not None or trace_id is not None:
             ledger.add(outcome_record(name, success, value_usd, session_id, trace_id))
-        else:
-            open_span.events.append(_event(name, success, value_usd))
+        elif not open_span.add(_event(name, success, value_usd)):
+            ledger.add(outcome_record(name, success, value_usd, None, None))
     except Exception as error:
         faults.report("outcome not recorded", error)
 

@@ -6,6 +6,8 @@ itself elsewhere sees no change; inside one, our calls hang below it, in the sam
 
 from __future__ import annotations
 
+import os
+import threading
 from contextvars import ContextVar
 from typing import Final, Literal, Self
 
@@ -35,7 +37,7 @@ _OPERATIONS: Final = {
 class OpenSpan:
     """A ledger span under way."""
 
-    __slots__ = ("attributes", "events", "name", "place", "watch")
+    __slots__ = ("attributes", "ended", "events", "name", "place", "watch")
 
     def __init__(self, name: str, attributes: Attributes) -> None:
         self.name = name
@@ -43,6 +45,15 @@ class OpenSpan:
         self.watch = Stopwatch()
         self.attributes = attributes
         self.events: list[Event] = []
+        self.ended = False
+        """Nothing more can be put on it, though a thread or a task may still hold it."""
+
+    def add(self, event: Event) -> bool:
+        """Put an event on the span; False where it has ended."""
+        with changing:
+            if not self.ended:
+                self.events.append(event)
+            return not self.ended
 
     def close(self, error: BaseException | None) -> None:
         """Hand the span to the ledger."""
@@ -50,6 +61,8 @@ class OpenSpan:
 
     def record(self, error: BaseException | None) -> Record:
         """End the span."""
+        with changing:
+            self.ended = True
         if error is not None:
             self.attributes[names.ERROR_TYPE] = error_type(error)
         if not self.place.parent_sampled:
@@ -65,6 +78,18 @@ class OpenSpan:
             events=tuple(self.events),
         )
 
+
+changing = threading.Lock()
+"""Held by who puts something on an open span, which threads may share, and by who ends it."""
+
+
+def _change_anew() -> None:
+    global changing
+    changing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_change_anew)
 
 current: ContextVar[OpenSpan | None] = ContextVar("spanledger_span", default=None)
 """The innermost ledger span that is open."""
@@ -110,6 +135,7 @@ class span(Scope[OpenSpan | None]):
         """Open the span."""
         try:
             if switch.on and ledger.start():
+                tagging.begin_use()
                 self._begin(str(self._name))
         except Exception as error:
             faults.report("span not recorded", error)

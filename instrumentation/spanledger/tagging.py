@@ -1,10 +1,14 @@
 """Tags: who caused the work that runs inside, and what for.
 
-They travel in a context variable, already under their wire names, so that a call only copies a dictionary.
+They travel in a context variable, already under their wire names, so that a call only copies a dictionary. Their
+number is bounded, and so is that of the keys: a user's id as a key, instead of as a value, would be a column of its own
+for every user.
 """
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -16,7 +20,12 @@ from . import faults, names
 from .scope import Scope
 
 MAX_TAG_CHARACTERS: Final = 256
-_KNOWN: Final = {
+MAX_OWN_TAGS: Final = 32
+"""Most tags of one call besides the known ones."""
+MAX_OWN_KEYS: Final = 256
+"""Most different keys of a process besides the known ones."""
+OWN_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+KNOWN: Final = {
     "user_id": names.USER_ID,
     "team_id": names.TEAM_ID,
     "customer_id": names.CUSTOMER_ID,
@@ -24,10 +33,15 @@ _KNOWN: Final = {
     "session_id": names.SESSION_ID,
     "request_type": names.REQUEST_TYPE,
 }
-_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
-current: ContextVar[Mapping[str, str]] = ContextVar("spanledger_tags", default=_EMPTY)
+current: ContextVar[Mapping[str, str]] = ContextVar("spanledger_tags", default=NONE)
 """The tags in force, by wire name."""
+
+_wire_names: dict[str, str] = dict(KNOWN)
+"""Key to wire name, of every key that was let in so far."""
+_in_use = False
+"""Whether what must know of tags has been told, since the switch was turned on."""
 
 
 class tags(Scope[Mapping[str, str]]):
@@ -70,7 +84,32 @@ class tags(Scope[Mapping[str, str]]):
 
     def value(self, outer: Mapping[str, str]) -> Mapping[str, str]:
         """Return the outer tags with these over them."""
-        return {**outer, **_on_the_wire(self._given)} if switch.on else outer
+        if not switch.on:
+            return outer
+        if not _in_use:
+            begin_use()
+        inner = {**outer, **_on_the_wire(self._given)}
+        return inner if len(inner) <= MAX_OWN_TAGS else _bounded(inner)
+
+
+def begin_use() -> None:
+    """Have threads and thread pools carry tags and steps; the first tags or step does that, not the start."""
+    global _in_use
+    if _in_use:
+        return
+    _in_use = True
+    try:
+        importlib.import_module(".threads", __package__).install()
+    except Exception as error:
+        faults.report("tags stay in the thread that set them", error)
+
+
+def end_use() -> None:
+    """Undo `begin_use`: the switch is turned off."""
+    global _in_use
+    if _in_use:
+        _in_use = False
+        importlib.import_module(".threads", __package__).restore()
 
 
 def _on_the_wire(given: Mapping[str, object]) -> dict[str, str]:
@@ -78,10 +117,36 @@ def _on_the_wire(given: Mapping[str, object]) -> dict[str, str]:
     for key, value in given.items():
         if value is None:
             continue
+        name = _wire_names.get(key) or _let_in(key)
+        if name is None:
+            continue
         try:
             text = str(value)[:MAX_TAG_CHARACTERS]
             # Half a surrogate pair, as bad input has it, cannot go on the wire.
-            added[_KNOWN.get(key) or names.TAG_PREFIX + key] = text.encode("utf-8", "replace").decode("utf-8")
+            added[name] = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
         except Exception as error:
-            faults.report(f"tag {key} left out, its value has no text", error)
+            faults.report("tag left out, its value has no text", error)
     return added
+
+
+def _let_in(key: str) -> str | None:
+    """Return the wire name of a key that is new here, or None where it is one too many or no key."""
+    if not OWN_KEY.fullmatch(key):
+        faults.report("tag left out", "a key is 1 to 64 letters, digits, dots, dashes or underscores", expected=True)
+        return None
+    if len(_wire_names) >= len(KNOWN) + MAX_OWN_KEYS:
+        faults.report("tag left out", f"more than {MAX_OWN_KEYS} different keys in this process", expected=True)
+        return None
+    name = _wire_names[key] = names.TAG_PREFIX + key
+    return name
+
+
+def _bounded(tags: dict[str, str]) -> dict[str, str]:
+    """Return tags without those of their own beyond the most that a call may have; the outer ones stay."""
+    own = [name for name in tags if name.startswith(names.TAG_PREFIX)]
+    beyond = own[MAX_OWN_TAGS:]
+    if beyond:
+        faults.report("tag left out", f"more than {MAX_OWN_TAGS} of a call", count=len(beyond), expected=True)
+    for name in beyond:
+        del tags[name]
+    return tags

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,35 @@ def test_a_charge_outside_a_tool_has_a_tool_span_of_its_own(traced: Traced) -> N
     tool, agent = traced.spans()
     assert _money(tool) == ("serp", 10_000_000_000, "declared", "serp")
     assert (tool["parent_span_id"], tool["attributes"]["user.id"]) == (agent["span_id"], "u-1")
+
+
+def test_threads_of_a_tool_add_to_its_charges(traced: Traced) -> None:
+    with spanledger.span("search", kind="tool"), ThreadPoolExecutor(8) as pool:
+        for _ in range(100):
+            pool.submit(spanledger.charge, "serp", "0.01")
+
+    assert _money(traced.span()) == ("search", 1_000_000_000_000, "declared", "serp")
+
+
+def test_what_a_thread_says_after_its_tool_has_ended_is_not_lost(traced: Traced) -> None:
+    ended = threading.Event()
+
+    def late() -> None:
+        ended.wait(20)
+        spanledger.charge("serp", "0.01")
+        spanledger.outcome("found", success=True)
+
+    with spanledger.span("search", kind="tool"):
+        thread = threading.Thread(target=late)
+        thread.start()
+    ended.set()
+    thread.join()
+
+    tool, charge, outcome = traced.spans()
+    assert (_money(tool)[1], tool["events"]) == (None, [])
+    assert _money(charge) == ("serp", 10_000_000_000, "declared", "serp")
+    assert [event["name"] for event in outcome["events"]] == ["gen_ai.evaluation.result"]
+    assert [span["parent_span_id"] for span in (charge, outcome)] == [tool["span_id"]] * 2
 
 
 @pytest.mark.parametrize("amount", ["-1", "nan", "much", "1e7"])

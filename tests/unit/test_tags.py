@@ -66,6 +66,55 @@ def test_a_value_without_text_is_left_out_and_counted() -> None:
     assert sum(faults.counts().values()) == before + 1
 
 
+@pytest.fixture
+def no_keys_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagging, "_wire_names", dict(tagging.KNOWN))
+
+
+def _new_faults(before: dict[str, int]) -> dict[str, int]:
+    return {
+        where: count - before.get(where, 0) for where, count in faults.counts().items() if count != before.get(where)
+    }
+
+
+@pytest.mark.usefixtures("on", "no_keys_yet")
+def test_a_call_has_at_most_32_tags_of_its_own_and_the_outer_ones_stay() -> None:
+    before = faults.counts()
+    outer = spanledger.tags(user_id="u", **{f"outer{number}": number for number in range(30)})
+    inner = spanledger.tags(feature="f", outer0="again", **{f"inner{number}": number for number in range(5)})
+    with outer, inner:
+        assert dict(tagging.current.get()) == {
+            "user.id": "u",
+            "feature.id": "f",
+            **{f"spanledger.tag.outer{number}": str(number) for number in range(30)},
+            "spanledger.tag.outer0": "again",
+            "spanledger.tag.inner0": "0",
+            "spanledger.tag.inner1": "1",
+        }
+    assert _new_faults(before) == {"tag left out: more than 32 of a call": 3}
+
+
+@pytest.mark.usefixtures("on", "no_keys_yet")
+@pytest.mark.parametrize("key", ["", "x" * 65, "two words", "clé", "a=b", "a,b"])
+def test_a_key_that_is_none_is_left_out_and_counted(key: str) -> None:
+    before = faults.counts()
+    with spanledger.tags(user_id="u", **{key: "value"}):
+        assert tagging.current.get() == {"user.id": "u"}
+    assert list(_new_faults(before).values()) == [1]
+
+
+@pytest.mark.usefixtures("on", "no_keys_yet")
+def test_a_process_has_at_most_256_keys_of_its_own() -> None:
+    """An id of a user as a key, a thousand times."""
+    before = faults.counts()
+    for number in range(1000):
+        with spanledger.tags(user_id="u", **{f"user-{number}": "yes"}):
+            pass
+    with spanledger.tags(team_id="t", **{"user-7": "known", "user-999": "unknown"}):
+        assert tagging.current.get() == {"team.id": "t", "spanledger.tag.user-7": "known"}
+    assert _new_faults(before) == {"tag left out: more than 256 different keys in this process": 745}
+
+
 @pytest.mark.usefixtures("on")
 def test_a_decorated_function_keeps_its_name_and_its_answer() -> None:
     @spanledger.tags(user_id="u")
