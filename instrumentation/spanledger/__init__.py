@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .charges import charge
+    from .configuration import configure
     from .ledger import flush
     from .outcomes import outcome
     from .spans import span
     from .tagging import tags
 
-__all__ = ["charge", "flush", "outcome", "span", "tags"]
+__all__ = ["charge", "configure", "flush", "outcome", "span", "tags"]
 
-_HOMES: Final = {"charge": "charges", "flush": "ledger", "outcome": "outcomes", "span": "spans", "tags": "tagging"}
+_HOMES: Final = {
+    "charge": "charges",
+    "configure": "configuration",
+    "flush": "ledger",
+    "outcome": "outcomes",
+    "span": "spans",
+    "tags": "tagging",
+}
 
 
 def __getattr__(name: str) -> object:

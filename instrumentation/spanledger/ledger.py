@@ -207,6 +207,11 @@ def add(record: Record) -> None:
         faults.report("calls lost from the ledger", "not started")
 
 
+def is_running() -> bool:
+    """Tell whether the settings in force were read."""
+    return _worker is not None
+
+
 def providers() -> Mapping[str, str]:
     """Return who serves which host, as the user said; empty before `start`."""
     return _worker.providers if _worker is not None else {}

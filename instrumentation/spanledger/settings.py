@@ -1,8 +1,8 @@
 """Every setting of the product in one table: name, variable, default, type and a sentence.
 
-A value comes from the environment first, then from `spanledger.toml` (in the working directory, or named by
-`SPANLEDGER_CONFIG`), then from the default. Command-line flags win over all three and are passed down as
-arguments. Nothing else in the code reads `os.environ` for a setting of ours.
+A value comes from `spanledger.configure` first, then from the environment, then from `spanledger.toml` (in the
+working directory, or named by `SPANLEDGER_CONFIG`), then from the default. Command-line flags win over all and are
+passed down as arguments. Nothing else in the code reads `os.environ` for a setting of ours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from .errors import SettingError
@@ -100,6 +100,10 @@ class Settings:
     queue_size: int
 
 
+said: Final[dict[str, str | int | bool]] = {}
+"""What the program itself says, by `spanledger.configure`."""
+
+
 def user_data_dir() -> Path:
     """Return the platform's folder for a user's data, without creating it."""
     try:
@@ -126,7 +130,7 @@ def config_path() -> Path | None:
 
 
 def load(**flags: str | Path | bool | None) -> Settings:
-    """Read flags (those not None), environment, file and defaults, in that order of precedence.
+    """Read flags (those not None), `said`, environment, file and defaults, in that order of precedence.
 
     Raises:
         SettingError: a value that cannot be read, with the place it came from.
@@ -138,10 +142,12 @@ def load(**flags: str | Path | bool | None) -> Settings:
         flag = flags.get(setting.name)
         if flag is not None:
             values[setting.name] = flag
+        elif setting.name in said:
+            values[setting.name] = said[setting.name]
         elif setting.env in os.environ:
-            values[setting.name] = _parse(setting, os.environ[setting.env], setting.env)
+            values[setting.name] = parse(setting, os.environ[setting.env], setting.env)
         elif setting.name in from_file:
-            values[setting.name] = _parse(setting, from_file[setting.name], f"{path}: {setting.name}")
+            values[setting.name] = parse(setting, from_file[setting.name], f"{path}: {setting.name}")
         else:
             values[setting.name] = setting.default
     home = Path(values["home"] or user_data_dir() / "spanledger").expanduser()
@@ -173,7 +179,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(setting: Setting, value: object, where: str) -> str | bool | int:
+def parse(setting: Setting, value: object, where: str) -> str | bool | int:
+    """Read one value, text or not; raises SettingError with `where` it stands."""
     if setting.type is bool:
         if isinstance(value, bool):
             return value
