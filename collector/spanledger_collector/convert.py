@@ -6,7 +6,6 @@ first. What can't be converted goes whole to `dead/` with its reason and never b
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,10 +13,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .dead import bury
 from .lake import committed_version, open_table, write_days
 from .row import SCHEMA
 from .rows import Dead, convert
-from .staging import manifest_path, publish, write_manifest
+from .staging import manifest_path, write_manifest
 from .trial import open_trial
 from .wal import Record, is_set_back, read_segment, renew_id, segments, wal_dir, wal_id
 from .worker import LOG, run
@@ -99,14 +99,6 @@ def _by_reason(dead: Sequence[Dead]) -> list[tuple[bytes, str]]:
         if one.spans is not None:
             joined[one.reason].append(one.spans)
     return [(b"".join(requests), reason) for reason, requests in joined.items()]
-
-
-def bury(folder: Path, name: str, dead: Sequence[tuple[bytes, str]]) -> None:
-    """Keep what can't be converted: the bytes, and beside them why."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, (data, reason) in enumerate(dead):
-        publish(folder / f"{name}-{number:04d}.pb", data)
-        publish(folder / f"{name}-{number:04d}.json", json.dumps({"reason": reason}).encode())
 
 
 if __name__ == "__main__":

@@ -65,3 +65,14 @@ class Disk:
                 offset += count
                 rest = rest[count:]
         return offset
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, and survives a power cut."""
+    draft = path.with_suffix(path.suffix + ".tmp")
+    with draft.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.rename(path)
+    Disk().sync_folder(path.parent)

@@ -14,6 +14,7 @@ def metrics_text(intake: Intake) -> str:
     families = (
         _family("accepted_spans_total", "counter", "Spans acknowledged.", [("", intake.accepted_spans)]),
         _family("rejected_spans_total", "counter", "Spans with unusable ids.", [("", intake.rejected_spans)]),
+        _family("adopted_bodies_total", "counter", "Taken over from the spool.", [("", intake.adopted_bodies)]),
         _family("requests_total", "counter", "Requests by door and code of the answer.", codes),
         _family("wal_backlog_bytes", "gauge", "Logged, not yet committed.", [("", state.backlog_bytes)]),
         _family("wal_waiting_bytes", "gauge", "In memory, waiting for the disk.", [("", state.waiting_bytes)]),

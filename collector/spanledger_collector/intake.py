@@ -49,6 +49,8 @@ class Intake:
         """Acknowledged, so on disk."""
         self.rejected_spans = 0
         """Left out of a request because their ids can't be used."""
+        self.adopted_bodies = 0
+        """Taken over from the spool of programs on this machine; their spans are among the accepted ones."""
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests by door (`http`, `grpc`) and code of the answer."""
 

@@ -24,6 +24,7 @@ from spanledger.errors import SpanledgerError
 from spanledger.settings import load
 
 from .address import Address, host_and_port, is_loopback
+from .adoption import Adoption
 from .disk import Disk
 from .doors import Doors, open_doors
 from .errors import DoorError
@@ -85,12 +86,15 @@ def run_collector(options: CollectorOptions) -> None:
 async def _run(options: CollectorOptions) -> None:
     stops = _listen_for_stops()
     with _open_log(options) as wal:
-        doors = await open_doors(Intake(wal), options.address)
+        intake = Intake(wal)
+        doors = await open_doors(intake, options.address)
+        adopting = asyncio.create_task(_adoption(options, intake).run())
         stages = [Child(_stage(name, options)) for name in STAGES]
         others = [Child(command) for command in options.beside]
         with _announced(options, doors):
             await stops.get()
             print("collector: stopping (again: without waiting)", file=sys.stderr, flush=True)
+            adopting.cancel()
             closing = asyncio.create_task(_close(doors, wal, stages, others))
             again = asyncio.create_task(stops.get())
             await asyncio.wait((closing, again), return_when=asyncio.FIRST_COMPLETED)
@@ -106,6 +110,10 @@ async def _close(doors: Doors, wal: WalWriter, stages: Sequence[Child], others: 
     await doors.close()
     await asyncio.to_thread(wal.close)
     await asyncio.gather(stop_in_order(stages, DRAIN_S), stop_in_order(others, DRAIN_S))
+
+
+def _adoption(options: CollectorOptions, intake: Intake) -> Adoption:
+    return Adoption(options.home / "spool", options.home / "dead", intake)
 
 
 def _listen_for_stops() -> asyncio.Queue[int]:

@@ -7,13 +7,13 @@ either staged whole or not at all; a converter that dies half-way simply does th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from .lake import DataFile, sync_folder
+from .disk import publish
+from .lake import DataFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,6 @@ def read_manifest(home: Path, segment: int) -> Staged | None:
     except FileNotFoundError:
         return None
     return Staged(segment, tuple(_from_json(entry) for entry in entries))
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, and survives a power cut."""
-    draft = path.with_suffix(path.suffix + ".tmp")
-    with draft.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.rename(path)
-    sync_folder(path.parent)
 
 
 def _to_json(file: DataFile) -> dict[str, str | int]:

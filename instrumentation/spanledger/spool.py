@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,14 +17,19 @@ from pathlib import Path
 from typing import Final
 
 from . import faults
+from .locks import hold
 
 FOLDER_LIMIT_BYTES: Final = 64 * 1024 * 1024
 MEMORY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """What is kept in memory where the disk cannot be written."""
 _HALF_WRITTEN: Final = ".part-"
-_ACCOUNT: Final = ".dropped"
+_DROPPED: Final = ".dropped"
+_AT_MOST: Final = ".bytes"
+"""Says how much the folder holds at most: writers add to it, and count anew only when that is too much."""
+_ROOM_MADE: Final = 8
+"""A full folder gives up this part of its limit, an eighth, so that not every body costs a look at all files."""
 _WRITERS_LOCK: Final = ".lock"
-_SENDERS_LOCK: Final = ".sending"
+SENDERS_LOCK: Final = ".sending"
 _LOCK_PATIENCE_S: Final = 1.0
 _ABANDONED_S: Final = 3600.0
 
@@ -61,32 +65,38 @@ class Spool:
         self._limit = limit_bytes
         self._memory_limit = memory_bytes
         self._memory: deque[bytes] = deque()
-        self._prefix = f"{_boot_id()}-{os.getpid()}"
+        self._order: deque[Path] = deque()
+        """Files still to be sent, oldest first, as of the last look at the folder."""
+        self._prefix = f"{boot_id()}-{os.getpid()}"
         self._sequence = 0
 
     def keep(self, body: bytes) -> None:
         """Keep a body; the oldest ones give way to it where there is no room."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _lock(self._folder / _WRITERS_LOCK, _LOCK_PATIENCE_S):
+            with hold(self._folder / _WRITERS_LOCK, _LOCK_PATIENCE_S):
+                # First the account, so that a process that dies here leaves it too high and not too low.
+                at_most = _number(self._folder / _AT_MOST, self._limit) + len(body)
+                self._account(at_most)
                 self._write(body)
-                self._trim()
+                if at_most > self._limit:
+                    self._trim()
         except OSError as error:
             faults.report("spool cannot be written, spans are kept in memory", error, expected=True)
             self._remember(body)
 
     def has_any(self) -> bool:
         """Whether anything waits, on disk or in memory."""
-        return bool(self._memory) or next(_waiting(self._folder), None) is not None
+        return bool(self._memory) or next(waiting(self._folder), None) is not None
 
     @contextlib.contextmanager
     def oldest_first(self, most: int) -> Iterator[Iterator[Kept] | None]:
         """Give up to `most` bodies to send; None while another process is sending this folder's."""
-        if not self._memory and next(_waiting(self._folder), None) is None:
+        if not self._memory and next(waiting(self._folder), None) is None:
             yield iter(())
             return
         try:
-            lock = _lock(self._folder / _SENDERS_LOCK, 0.0)
+            lock = hold(self._folder / SENDERS_LOCK, 0.0)
             held = lock.__enter__()
         except OSError:  # the folder cannot be written, and so holds nothing of ours
             yield self._from_memory(most)
@@ -97,20 +107,34 @@ class Spool:
             lock.__exit__(None, None, None)
 
     def _from_both(self, most: int) -> Iterator[Kept]:
-        files = sorted(_waiting(self._folder), key=_age_key)[:most]
-        for file in files:
-            try:
-                body = file.read_bytes()
-            except OSError as error:
-                if file.exists():
-                    faults.report("spooled batch left where it is", error, expected=True)
-                continue
-            yield Kept(body, partial(file.unlink, missing_ok=True))
-        yield from self._from_memory(most - len(files))
+        if not self._order:
+            self._order.extend(sorted(waiting(self._folder), key=_age_key))
+        given, all_taken = 0, False
+        try:
+            while self._order and given < most:
+                given += 1
+                file = self._order.popleft()
+                try:
+                    body = file.read_bytes()
+                except OSError as error:
+                    if file.exists():
+                        faults.report("spooled batch left where it is", error, expected=True)
+                    continue
+                yield Kept(body, partial(file.unlink, missing_ok=True))
+            all_taken = True
+        finally:
+            if not all_taken:  # one is still there, and it is the oldest
+                self._order.clear()
+        yield from self._from_memory(most - given)
 
     def _from_memory(self, most: int) -> Iterator[Kept]:
         for _ in range(min(most, len(self._memory))):
             yield Kept(self._memory[0], self._forget_oldest)
+
+    def give_up(self) -> None:
+        """Count what only memory holds: the process ends."""
+        if self._memory:
+            faults.report("batches lost", "spool not written, and the process ends", count=len(self._memory))
 
     def _forget_oldest(self) -> None:
         self._memory.popleft()
@@ -138,18 +162,24 @@ class Spool:
             raise
 
     def _trim(self) -> None:
+        """Count what there is, and where that is too much give up the oldest."""
         self._clear_half_written()
-        files = [(file, file.stat().st_size) for file in sorted(_waiting(self._folder), key=_age_key)]
-        excess, dropped = sum(size for _, size in files) - self._limit, 0
+        files = [(file, _size(file)) for file in sorted(waiting(self._folder), key=_age_key)]
+        total, dropped = sum(size for _, size in files), 0
+        room = self._limit - self._limit // _ROOM_MADE if total > self._limit else self._limit
         for file, size in files:
-            if excess <= 0:
+            if total <= room:
                 break
             file.unlink(missing_ok=True)
-            excess, dropped = excess - size, dropped + 1
+            total, dropped = total - size, dropped + 1
+        self._account(total)
         if dropped:
             faults.report("batches lost", "the collector is away and the spool is full", count=dropped)
-            account = self._folder / _ACCOUNT
-            account.write_text(str(_dropped(self._folder) + dropped), "ascii")
+            so_far = _number(self._folder / _DROPPED, 0)
+            (self._folder / _DROPPED).write_text(str(so_far + dropped), "ascii")
+
+    def _account(self, at_most: int) -> None:
+        (self._folder / _AT_MOST).write_text(str(at_most), "ascii")
 
     def _clear_half_written(self) -> None:
         for part in self._folder.glob(f"{_HALF_WRITTEN}*"):
@@ -161,16 +191,17 @@ class Spool:
 def backlog(folder: Path) -> Backlog:
     """Say what waits in a spool folder; nothing where there is none."""
     sizes, oldest = [], time.time()
-    for file in _waiting(folder):
+    for file in waiting(folder):
         with contextlib.suppress(FileNotFoundError):
             found = file.stat()
             sizes.append(found.st_size)
             oldest = min(oldest, found.st_mtime)
     age = time.time() - oldest if sizes else 0.0
-    return Backlog(len(sizes), sum(sizes), age, _dropped(folder))
+    return Backlog(len(sizes), sum(sizes), age, _number(folder / _DROPPED, 0))
 
 
-def _waiting(folder: Path) -> Iterator[Path]:
+def waiting(folder: Path) -> Iterator[Path]:
+    """Find the files of a spool folder that wait to be sent, in no order."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -187,49 +218,24 @@ def _age_key(file: Path) -> tuple[int, str]:
         return 0, file.name
 
 
-def _dropped(folder: Path) -> int:
+def _size(file: Path) -> int:
     try:
-        return int((folder / _ACCOUNT).read_text("ascii"))
-    except (OSError, ValueError):
+        return file.stat().st_size
+    except OSError:  # sent by someone else in between
         return 0
 
 
-def _boot_id() -> str:
+def _number(path: Path, otherwise: int) -> int:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return otherwise
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from others, in 8 hexadecimal digits."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8]
     except OSError:
         # Elsewhere the minute of the boot tells one from another.
         return f"{int((time.time() - time.monotonic()) / 60):08x}"
-
-
-@contextlib.contextmanager
-def _lock(path: Path, patience_s: float) -> Iterator[bool]:
-    """Hold an advisory lock on `path`; False where it was not to be had in time."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + patience_s
-        while not (held := _try_lock(descriptor)) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield held
-    finally:
-        os.close(descriptor)  # and with it the lock
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
