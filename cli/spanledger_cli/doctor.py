@@ -14,13 +14,14 @@ import site
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
 import click
 
-from spanledger import settings as all_settings
+from spanledger import account, settings as all_settings
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
@@ -34,6 +35,9 @@ SDKS: Final = {
 """LLM SDK to the oldest version (major, minor) and the newest major whose calls are known to be recorded."""
 _SWITCHES: Final = ("spanledger_autoload.pth", "spanledger_autoload.start")
 _PROBE_TIMEOUT_S: Final = 3.0
+_SHOWN: Final = 5
+"""Kinds of faults, the latest ones."""
+_RECENT_S: Final = 86_400
 _LOW_DISK_BYTES: Final = 1024**3
 
 
@@ -90,6 +94,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _endpoint(settings)
     yield _folder("home", settings.home)
     yield _spool(settings.home / "spool")
+    yield _faults(settings.home)
     yield _folder("lake", settings.lake)
 
 
@@ -153,6 +158,18 @@ def _spool(folder: Path) -> Finding:
         f"{waiting.files} batches wait, {_size(waiting.bytes)}, {share} % full, oldest {waiting.oldest_s:.0f} s{lost}"
     )
     return Finding("spool", "warn", detail)
+
+
+def _faults(home: Path) -> Finding:
+    found = account.read(home)
+    if not found:
+        return Finding("faults", "ok", "none in 30 days")
+    listed = "; ".join(
+        f"{fault.kind} ({fault.count}x, last {fault.last:%Y-%m-%dT%H:%M:%SZ})" for fault in found[:_SHOWN]
+    )
+    more = f"; and {len(found) - _SHOWN} more kinds in {home / 'faults.json'}" if len(found) > _SHOWN else ""
+    recent = (datetime.now(UTC) - found[0].last).total_seconds() < _RECENT_S
+    return Finding("faults", "warn" if recent else "ok", listed + more)
 
 
 def _folder(name: str, folder: Path) -> Finding:

@@ -44,5 +44,5 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     settings = all_settings.load(endpoint=endpoint)
-    if not Delivery(settings).deliver(SpanMaker(settings).encode([record]), hurry=True):
+    if not Delivery(settings).deliver(SpanMaker(settings).encode([record]), "now"):
         click.echo("The collector is away: the outcome is kept and sent later.", err=True)

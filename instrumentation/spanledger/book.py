@@ -7,6 +7,7 @@ decoded, so that loading costs milliseconds. Matching keeps the order of the lib
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -149,9 +150,16 @@ class PriceBook:
 @cache
 def shipped_book() -> PriceBook:
     """Return the book that ships with this version, loaded once."""
-    folder = Path(__file__).parent
-    base, overlay = (folder / name for name in ("prices_base.jsonl", "prices_overlay.jsonl"))
-    return PriceBook(base.read_text("utf-8"), overlay.read_text("utf-8"))
+    return PriceBook(_shipped("prices_base.jsonl"), _shipped("prices_overlay.jsonl"))
+
+
+def _shipped(name: str) -> str:
+    """Return a file that lies beside this module, in a folder or in an archive."""
+    try:
+        return Path(__file__).with_name(name).read_text("utf-8")
+    except NotADirectoryError:  # a zipapp; what reads from one takes longer to import than the book to load
+        resources = importlib.import_module("importlib.resources")
+        return str(resources.files(__package__).joinpath(name).read_text("utf-8"))
 
 
 def _entry(known: _Provider, origin: Origin, record: Mapping[str, Any]) -> Entry:

@@ -168,8 +168,11 @@ class Call:
 
     def attempt(self) -> None:
         """Note that the SDK makes an HTTP attempt."""
-        self.attempts = (self.attempts or 0) + 1
-        self._attempt_ns = self._watch.elapsed_ns()
+        try:
+            self.attempts = (self.attempts or 0) + 1
+            self._attempt_ns = self._watch.elapsed_ns()
+        except Exception as fault:
+            faults.report("attempt not recorded", fault)
 
     def retry(self, response: Any, error: BaseException | None) -> None:
         """Note that the SDK will make another attempt, because of a response or else of an exception."""
@@ -213,7 +216,7 @@ class Call:
 
     def abandoned(self) -> None:
         """Finish because nobody holds the stream any more; it ended with its last event, not now."""
-        self.finish(end_ns=self._last_ns or None)
+        self.finish(end_ns=self._last_ns or self._watch.elapsed_ns())
 
     def finish(self, error: BaseException | None = None, *, end_ns: int | None = None) -> None:
         """Hand the record over; later calls do nothing."""
@@ -224,6 +227,8 @@ class Call:
         try:
             length = self._watch.elapsed_ns() if end_ns is None else end_ns
             ledger.add(self._record(error, length))
+            if ledger.flushes_calls and end_ns is None and spans.current.get() is None:
+                ledger.settle()
         except Exception as fault:
             faults.report("call lost from the ledger", fault)
 

@@ -6,11 +6,9 @@ that hangs costs a time-out now and then and not one for every batch.
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Final
-
-from opentelemetry import context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from typing import Any, Final, Literal, cast
 
 from . import faults
 from .settings import Settings
@@ -23,6 +21,10 @@ HURRY_TIMEOUT_S: Final = 1.5
 """For an attempt that someone waits for: shorter than the wait at exit."""
 _SPOOLED_PER_ROUND: Final = 64
 
+Haste = Literal["none", "call", "now"]
+"""How much an attempt hurries: not at all; a short time-out, because a call waits for it; that, and whatever the last
+attempt came to, because someone asked for it."""
+
 
 class Delivery:
     """Sends bodies, or keeps them; used by one thread."""
@@ -34,23 +36,19 @@ class Delivery:
         self._spool = Spool(settings.home / "spool")
         self._pause_s = 0.0
         self._closed_until = 0.0
-        self._in_flight: bytes | None = None
         self._more_spooled = True
-        # This thread only: an application that traces its HTTP clients must not see ours.
-        context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        self._unseen = False
 
-    def deliver(self, body: bytes, *, hurry: bool) -> bool:
+    def deliver(self, body: bytes, haste: Haste = "none") -> bool:
         """Send a body, or keep it; True if the collector has it, and all that was kept before."""
-        if time.monotonic() < self._closed_until and not hurry:
+        if (time.monotonic() < self._closed_until and haste != "now") or not self._try(body, haste):
             self.keep(body)
             return False
-        if not self._send(body, hurry):
-            return False
-        return self.send_spooled(hurry=hurry)
+        return self.send_spooled(haste)
 
-    def send_spooled(self, *, hurry: bool) -> bool:
+    def send_spooled(self, haste: Haste = "none") -> bool:
         """Send what this process, or any other on this machine, could not; True if nothing is left."""
-        if time.monotonic() < self._closed_until and not hurry:
+        if haste == "call" or (time.monotonic() < self._closed_until and haste != "now"):
             return not self._more_spooled
         while self._more_spooled:
             with self._spool.oldest_first(_SPOOLED_PER_ROUND) as kept:
@@ -59,14 +57,14 @@ class Delivery:
                     return False
                 stuck = True
                 for item in kept:
-                    if not self._try(item.body, hurry) or not self._forget(item):
+                    if not self._try(item.body, haste) or not self._forget(item):
                         return False
                     stuck = False
             self._more_spooled = self._spool.has_any()
             if stuck and self._more_spooled:  # what is left cannot be read
                 self._pause()
                 return False
-            if not hurry:
+            if haste != "now":
                 break  # fresh spans may be waiting
         return not self._more_spooled
 
@@ -79,26 +77,16 @@ class Delivery:
         self._spool.keep(body)
         self._more_spooled = True
 
-    def spool_in_flight(self) -> None:
-        """Keep the body that is being sent: time is up, and nobody will be there to see the answer."""
-        body = self._in_flight
-        if body is not None:
-            self.keep(body)
+    def give_up(self) -> None:
+        """Count what cannot outlive this process."""
+        self._spool.give_up()
 
-    def _send(self, body: bytes, hurry: bool) -> bool:
-        self._in_flight = body
-        try:
-            sent = self._try(body, hurry)
-            if not sent:
-                self.keep(body)
-            return sent
-        finally:
-            self._in_flight = None
-
-    def _try(self, body: bytes, hurry: bool) -> bool:
+    def _try(self, body: bytes, haste: Haste) -> bool:
         """Attempt once; True unless the body must be kept."""
+        if not self._unseen:
+            self._unseen = _hide_from_opentelemetry()
         try:
-            self._transport.send(body, HURRY_TIMEOUT_S if hurry else self._timeout_s)
+            self._transport.send(body, self._timeout_s if haste == "none" else HURRY_TIMEOUT_S)
         except RefusedError as error:
             faults.report("batch lost, the collector refuses it", error, expected=True)
         except AwayError as error:
@@ -120,3 +108,16 @@ class Delivery:
     def _pause(self) -> None:
         self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._closed_until = time.monotonic() + self._pause_s
+
+
+def _hide_from_opentelemetry() -> bool:
+    """Keep our requests out of the traces of an application that traces its HTTP clients; True once that holds.
+
+    For this thread only, and without importing OpenTelemetry: who has not imported it traces nothing with it.
+    """
+    context = cast("Any", sys.modules.get("opentelemetry.context"))
+    key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", None)  # its last line but a few, so all of it is there
+    if key is None:
+        return False
+    context.attach(context.set_value(key, True))
+    return True

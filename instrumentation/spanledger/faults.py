@@ -6,6 +6,7 @@ Callers catch at their seam and name the fallback there; this module only keeps 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from typing import Final
@@ -14,6 +15,8 @@ LOGGER: Final = logging.getLogger("spanledger")
 _MAX_KINDS: Final = 200
 
 _counts: Counter[str] = Counter()
+_told: Counter[str] = Counter()
+"""What of them stands in the account that all processes share."""
 _lock = threading.RLock()  # a finaliser may report a fault while this thread is reporting another
 
 
@@ -38,3 +41,29 @@ def counts() -> dict[str, int]:
     """Return how often each fault has happened in this process."""
     with _lock:
         return dict(_counts)
+
+
+def news() -> dict[str, int]:
+    """Return what has been counted in this process since it was last told."""
+    if _counts == _told:
+        return {}
+    with _lock:
+        return dict(_counts - _told)
+
+
+def told(these: dict[str, int]) -> None:
+    """Note that `these` stand in the shared account."""
+    with _lock:
+        _told.update(these)
+
+
+def _start_anew_in_child() -> None:
+    """Leave the parent's faults to the parent to tell, and its lock, which another thread may have held, alone."""
+    global _lock
+    _lock = threading.RLock()
+    _told.clear()
+    _told.update(_counts)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew_in_child)

@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import os
 import queue
-import sys
 import threading
 import time
 from collections import deque
@@ -22,28 +21,31 @@ from typing import TYPE_CHECKING, Final
 
 import _spanledger_boot as switch
 
-from . import faults
+from . import account, endings, faults
 from .errors import SettingError
 from .record import Record
 from .settings import Settings, load, parse_pairs
 
 if TYPE_CHECKING:
-    from .delivery import Delivery
+    from .delivery import Delivery, Haste
     from .tracing import SpanMaker
 
 EXIT_LIMIT_S: Final = 2.0
 """How long the end of the application may wait for the last spans; what is left then goes to the spool."""
+LINGER_S: Final = 0.05
+"""A record that comes alone waits this long for company; those that come faster wait for the batch delay."""
 _SET_UP_LIMIT_S: Final = 5.0
 
 
 class _Flush:
     """Asks the worker to deliver all that was put before it."""
 
-    __slots__ = ("delivered", "done", "last")
+    __slots__ = ("delivered", "done", "haste", "last")
 
-    def __init__(self, *, last: bool) -> None:
+    def __init__(self, haste: Haste, *, last: bool) -> None:
         self.done = threading.Event()
         self.delivered = False
+        self.haste: Haste = haste
         self.last = last
         """The worker ends after it."""
 
@@ -53,6 +55,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.home = settings.home
+        self.flushes_calls = endings.flushes_calls(settings)
         self.providers = parse_pairs(settings.providers, "SPANLEDGER_PROVIDERS")
         """End of a host's name, or host:port, to the provider there."""
         self.known_hosts: dict[tuple[str, object, object], str] = {}
@@ -61,6 +65,10 @@ class Worker:
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
         """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
         self._collecting = False
+        self._under_way: list[Record] = []
+        """Being encoded, sent or kept; not safe anywhere yet."""
+        self._sent_at = float("-inf")
+        self._ended = False
         self._maker: SpanMaker | None = None
         self._delivery: Delivery | None = None
         self.ready = threading.Event()
@@ -76,33 +84,47 @@ class Worker:
             faults.report("calls lost from the ledger", "queue full")
             return
         self._records.append(record)
+        if self._ended:
+            self._keep_left()
         # A switch of threads for every record would cost more than all else that a call does here.
         if not self._collecting or waiting + 1 == self._settings.batch_size:
             self._collecting = True
             self._signals.put(None)
 
-    def flush(self, timeout_s: float, *, last: bool = False) -> bool:
+    def flush(self, timeout_s: float, haste: Haste = "now", *, last: bool = False) -> bool:
         """Have everything put so far delivered; False if it is not, or not in time."""
-        request = _Flush(last=last)
+        if self._ended or threading.current_thread() is self._thread:
+            return False
+        request = _Flush(haste, last=last)
         self._signals.put(request)
         return request.done.wait(timeout_s) and request.delivered
 
     def end(self, limit_s: float) -> None:
-        """Deliver what can be delivered within `limit_s`, spool the rest, and stop.
+        """Deliver what can be delivered within `limit_s`, spool the rest, and stop; ending twice is fine.
 
         A script that ends right after its first call waits for our imports too; they hang on no network.
         """
-        self.ready.wait(_SET_UP_LIMIT_S)
-        deadline = time.monotonic() + limit_s
-        self.flush(limit_s, last=True)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive() and self._maker is not None and self._delivery is not None:
-            self._delivery.spool_in_flight()
-            left = self._take(len(self._records))
+        try:
+            if not self._ended:
+                self.ready.wait(_SET_UP_LIMIT_S)
+                deadline = time.monotonic() + limit_s
+                self.flush(limit_s, last=True)
+                self._thread.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._ended = True
+            self._keep_left()
+
+    def _keep_left(self) -> None:
+        """Spool what the thread did not get done: it has ended, or nobody will wait for it any more."""
+        left = list(self._under_way) if self._thread.is_alive() else []
+        left += self._take(len(self._records))
+        if self._maker is None or self._delivery is None:
             if left:
-                self._delivery.keep(self._maker.encode(left))
-        elif self._thread.is_alive():
-            faults.report("calls lost from the ledger", "the process ended first", count=len(self._records))
+                faults.report("calls lost from the ledger", "the process ended first", count=len(left))
+            return
+        if left:
+            self._delivery.keep(self._maker.encode(left))
+        self._delivery.give_up()
 
     def _take(self, most: int) -> list[Record]:
         taken: list[Record] = []
@@ -122,31 +144,35 @@ class Worker:
         request: _Flush | None = None
         while request is None or not request.last:
             request = self._wait()
-            delivered = self._deliver_waiting(request)
+            delivered = self._deliver_waiting(request.haste if request is not None else "none")
+            account.post(self._settings.home)
             if request is not None:
                 request.delivered = delivered
                 request.done.set()
 
-    def _deliver_waiting(self, request: _Flush | None) -> bool:
-        """Deliver a batch, or with a request to flush all that waits; True if the collector has it."""
-        hurry = request is not None
-        delivered = self._deliver(self._take(self._settings.batch_size), hurry=hurry)
-        while hurry and self._records:
-            delivered = self._deliver(self._take(self._settings.batch_size), hurry=True) and delivered
+    def _deliver_waiting(self, haste: Haste) -> bool:
+        """Deliver a batch, or in haste all that waits; True if the collector has it."""
+        delivered = self._deliver(self._take(self._settings.batch_size), haste)
+        while haste != "none" and self._records:
+            next_haste: Haste = haste if delivered else "none"  # one time-out is enough to know that it hangs
+            delivered = self._deliver(self._take(self._settings.batch_size), next_haste) and delivered
         return delivered
 
-    def _deliver(self, records: list[Record], *, hurry: bool) -> bool:
+    def _deliver(self, records: list[Record], haste: Haste) -> bool:
         if self._maker is None or self._delivery is None:
             if records:
                 faults.report("calls lost from the ledger", "no way to send", count=len(records))
             return False
         try:
-            if records:
-                return self._delivery.deliver(self._maker.encode(records), hurry=hurry)
-            return self._delivery.send_spooled(hurry=hurry)
+            if not records:
+                return self._delivery.send_spooled(haste)
+            self._under_way, self._sent_at = records, time.monotonic()
+            return self._delivery.deliver(self._maker.encode(records), haste)
         except Exception as error:
             faults.report("calls lost from the ledger", error, count=len(records))
             return False
+        finally:
+            self._under_way = []
 
     def _wait(self) -> _Flush | None:
         """Wait for a batch: full, or as old as the batch delay, or asked for."""
@@ -161,14 +187,26 @@ class Worker:
         if not self._records or len(self._records) >= self._settings.batch_size:
             return None
         with contextlib.suppress(queue.Empty):
-            return self._signals.get(timeout=self._settings.batch_delay_ms / 1000)
+            return self._signals.get(timeout=self._delay_s())
         return None
+
+    def _delay_s(self) -> float:
+        """Seconds for a batch to fill: what is left of the delay since the last one, so that a rare call hardly waits.
+
+        It is as safe at the collector as a killed process can have it, and a busy process sends no more batches.
+        """
+        delay_s = self._settings.batch_delay_ms / 1000
+        since_last_s = time.monotonic() - self._sent_at
+        return min(delay_s, max(LINGER_S, delay_s - since_last_s))
 
 
 _worker: Worker | None = None
 _before_exit: list[Callable[[], None]] = []
 _starting = threading.Lock()
 _exit_known = False
+
+flushes_calls = False
+"""Whether the end of an outermost call or step calls `settle`."""
 
 
 def start() -> bool:
@@ -183,19 +221,20 @@ def start() -> bool:
 
 
 def _start() -> bool:
-    global _worker, _exit_known
+    global _worker, _exit_known, flushes_calls
     if _worker is not None:  # another thread was faster
         return True
+    if not _exit_known:
+        _exit_known = True
+        atexit.register(_at_exit)
     try:
         _worker = Worker(load())
     except SettingError as error:
         switch.complain(f"switched off: {error}")
         switch.switch_off()
         return False
-    if not _exit_known:
-        _exit_known = True
-        atexit.register(_at_exit)
-    _end_with_process_pool()
+    flushes_calls = _worker.flushes_calls
+    endings.at_end_of_pool_worker(_at_exit)
     return True
 
 
@@ -230,6 +269,15 @@ def flush(timeout_s: float = 5.0) -> bool:
     return _worker is None or not switch.on or _worker.flush(timeout_s)
 
 
+def settle() -> None:
+    """Wait until what is recorded has left this process: for the collector or, where it is away, for the spool.
+
+    Never called by a finaliser, which may interrupt the very thread that it would wait for.
+    """
+    if _worker is not None:
+        _worker.flush(EXIT_LIMIT_S, "call")
+
+
 def before_exit(step: Callable[[], None]) -> None:
     """Run `step` before the last flush."""
     _before_exit.append(step)
@@ -243,23 +291,17 @@ def close() -> None:
 
 
 def _at_exit() -> None:
-    worker = _worker
-    if worker is None:
-        return
     try:
-        for step in _before_exit:
-            step()
-        worker.end(EXIT_LIMIT_S)
+        worker = _worker
+        if worker is not None:
+            for step in _before_exit:
+                step()
+            worker.end(EXIT_LIMIT_S)
+        account.post(worker.home if worker is not None else load().home)
+    except KeyboardInterrupt:
+        pass  # of the wait, by someone in a hurry; what was not sent is in the spool
     except Exception as error:
         faults.report("last calls lost from the ledger", error)
-
-
-def _end_with_process_pool() -> None:
-    """Have a multiprocessing child flush too: it leaves by os._exit, past atexit."""
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is not None and process is not None and process.parent_process() is not None:
-        util.Finalize(None, _at_exit, exitpriority=0)
 
 
 def _before_fork() -> None:

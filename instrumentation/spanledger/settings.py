@@ -76,7 +76,15 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Deployment environment (production, staging, ...) put on every span.",
     ),
-    Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Milliseconds before a batch is sent."),
+    Setting(
+        "flush",
+        "SPANLEDGER_FLUSH",
+        str,
+        "auto",
+        "`batch` sends in the background; `call` has each outermost call or step wait until it is sent; `auto` is"
+        " `call` where processes are frozen or killed between calls (AWS Lambda, multiprocessing.Pool), else `batch`.",
+    ),
+    Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
 )
@@ -95,6 +103,7 @@ class Settings:
     providers: str
     service: str
     environment: str
+    flush: str
     batch_delay_ms: int
     batch_size: int
     queue_size: int

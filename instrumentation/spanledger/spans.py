@@ -58,6 +58,8 @@ class OpenSpan:
     def close(self, error: BaseException | None) -> None:
         """Hand the span to the ledger."""
         ledger.add(self.record(error))
+        if ledger.flushes_calls and current.get() is None:
+            ledger.settle()
 
     def record(self, error: BaseException | None) -> Record:
         """End the span."""

@@ -28,18 +28,29 @@ class SpanMaker:
             release = "unknown"
         self._scope = (names.SCOPE, release)
         self._resource = _resource(settings, release)
-        shipped_book()  # read now, while nobody waits
+        try:
+            shipped_book()  # now, while nobody waits
+        except Exception as error:
+            faults.report("calls recorded without a price", error)
 
     def encode(self, records: list[Record]) -> bytes:
         """Return an ExportTraceServiceRequest with a span for each record that can be encoded."""
         spans = []
         for record in records:
             try:
-                more = cost_attributes(record.metered, record.start_ns) if record.metered is not None else {}
+                more = _cost_attributes(record.metered, record.start_ns) if record.metered is not None else {}
                 spans.append(encode_span(record, more))
             except Exception as error:
                 faults.report("call lost from the ledger, it cannot be encoded", error)
         return encode_request(self._resource, self._scope, spans) if spans else b""
+
+
+def _cost_attributes(metered: Metered, at_ns: int) -> Attributes:
+    try:
+        return cost_attributes(metered, at_ns)
+    except Exception as error:  # the collector prices every call again
+        faults.report("calls recorded without a price", error)
+        return {}
 
 
 def cost_attributes(metered: Metered, at_ns: int) -> Attributes:

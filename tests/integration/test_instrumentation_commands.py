@@ -69,6 +69,7 @@ def test_doctor_finds_everything_in_order(tmp_path: Path) -> None:
         "endpoint",
         "home",
         "spool",
+        "faults",
         "lake",
     ]
     assert {state for check, (state, _) in found.items() if check not in ("home", "lake")} == {"ok"}
@@ -95,7 +96,7 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
 def test_doctor_aligns_its_lines_for_reading(tmp_path: Path) -> None:
     lines = _spanledger("doctor", home=tmp_path).stdout.splitlines()
 
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert {line[:6] for line in lines} <= {"ok    ", "warn  "}
     assert all(line[6:24].endswith(" ") or line[24:26] == "  " for line in lines)
 

@@ -107,7 +107,7 @@ print(made)
         ran = _run(code, provider, sink.url, tmp_path)
 
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert len(sink.spans()) == int(ran.stdout) > 10
+    assert len(sink.spans()) == int(ran.stdout) > 0
 
 
 def test_a_script_that_fails_keeps_its_traceback_and_exit_code(provider: LocalProvider, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         providers="",
         service="",
         environment="",
+        flush="auto",
         batch_delay_ms=1000,
         batch_size=512,
         queue_size=20000,
