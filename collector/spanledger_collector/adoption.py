@@ -76,25 +76,29 @@ class Adoption:
         return taken
 
     async def _take(self, batch: list[_Left]) -> bool:
-        done = await asyncio.gather(*map(self._take_one, batch))
+        bodies = await asyncio.to_thread(lambda: [(left.path, _read(left.path)) for left in batch])
+        # One after the other into the log, in this order, and all of them below one fsync.
+        done = await asyncio.gather(*(self._take_one(path, body) for path, body in bodies if body is not None))
         return all(done)
 
-    async def _take_one(self, left: _Left) -> bool:
-        try:
-            body = await asyncio.to_thread(left.path.read_bytes)
-        except FileNotFoundError:  # its program has sent it in between, or given it up
-            return True
+    async def _take_one(self, path: Path, body: bytes) -> bool:
         try:
             await self._intake.take(read_protobuf(body), body)
         except MalformedError as error:
-            self._dead.mkdir(parents=True, exist_ok=True)
-            await asyncio.to_thread(bury, self._dead, f"spool-{left.path.name}", [(body, error.message)])
-            LOG.warning("%s cannot be read and went to %s", left.path, self._dead)
+            await asyncio.to_thread(bury, self._dead, f"spool-{path.name}", [(body, error.message)])
+            LOG.warning("%s cannot be read and went to %s", path, self._dead)
         except OverloadedError:
             return False
         self._intake.adopted_bodies += 1
-        await asyncio.to_thread(left.path.unlink, missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
         return True
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # its program has sent it in between, or given it up
+        return None
 
 
 def _left_behind(spool: Path) -> list[_Left]:

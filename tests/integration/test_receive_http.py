@@ -215,6 +215,7 @@ def test_health_and_figures(receiver: Receiver) -> None:
         'spanledger_collector_requests_total{door="http",code="400"}': "1",
         "spanledger_collector_wal_backlog_bytes": str(len(BODY) + 20),
         "spanledger_collector_wal_waiting_bytes": "0",
+        "spanledger_collector_adopted_bodies_total": "0",
         "spanledger_collector_wal_syncs_total": "1",
         "spanledger_collector_ready": "1",
     }
