@@ -52,6 +52,8 @@ class Facts:
     region: str | None = None
     error_type: str | None = None
     """A failure that the response tells of in its body."""
+    answer: object = None
+    """A whole answer that is charged in a place of its own."""
 
 
 def server_attributes(client: object) -> Attributes:

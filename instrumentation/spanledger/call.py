@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from . import faults, ledger, names, spans, tagging
+from . import faults, later, ledger, names, spans, tagging
 from .attempts import attempt_event
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import (
@@ -28,7 +27,7 @@ from .record import (
     place_below,
 )
 from .sdk import Request, Sdk
-from .usage import Usage, UsageState
+from .usage import Usage
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
 """The call whose HTTP attempts are being made."""
@@ -227,6 +226,8 @@ class Call:
         try:
             length = self._watch.elapsed_ns() if end_ns is None else end_ns
             ledger.add(self._record(error, length))
+            if self._endpoint.paid_later:
+                later.submitted(self._sdk, self._endpoint, self._attributes, self.facts)
             if ledger.flushes_calls and end_ns is None and spans.current.get() is None:
                 ledger.settle()
         except Exception as fault:
@@ -266,12 +267,7 @@ class Call:
         )
 
     def _usage(self) -> Usage:
-        facts = self.facts
-        state: UsageState = "reported" if facts.complete else "estimated"
-        if facts.counts:
-            usage = self._endpoint.usage(facts.counts, state)
-            return replace(usage, units={**usage.units, **facts.units}) if facts.units else usage
-        return Usage(units=facts.units, state=state) if facts.units else Usage(state="missing")
+        return self._endpoint.total(self.facts)
 
     def _metered(self, usage: Usage) -> Metered | None:
         if usage.state in ("missing", "inconsistent"):
@@ -319,6 +315,8 @@ def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request 
     if endpoint is None:
         return None
     body = options.json_data if isinstance(options.json_data, Mapping) else {}
+    if endpoint.background is not None and body.get("background") is True:
+        endpoint = endpoint.background
     model = body.get("model")
     return Request(endpoint, model if isinstance(model, str) else "", body, server_attributes(client), stream)
 

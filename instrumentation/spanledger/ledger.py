@@ -10,12 +10,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import itertools
 import os
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ EXIT_LIMIT_S: Final = 2.0
 LINGER_S: Final = 0.05
 """A record that comes alone waits this long for company; those that come faster wait for the batch delay."""
 _SET_UP_LIMIT_S: Final = 5.0
+_ALL: Final = 2**62
 
 
 class _Flush:
@@ -61,7 +63,8 @@ class Worker:
         """End of a host's name, or host:port, to the provider there."""
         self.known_hosts: dict[tuple[str, object, object], str] = {}
         """Who was found to serve what an SDK called."""
-        self._records: deque[Record] = deque()
+        self._records: deque[Record | Iterator[Record]] = deque()
+        """What waits; an iterator makes its records on this thread, as they are sent."""
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
         """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
         self._collecting = False
@@ -77,7 +80,7 @@ class Worker:
         # In a context of its own: it works for all, and must not hold the tags of who happened to be first.
         Context().run(self._thread.start)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record | Iterator[Record]) -> None:
         """Take a record; drop and count it where the thread is too far behind."""
         waiting = len(self._records)
         if waiting >= self._settings.queue_size:
@@ -117,7 +120,7 @@ class Worker:
     def _keep_left(self) -> None:
         """Spool what the thread did not get done: it has ended, or nobody will wait for it any more."""
         left = list(self._under_way) if self._thread.is_alive() else []
-        left += self._take(len(self._records))
+        left += self._take(_ALL)
         if self._maker is None or self._delivery is None:
             if left:
                 faults.report("calls lost from the ledger", "the process ended first", count=len(left))
@@ -130,8 +133,19 @@ class Worker:
         taken: list[Record] = []
         with contextlib.suppress(IndexError):
             while len(taken) < most:
-                taken.append(self._records.popleft())
+                waiting = self._records.popleft()
+                if isinstance(waiting, Record):
+                    taken.append(waiting)
+                    continue
+                taken.extend(itertools.islice(waiting, most - len(taken)))
+                if len(taken) == most:
+                    self._records.appendleft(waiting)
         return taken
+
+    def _is_making(self) -> bool:
+        with contextlib.suppress(IndexError):
+            return not isinstance(self._records[0], Record)
+        return False
 
     def _run(self) -> None:
         try:
@@ -184,7 +198,7 @@ class Worker:
                 if request is not None:
                     return request
         self._collecting = True
-        if not self._records or len(self._records) >= self._settings.batch_size:
+        if not self._records or len(self._records) >= self._settings.batch_size or self._is_making():
             return None
         with contextlib.suppress(queue.Empty):
             return self._signals.get(timeout=self._delay_s())
@@ -238,8 +252,8 @@ def _start() -> bool:
     return True
 
 
-def add(record: Record) -> None:
-    """Hand a record to the thread; never raises, never waits."""
+def add(record: Record | Iterator[Record]) -> None:
+    """Hand a record, or an iterator that makes many and never raises, to the thread; never raises, never waits."""
     if _worker is not None:
         _worker.add(record)
     else:

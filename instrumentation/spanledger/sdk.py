@@ -6,7 +6,7 @@ An SDK's module fills these in; nothing in here runs for a call except the searc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from . import ledger
@@ -30,6 +30,20 @@ class Endpoint:
     """Nothing of it is charged: a span without usage."""
     answers_in: Literal["json", "text", "bytes"] = "json"
     """What a body may be besides JSON: text that is read as JSON if it is that, or bytes that are not kept."""
+    background: Endpoint | None = None
+    """What it is instead where the answer is made in the background."""
+    paid_later: bool = False
+    """What it asks for is charged where it is read, in a place of its own."""
+    answer: Endpoint | None = None
+    """What reads an answer that is there at once."""
+
+    def total(self, facts: Facts) -> Usage:
+        """Return what was used, as far as the response has told."""
+        state: UsageState = "reported" if facts.complete else "estimated"
+        if facts.counts:
+            usage = self.usage(facts.counts, state)
+            return replace(usage, units={**usage.units, **facts.units}) if facts.units else usage
+        return Usage(units=facts.units, state=state) if facts.units else Usage(state="missing")
 
 
 _MOST_HOSTS: Final = 1000
@@ -57,6 +71,8 @@ class Sdk:
     """Whether a stream event exists only because we asked for usage."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """End of a host's name to the provider there, where that is another; any other host keeps the SDK's own."""
+    look_back: Callable[[Any, Any, Any, bool], None] | None = None
+    """Find what is paid for now in what a client's options brought that are no call; True: asynchronously."""
     failure: Callable[[BaseException], Failure] = read_failure
     """What an exception of the SDK says about the response that it stands for."""
 

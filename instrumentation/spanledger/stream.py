@@ -12,17 +12,17 @@ import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from . import faults
-from .call import Call
+from .listening import Listener, Reader
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """A raw body, or one event of a raw stream, that is larger than this is not kept for its usage."""
 _EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n")
 
 
-def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
+def watch(stream: Any, call: Listener, *, asynchronous: bool) -> None:
     """Watch a parsed stream of an SDK."""
     inner = stream._iterator
     stream._iterator = _AsyncWatched(inner, call) if asynchronous else _SyncWatched(inner, call)
@@ -30,24 +30,24 @@ def watch(stream: Any, call: Call, *, asynchronous: bool) -> None:
     _on_close(stream.response.stream, call, asynchronous)
 
 
-def watch_iterator(events: Iterator[Any], call: Call) -> Iterator[Any]:
+def watch_iterator(events: Iterator[Any], call: Listener) -> Iterator[Any]:
     """Watch what only an SDK's own code iterates over."""
     call.remember()
     return _SyncWatched(events, call)
 
 
-def watch_async_iterator(events: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
+def watch_async_iterator(events: AsyncIterator[Any], call: Listener) -> AsyncIterator[Any]:
     """Watch what only an SDK's own code iterates over, asynchronously."""
     call.remember()
     return _AsyncWatched(events, call)
 
 
-def watch_closing(source: Any, call: Call) -> None:
+def watch_closing(source: Any, call: Listener) -> None:
     """Finish `call` when a byte stream is closed."""
     _on_close(source, call, asynchronous=False)
 
 
-def watch_body(source: Any, call: Call) -> None:
+def watch_body(source: Any, call: Listener) -> None:
     """Watch a byte stream that the application reads as one body, by its `read`, and closes or drops."""
     kind: type = type(source)
     source._spanledger_call = call
@@ -56,7 +56,7 @@ def watch_body(source: Any, call: Call) -> None:
     call.remember()
 
 
-def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
+def watch_raw(response: Any, call: Listener, *, asynchronous: bool) -> None:
     """Watch an HTTP response that the application reads by itself."""
     reader = _Events(call) if call.stream else _Body(call)
     (_tap_async if asynchronous else _tap)(response, call, reader)
@@ -65,12 +65,22 @@ def watch_raw(response: Any, call: Call, *, asynchronous: bool) -> None:
     _on_close(response.stream, call, asynchronous)
 
 
+def tap(response: Any, listener: Listener, reader: Reader, *, asynchronous: bool) -> None:
+    """Have `reader` see the decoded bytes of an HTTP response as the application reads them."""
+    (_tap_async if asynchronous else _tap)(response, listener, reader)
+
+
+def tap_iterator(source: Any, listener: Listener, reader: Reader, *, asynchronous: bool) -> Any:
+    """Return an iterator of bytes that `reader` sees as they pass."""
+    return (_passing_async if asynchronous else _passing)(source, listener, reader)
+
+
 class _Inside:
     """Marks that the application waits for the next event, and ends the call when there is none."""
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Listener) -> None:
         self._call = call
 
     def __enter__(self) -> None:
@@ -89,7 +99,7 @@ class _Watched:
 
     __slots__ = ("_call", "_inner", "_inside")
 
-    def __init__(self, inner: Any, call: Call) -> None:
+    def __init__(self, inner: Any, call: Listener) -> None:
         self._inner = inner
         self._call = call
         self._inside = _Inside(call)
@@ -147,22 +157,10 @@ class _AsyncWatched(_Watched):
         self._call.closed()
 
 
-class _Reader(Protocol):
-    """Reads decoded bytes as they pass."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes in; return what the application may have now."""
-        ...
-
-    def end(self) -> bytes:
-        """Return what is still held back; the body is over."""
-        ...
-
-
 class _Body:
     """Keeps a whole JSON body."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Listener) -> None:
         self._call = call
         self._kept: bytearray | None = None if call.answers_in == "bytes" else bytearray()
 
@@ -186,7 +184,7 @@ class _Body:
 class _Events:
     """Reads server-sent events, and holds back the one that only we asked for."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Listener) -> None:
         self._call = call
         self._rest = bytearray()
         self._searched = 0
@@ -236,7 +234,7 @@ class _Events:
         return self._call.hear(parsed)
 
 
-def read_json(call: Call, body: bytes) -> None:
+def read_json(call: Listener, body: bytes) -> None:
     """Finish `call` with the usage of a JSON body."""
     try:
         parsed = json.loads(body) if call.answers_in != "bytes" else None
@@ -250,7 +248,7 @@ def read_json(call: Call, body: bytes) -> None:
         call.read(parsed)
 
 
-def _tap(response: Any, call: Call, reader: _Reader) -> None:
+def _tap(response: Any, call: Listener, reader: Reader) -> None:
     plain, alive = type(response).iter_bytes, weakref.ref(response)
 
     def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
@@ -259,7 +257,7 @@ def _tap(response: Any, call: Call, reader: _Reader) -> None:
     response.iter_bytes = iter_bytes
 
 
-def _tap_async(response: Any, call: Call, reader: _Reader) -> None:
+def _tap_async(response: Any, call: Listener, reader: Reader) -> None:
     plain, alive = type(response).aiter_bytes, weakref.ref(response)
 
     def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
@@ -268,7 +266,7 @@ def _tap_async(response: Any, call: Call, reader: _Reader) -> None:
     response.aiter_bytes = aiter_bytes
 
 
-def _passing(source: Iterator[bytes], call: Call, reader: _Reader) -> Iterator[bytes]:
+def _passing(source: Iterator[bytes], call: Listener, reader: Reader) -> Iterator[bytes]:
     inside = _Inside(call)
     while True:
         with inside:
@@ -281,7 +279,7 @@ def _passing(source: Iterator[bytes], call: Call, reader: _Reader) -> Iterator[b
         yield rest
 
 
-async def _passing_async(source: AsyncIterator[bytes], call: Call, reader: _Reader) -> AsyncIterator[bytes]:
+async def _passing_async(source: AsyncIterator[bytes], call: Listener, reader: Reader) -> AsyncIterator[bytes]:
     inside = _Inside(call)
     while True:
         with inside:
@@ -302,7 +300,7 @@ def _guarded(step: Callable[..., bytes], *data: bytes) -> bytes:
         return data[0] if data else b""
 
 
-def _on_close(source: Any, call: Call, asynchronous: bool) -> None:
+def _on_close(source: Any, call: Listener, asynchronous: bool) -> None:
     """Finish `call` when the connection is released, whichever of the SDK's objects does it.
 
     The byte stream below the response gets a class of its own that adds just this: an attribute that holds a
@@ -343,7 +341,7 @@ def _reading(kind: type) -> type:
     closing = _closing(kind)
 
     def read(self: Any, amt: int | None = None, *args: Any, **kwargs: Any) -> bytes:
-        call: Call = self._spanledger_call
+        call: Listener = self._spanledger_call
         call.inside = True
         try:
             data: bytes = kind.read(self, amt, *args, **kwargs)  # type: ignore[attr-defined]

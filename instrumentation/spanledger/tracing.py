@@ -60,7 +60,7 @@ def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
         metered.model,
         metered.usage,
         at_ns,
-        PriceContext(service_tier=metered.service_tier, speed=metered.speed, region=metered.region),
+        PriceContext(metered.processing, metered.service_tier, metered.speed, metered.region),
         request_model=metered.request_model,
     )
     if priced.cost_pico is None or priced.price_id is None:

@@ -26,6 +26,10 @@ HOMES: Final = {
     "botocore.client": "bedrock_sdk",
     "google.genai._api_client": "google_sdk",
     "openai._base_client": "openai_sdk",
+    "openai.resources.beta.realtime.realtime": "openai_live",
+    "openai.resources.beta.responses.responses": "openai_live",
+    "openai.resources.realtime.realtime": "openai_live",
+    "openai.resources.responses.responses": "openai_live",
 }
 """SDK module to the module here that knows it."""
 
@@ -73,7 +77,10 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
     def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
         if call is None:
-            return plain(client, cast_to, options, *args, **kwargs)
+            result = plain(client, cast_to, options, *args, **kwargs)
+            if sdk.look_back is not None and switch.on:
+                _look_back(sdk, client, options, result, asynchronous=False)
+            return result
         result, attempt = None, _Attempt(call, options)
         while attempt.due:
             with attempt:
@@ -88,7 +95,10 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
     async def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
         if call is None:
-            return await plain(client, cast_to, options, *args, **kwargs)
+            result = await plain(client, cast_to, options, *args, **kwargs)
+            if sdk.look_back is not None and switch.on:
+                _look_back(sdk, client, options, result, asynchronous=True)
+            return result
         result, attempt = None, _Attempt(call, options)
         while attempt.due:
             with attempt:
@@ -120,6 +130,14 @@ def _note_retry(plain: Callable[..., Any]) -> Callable[..., Any]:
         return plain(client, *args, **kwargs)
 
     return sleep_for_retry
+
+
+def _look_back(sdk: Sdk, client: Any, options: Any, result: Any, *, asynchronous: bool) -> None:
+    try:
+        if sdk.look_back is not None:
+            sdk.look_back(client, options, result, asynchronous)
+    except Exception as error:
+        faults.report("what was paid for later is not recorded", error)
 
 
 def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:

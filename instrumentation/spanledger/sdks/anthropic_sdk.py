@@ -16,6 +16,7 @@ from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
 
+from .anthropic_batches import make_look_back
 from .fields import count, get, text
 
 _COUNTS: Final = {
@@ -114,15 +115,16 @@ def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
     )
 
 
-SDK: Final = Sdk(
+SDK: Final[Sdk] = Sdk(
     provider="anthropic",
     endpoints={
         "/v1/messages": Endpoint("chat", _read_message, _hear, _usage),
-        "/v1/messages/batches": Endpoint("batches", _read_free, _read_free, _usage, free=True),
+        "/v1/messages/batches": Endpoint("batches", _read_free, _read_free, _usage, free=True, paid_later=True),
         "/v1/messages/count_tokens": Endpoint("count_tokens", _read_free, _read_free, _usage, free=True),
     },
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_never_usage_only,
     hosts={".amazonaws.com": "aws.bedrock", "aiplatform.googleapis.com": "gcp.vertex_ai"},
+    look_back=make_look_back(lambda: SDK),
 )

@@ -95,7 +95,7 @@ MEDIA_ENDPOINTS: Final = {
     "/audio/speech": Endpoint("speech", _read_speech, _read_speech, token_usage, answers_in="bytes"),
     "/audio/transcriptions": _TRANSCRIPTION,
     "/audio/translations": _TRANSCRIPTION,
-    "/batches": Endpoint("batches", _read_free, _read_free, _no_usage, free=True),
+    "/batches": Endpoint("batches", _read_free, _read_free, _no_usage, free=True, paid_later=True),
     "/images/edits": _IMAGES,
     "/images/generations": _IMAGES,
     "/images/variations": _IMAGES,

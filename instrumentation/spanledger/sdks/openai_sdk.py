@@ -1,6 +1,6 @@
 """The openai SDK: chat completions, responses, legacy completions, embeddings; the rest stands in `openai_media`.
 
-`GET /responses/{id}` reads an old response again and is no call.
+`GET /responses/{id}` reads an old response again and is no call; what is charged for it stands in `openai_later`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from spanledger.sdk import Endpoint, Sdk
 
 from .fields import get, text
 from .hosts import COMPATIBLE_HOSTS
+from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS
 from .openai_usage import CHAT_NAMES, RESPONSE_NAMES, read_usage, token_usage
 
@@ -114,9 +115,27 @@ def _read_embeddings(facts: Facts, body: object) -> None:
         facts.complete = True
 
 
-_RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, token_usage)
+def _read_submission(facts: Facts, body: object) -> None:
+    """Read a response that is made in the background: its usage is charged in one place, whoever sees it first."""
+    facts.response_id = text(body, "id") or facts.response_id
+    facts.response_model = text(body, "model") or facts.response_model
+    if get(body, "usage") is not None:
+        facts.answer = body
 
-SDK: Final = Sdk(
+
+def _hear_submission(facts: Facts, event: object) -> None:
+    response = get(event, "response")
+    if response is not None:
+        _read_submission(facts, response)
+
+
+_ANSWER: Final = Endpoint("chat", _read_response, _hear_response, token_usage)
+_SUBMISSION: Final = Endpoint(
+    "background", _read_submission, _hear_submission, token_usage, free=True, paid_later=True, answer=_ANSWER
+)
+_RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, token_usage, background=_SUBMISSION)
+
+SDK: Final[Sdk] = Sdk(
     provider="openai",
     endpoints={
         _CHAT_PATH: Endpoint("chat", _read_choices, _hear_choices, token_usage),
@@ -130,4 +149,5 @@ SDK: Final = Sdk(
     ask_for_usage=_ask_for_usage,
     is_usage_only=_is_usage_only,
     hosts=COMPATIBLE_HOSTS,
+    look_back=make_look_back(lambda: SDK),
 )
