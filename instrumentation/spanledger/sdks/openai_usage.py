@@ -28,6 +28,7 @@ class UsageNames(NamedTuple):
 CHAT_NAMES: Final = UsageNames(
     "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"
 )
+REALTIME_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_token_details", "output_token_details")
 RESPONSE_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
 
@@ -43,7 +44,9 @@ def read_usage(facts: Facts, usage: object, told: UsageNames) -> None:
         counts["audio_in"] = count(into, "audio_tokens")
         counts["image_in"] = count(into, "image_tokens")
         if counts["cached"]:
-            counts["cached_audio"] = count(get(into, "cached_tokens_details"), "audio_tokens")
+            cached = get(into, "cached_tokens_details")
+            counts["cached_audio"] = count(cached, "audio_tokens")
+            counts["cached_image"] = count(cached, "image_tokens")
         if counts["written"]:
             counts["written_12h"] = count(get(into, "cache_write_tokens_details"), "ttl_12h_tokens")
     out = get(usage, told.output_details)
@@ -69,7 +72,8 @@ def token_usage(counts: Mapping[str, int], state: UsageState) -> Usage:
         cache_write_5m_tokens=counts.get("written", 0) - written_12h,
         cache_write_12h_tokens=written_12h,
         input_audio_tokens=counts.get("audio_in", 0) - cached_audio,
-        input_image_tokens=counts.get("image_in", 0),
+        # There is no part for images read from the cache: they are with the text, which is priced almost alike.
+        input_image_tokens=counts.get("image_in", 0) - counts.get("cached_image", 0),
         reasoning_tokens=counts.get("reasoning", 0),
         output_audio_tokens=counts.get("audio_out", 0),
         output_image_tokens=counts.get("image_out", 0),

@@ -1,0 +1,280 @@
+"""The openai SDK's websockets: the Realtime API and `responses.connect`, one call for each response.
+
+No request stands behind a response here: the server may start one by itself when it hears that the user has finished
+speaking. So a call begins with `response.create` if the application sends one, else with `response.created`, and ends
+with the event that reports its usage. Connections are watched where both colours pass, at `parse_event`; an event that
+neither starts nor ends a response costs one look into a table.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import _spanledger_boot as switch
+from spanledger import faults, names
+from spanledger.attributes import Facts
+from spanledger.call import Call, begin_request
+from spanledger.record import Attributes
+from spanledger.sdk import Endpoint, Request
+
+from .fields import get, text
+from .openai_media import MEDIA_ENDPOINTS
+from .openai_sdk import SDK
+from .openai_usage import REALTIME_NAMES, read_usage, token_usage
+from .wrapping import replace
+
+_CLASSES: Final = ("RealtimeConnection", "AsyncRealtimeConnection", "ResponsesConnection", "AsyncResponsesConnection")
+_CLEAN_CLOSES: Final = frozenset({None, 1000, 1001})
+_MOST_WAITING: Final = 1000
+"""Responses of one connection that may be asked for, or made, at a time; there is no reason for more than a few."""
+
+
+def wrap(module: ModuleType) -> None:
+    """Watch the connections that a module of the SDK defines."""
+    for name in _CLASSES:
+        kind = getattr(module, name, None)
+        if kind is not None and hasattr(kind, "parse_event"):
+            is_async = name.startswith("Async")
+            replace(kind, "parse_event", _around_parse)
+            replace(kind, "send", _around_async(_say) if is_async else _around(_say))
+            replace(kind, "close", _around_async(_end) if is_async else _around(_end))
+
+
+def _read_nothing(facts: Facts, body: object) -> None:
+    """There is no body but the events."""
+
+
+def _hear_realtime(facts: Facts, event: object) -> None:
+    response = get(event, "response")
+    if response is None:
+        return
+    facts.response_id = text(response, "id") or facts.response_id
+    usage, status = get(response, "usage"), text(response, "status")
+    if usage is not None:
+        read_usage(facts, usage, REALTIME_NAMES)
+        facts.complete = True
+    if status is not None and status != "in_progress":
+        details = get(response, "status_details")
+        facts.finish_reasons = [text(details, "reason") or status]
+        if status == "failed":
+            facts.error_type = text(get(details, "error"), "code") or "failed"
+
+
+_REALTIME: Final = Endpoint("chat", _read_nothing, _hear_realtime, token_usage)
+_RESPONSES: Final = SDK.endpoints["/responses"]
+_TRANSCRIPTION: Final = MEDIA_ENDPOINTS["/audio/transcriptions"]
+
+
+class _Live:
+    """What is under way on one connection."""
+
+    def __init__(self, connection: object) -> None:
+        self._endpoint = _RESPONSES if "Responses" in type(connection).__name__ else _REALTIME
+        self._server, self._model = _read_handshake(getattr(connection, "_connection", None))
+        self._answers = ""
+        """The model of the session, as the server names it."""
+        self._transcriber = ""
+        self._asked: deque[tuple[Call, str | None]] = deque(maxlen=_MOST_WAITING)
+        """Calls that the server has not taken up, with the id of the event that asks."""
+        self._made: dict[str | None, Call] = {}
+        """Calls that it has, by the id of the response."""
+        self._silent: dict[str | None, Call] = {}
+        """Those of them of which no part has come."""
+
+    def say(self, event: object) -> None:
+        """Take an event that the application sends."""
+        if get(event, "type") != "response.create":
+            return
+        body = event if self._endpoint is _RESPONSES else get(event, "response")
+        call = self._begin(_fields_of(body))
+        if call is not None:
+            self._asked.append((call, text(event, "event_id")))
+
+    def hear(self, event: object) -> None:
+        """Take an event that the server sent."""
+        kind = get(event, "type")
+        step = _STEPS.get(kind)
+        if step is not None:
+            step(self, event)
+        elif self._silent and kind.startswith("response.") and kind.endswith(".delta"):
+            self._first_part(event)
+
+    def begun(self, event: object) -> None:
+        """Note that the server makes a response."""
+        response_id = text(get(event, "response"), "id")
+        call = self._asked.popleft()[0] if self._asked else self._begin({})
+        if call is not None and len(self._made) < _MOST_WAITING:
+            self._made[response_id] = self._silent[response_id] = call
+
+    def _first_part(self, event: object) -> None:
+        response_id = text(event, "response_id")
+        if response_id is None and len(self._silent) == 1:
+            response_id = next(iter(self._silent))
+        call = self._silent.pop(response_id, None)
+        if call is not None:
+            call.hear(event)
+
+    def over(self, event: object) -> None:
+        """End a call with the response as it is now, usage and all."""
+        response_id = text(get(event, "response"), "id")
+        call = self._made.pop(response_id, None)
+        if call is None:
+            call = self._asked.popleft()[0] if self._asked else self._begin({})
+        self._silent.pop(response_id, None)
+        if call is not None:
+            if self._answers:
+                call.facts.response_model = self._answers
+            call.hear(event)
+            call.finish()
+
+    def refused(self, event: object) -> None:
+        """End the call that an error is about, where it is about one."""
+        error = get(event, "error") or event
+        about = text(error, "event_id")
+        if self._asked and about in (None, self._asked[0][1]):
+            call = self._asked.popleft()[0]
+        elif self._endpoint is _RESPONSES and len(self._made) == 1:
+            _, call = self._made.popitem()
+            self._silent.clear()
+        else:
+            return
+        call.facts.error_type = text(error, "code") or text(error, "type") or "error"
+        call.finish()
+
+    def set_up(self, event: object) -> None:
+        """Note the models of the session."""
+        session = get(event, "session")
+        self._answers = text(session, "model") or self._answers
+        heard = get(get(get(session, "audio"), "input"), "transcription") or get(session, "input_audio_transcription")
+        self._transcriber = text(heard, "model") or self._transcriber
+
+    def transcribed(self, event: object) -> None:
+        """Record the transcription of what the user said: another model's work, with a price of its own."""
+        request = Request(_TRANSCRIPTION, self._transcriber, {}, self._server, stream=False)
+        call = begin_request(SDK, lambda: request)
+        if call is not None:
+            call.read(event)
+
+    def end(self, close_code: int | None = None) -> None:
+        """End what is still open with what is known; a code that is not of a clean close is its failure."""
+        left = [call for call, _ in self._asked] + list(self._made.values())
+        self._asked.clear()
+        self._made.clear()
+        self._silent.clear()
+        for call in left:
+            if close_code not in _CLEAN_CLOSES:
+                call.facts.error_type = f"websocket_{close_code}"
+            call.closed()
+
+    def _begin(self, body: Mapping[str, Any]) -> Call | None:
+        asked = body.get("model")
+        model = asked if isinstance(asked, str) else self._model or self._answers
+        call = begin_request(SDK, lambda: Request(self._endpoint, model, body, self._server, stream=True))
+        if call is not None:
+            call.remember()
+        return call
+
+
+_STEPS: Final[Mapping[Any, Callable[[_Live, object], None]]] = {
+    "conversation.item.input_audio_transcription.completed": _Live.transcribed,
+    "error": _Live.refused,
+    "response.completed": _Live.over,
+    "response.created": _Live.begun,
+    "response.done": _Live.over,
+    "response.failed": _Live.over,
+    "response.incomplete": _Live.over,
+    "session.created": _Live.set_up,
+    "session.updated": _Live.set_up,
+    "transcription_session.updated": _Live.set_up,
+}
+_KEY: Final = "_spanledger_live"
+
+
+def _live(connection: Any) -> _Live:
+    found = connection.__dict__.get(_KEY)
+    if found is None:
+        found = connection.__dict__[_KEY] = _Live(connection)
+        weakref.finalize(connection, found.end).atexit = False
+    return found  # type: ignore[no-any-return]
+
+
+def _say(connection: Any, event: object = None, *_args: object, **_options: object) -> None:
+    _live(connection).say(event)
+
+
+def _end(connection: Any, *_args: object, **_options: object) -> None:
+    live = connection.__dict__.get(_KEY)
+    if live is not None:
+        live.end(getattr(connection._connection, "close_code", None))
+
+
+def _guarded(step: Callable[..., None], *args: Any, **options: Any) -> None:
+    if switch.on:
+        try:
+            step(*args, **options)
+        except Exception as error:
+            faults.report("an event of a live connection is not understood", error)
+
+
+def _around_parse(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def parse_event(connection: Any, *args: Any, **options: Any) -> Any:
+        event = plain(connection, *args, **options)
+        if switch.on:
+            try:
+                _live(connection).hear(event)
+            except Exception as error:
+                faults.report("an event of a live connection is not understood", error)
+        return event
+
+    return parse_event
+
+
+def _around(step: Callable[..., None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def method(connection: Any, *args: Any, **options: Any) -> Any:
+            _guarded(step, connection, *args, **options)
+            return plain(connection, *args, **options)
+
+        return method
+
+    return around
+
+
+def _around_async(step: Callable[..., None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(plain: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(plain)
+        async def method(connection: Any, *args: Any, **options: Any) -> Any:
+            _guarded(step, connection, *args, **options)
+            return await plain(connection, *args, **options)
+
+        return method
+
+    return around
+
+
+def _fields_of(body: object) -> Mapping[str, Any]:
+    if isinstance(body, Mapping):
+        return body
+    fields = getattr(body, "__dict__", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _read_handshake(socket: Any) -> tuple[Attributes, str]:
+    """Read the host, and the model where the address names one, from the request that opened the connection."""
+    request = getattr(socket, "request", None)
+    if request is None:
+        return {}, ""
+    host = urlsplit(f"//{request.headers.get('Host', '')}")
+    server: Attributes = {}
+    if host.hostname:
+        server[names.SERVER_ADDRESS] = host.hostname
+        if host.port not in (None, 443):
+            server[names.SERVER_PORT] = host.port or 0
+    asked = parse_qs(urlsplit(request.path).query)
+    return server, next(iter(asked.get("model") or asked.get("deployment") or ()), "")
