@@ -83,8 +83,8 @@ def traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Traced]:
         yield traced
 
 
-def client_of(server: LiveServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url, api_key="none")
+def client_of(server: LiveServer, **options: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.url, api_key="none", **options)
 
 
 def timeless(span: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,10 @@ def test_a_response_that_the_server_starts_by_itself_is_a_call_too(traced: Trace
 def test_connections_of_the_beta_are_watched(traced: Traced) -> None:
     with (
         LiveServer(greeting=GREETING, script={"response.create": spoken("resp_live_000000000004")}) as server,
-        client_of(server).beta.realtime.connect(model="gpt-realtime") as connection,
+        # The beta speaks TLS unless it is told an address.
+        client_of(server, websocket_base_url=server.url.replace("http", "ws")).beta.realtime.connect(
+            model="gpt-realtime"
+        ) as connection,
     ):
         connection.response.create()
         listen(connection, "response.done")
