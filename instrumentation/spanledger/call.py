@@ -18,6 +18,7 @@ from .attempts import attempt_event
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import (
     Attributes,
+    AttributeValue,
     Event,
     Metered,
     Record,
@@ -105,6 +106,11 @@ class Call:
             if asking is not None:
                 self._body_without_usage = options.json_data
                 options.json_data = asking
+
+    @property
+    def host(self) -> AttributeValue | None:
+        """The host that is called."""
+        return self._attributes.get(names.SERVER_ADDRESS)
 
     @property
     def answers_in(self) -> Literal["json", "text", "bytes"]:

@@ -78,6 +78,7 @@ def _check(found: settings.Settings) -> None:
     """Read what else is read only when it is used."""
     settings.parse_pairs(found.headers, "headers")
     settings.parse_pairs(found.providers, "providers")
+    settings.parse_hosts(found.propagate_to, "propagate_to")
     target(found)
 
 

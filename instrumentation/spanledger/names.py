@@ -77,6 +77,8 @@ FEATURE: Final = "feature.id"
 SESSION_ID: Final = "session.id"
 REQUEST_TYPE: Final = "request.type"
 TAG_PREFIX: Final = "spanledger.tag."
+TAGS_FROM_BAGGAGE: Final = "spanledger.tags.from_baggage"
+"""Wire names of the tags that another service sent, separated by commas."""
 
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
 EVALUATION_NAME: Final = "gen_ai.evaluation.name"

@@ -68,6 +68,20 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Who serves a host, where the built-in table does not know: host=provider,host:port=provider.",
     ),
+    Setting(
+        "propagate_to",
+        "SPANLEDGER_PROPAGATE_TO",
+        str,
+        "",
+        "Hosts that get the tags as W3C baggage: a.internal,*.svc.local,host:port; never one that serves an LLM.",
+    ),
+    Setting(
+        "trust_baggage",
+        "SPANLEDGER_TRUST_BAGGAGE",
+        bool,
+        False,
+        "Have the middleware of spanledger.web take tags from the baggage header of a request.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -101,6 +115,8 @@ class Settings:
     lake: Path
     home: Path
     providers: str
+    propagate_to: str
+    trust_baggage: bool
     service: str
     environment: str
     flush: str
@@ -174,6 +190,15 @@ def parse_pairs(text: str, where: str) -> dict[str, str]:
             raise SettingError(where, part, "expected key=value,key=value")
         pairs[key.strip().lower()] = unquote(value.strip())
     return pairs
+
+
+def parse_hosts(text: str, where: str) -> list[str]:
+    """Read a list of hosts, host:port and *.ends of names; an address, or every host there is, is none."""
+    entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    for entry in entries:
+        if "/" in entry or "*" in entry.removeprefix("*.") or entry == "*.":
+            raise SettingError(where, entry, "expected host, host:port or *.end.of.name")
+    return entries
 
 
 def _read_file(path: Path) -> dict[str, Any]:

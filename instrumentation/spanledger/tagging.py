@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from typing import Final, Self
 import _spanledger_boot as switch
 
 from . import faults, names
+from .errors import SettingError
 from .scope import Scope
 
 MAX_TAG_CHARACTERS: Final = 256
@@ -88,28 +90,52 @@ class tags(Scope[Mapping[str, str]]):
             return outer
         if not _in_use:
             begin_use()
-        inner = {**outer, **_on_the_wire(self._given)}
+        own = _on_the_wire(self._given)
+        inner = {**outer, **own}
+        if names.TAGS_FROM_BAGGAGE in outer:
+            _unmark(inner, own)
         return inner if len(inner) <= MAX_OWN_TAGS else _bounded(inner)
 
 
 def begin_use() -> None:
-    """Have threads and thread pools carry tags and steps; the first tags or step does that, not the start."""
+    """Have threads, thread pools and listed hosts get tags; the first tags or step does that, not the start."""
     global _in_use
     if _in_use:
         return
     _in_use = True
     try:
         importlib.import_module(".threads", __package__).install()
+        # Not imported before: a program that is not traced pays for its tags alone.
+        found = importlib.import_module(".settings", __package__).load()
+        if found.propagate_to:
+            importlib.import_module(".propagation", __package__).install(found)
+    except SettingError as error:
+        # Not raised into the application's work; `ledger.start` switches off because of others.
+        faults.report("tags are not sent on", error, expected=True)
     except Exception as error:
         faults.report("tags stay in the thread that set them", error)
 
 
 def end_use() -> None:
-    """Undo `begin_use`: the switch is turned off."""
+    """Undo `begin_use`: the switch is turned off, or the settings change."""
     global _in_use
-    if _in_use:
-        _in_use = False
-        importlib.import_module(".threads", __package__).restore()
+    _in_use = False
+    for name in ("threads", "propagation"):
+        module = sys.modules.get(f"{__package__}.{name}")
+        if module is not None:
+            module.restore()
+
+
+def wire_name(key: str) -> str | None:
+    """Return the wire name of a tag, or None where it can have none; counts what is left out."""
+    return _wire_names.get(key) or _let_in(key)
+
+
+def _unmark(tags: dict[str, str], own: Mapping[str, str]) -> None:
+    """Take the tags that were given here off the list of those that came as baggage."""
+    left = ",".join(name for name in tags.pop(names.TAGS_FROM_BAGGAGE).split(",") if name not in own)
+    if left:
+        tags[names.TAGS_FROM_BAGGAGE] = left
 
 
 def _on_the_wire(given: Mapping[str, object]) -> dict[str, str]:

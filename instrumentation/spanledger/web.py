@@ -1,7 +1,8 @@
 """Tags from web requests: middleware for ASGI (FastAPI, Starlette, Django) and WSGI (Flask, Django) applications.
 
 Nothing is taken from a request that you did not name: a header can be sent by anyone, so map only those that your own
-proxy or login sets, or give a function that knows the user.
+proxy or login sets, or give a function that knows the user. Tags in a `baggage` header are taken where
+SPANLEDGER_TRUST_BAGGAGE says so, stand below all others, and are marked.
 
     app = AsgiTags(app, headers={"x-user-id": "user_id", "x-tenant": "customer_id"})
     app = WsgiTags(app, tags=lambda environ: {"feature": environ["PATH_INFO"].split("/")[1]})
@@ -9,10 +10,14 @@ proxy or login sets, or give a function that knows the user.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from . import faults
+import _spanledger_boot as switch
+
+from . import baggage, faults
+from .errors import SettingError
 from .tagging import tags as scoped
 
 Request = Mapping[str, Any]
@@ -26,6 +31,8 @@ class _Tags:
     def __init__(self, headers: Mapping[str, str] | None, tags: Find | None) -> None:
         self._headers = {name.lower(): tag for name, tag in (headers or {}).items()}
         self._tags = tags
+        self._trusts: bool | None = None
+        """Whether baggage is taken; read from the settings with the first request."""
 
     def scope(self, request: Request, header: Callable[[str], str | None]) -> scoped:
         """Return the tags of a request, as a scope; what the function says wins over headers."""
@@ -35,10 +42,20 @@ class _Tags:
                 found[tag] = header(name)
             if self._tags is not None:
                 found.update(self._tags(request))
-            return scoped(**found)
+            carried = header("baggage") if switch.on and self._trusts_baggage() else None
+            return scoped(**found) if carried is None else baggage.arrived(baggage.read(carried), found)
         except Exception as error:
             faults.report("request without tags", error)
             return scoped()
+
+    def _trusts_baggage(self) -> bool:
+        if self._trusts is None:
+            try:
+                self._trusts = bool(importlib.import_module(".settings", __package__).load().trust_baggage)
+            except SettingError as error:
+                faults.report("baggage of requests not read", error, expected=True)
+                self._trusts = False
+        return self._trusts
 
 
 class AsgiTags(_Tags):
@@ -59,7 +76,11 @@ class AsgiTags(_Tags):
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = {name.lower(): value for name, value in scope.get("headers", ())}
+        given: dict[bytes, bytes] = {}
+        for name, value in scope.get("headers", ()):
+            key = name.lower()
+            # A list may come in several headers; of any other, the last counts.
+            given[key] = given[key] + b"," + value if key == b"baggage" and key in given else value
 
         def header(name: str) -> str | None:
             value = given.get(name.encode("latin-1"))
