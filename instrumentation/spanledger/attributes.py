@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, Final
 
 from . import names
@@ -28,7 +27,6 @@ TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Parts that each name on the wire stands for; OpenTelemetry's names overlap where ours are disjoint."""
 _PARTS: Final = INPUT_PARTS + OUTPUT_PARTS
-_counts = attrgetter(*_PARTS)
 _PLACES: Final = [(name, [_PARTS.index(part) for part in parts]) for name, parts in TOKEN_NAMES.items()]
 
 
@@ -41,6 +39,8 @@ class Facts:
     finish_reasons: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """Token counts and units under names of the SDK's own module; empty until the provider reports usage."""
+    usage: Mapping[str, Any] | None = None
+    """A usage object as it came, whose counting is left to the ledger's thread; see `Endpoint.tally`."""
     units: dict[str, Decimal] = field(default_factory=dict)
     """Whatever else is metered, by the name of its unit."""
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def usage_attributes(usage: Usage) -> Attributes:
         return attributes
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    counts = _counts(usage)
+    counts = usage.counts
     for name, places in _PLACES:
         count = 0
         for place in places:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
+from time import perf_counter_ns
 from typing import Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
@@ -45,7 +46,10 @@ class Call:
         "_attributes",
         "_body_without_usage",
         "_done",
+        "_end_ns",
         "_endpoint",
+        "_error",
+        "_events",
         "_failed",
         "_first_ns",
         "_last_ns",
@@ -54,9 +58,12 @@ class Call:
         "_place",
         "_provider",
         "_sdk",
+        "_server",
+        "_tags",
         "_watch",
         "attempts",
         "facts",
+        "heard",
         "inside",
         "stream",
     )
@@ -66,22 +73,24 @@ class Call:
         self._endpoint = request.endpoint
         self._model = request.model
         self._place = place_below(spans.current_place())
-        self._provider = request.provider or sdk.provider_at(
+        self._server, provider = request.server, request.provider
+        self._provider = provider or sdk.provider_at(
             request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT)
         )
-        self._attributes: Attributes = {
-            names.OPERATION: request.endpoint.operation,
-            names.PROVIDER: self._provider,
-            **request.server,
-            **sdk.request_attributes(request.body),
-            **tagging.current.get(),
-        }
-        self._first_ns: int | None = None
+        self._tags = tagging.current.get()
+        self._attributes: Attributes = sdk.request_attributes(request.body)
+        self._end_ns = 0
+        self._error: str | None = None
+        self._events: tuple[Event, ...] = ()
+        self._first_ns = 0
+        """Of the process's clock, as `_last_ns`; 0 before the first event."""
         self._last_ns = 0
         self._done = False
         self._noted = False
         self._body_without_usage: object = None
         self.facts = Facts(asked=request.body, region=request.region)
+        self.heard = 0
+        """Characters of the answer that came in pieces of nothing but text."""
         self.attempts: int | None = None
         self._attempt_ns = 0
         self._failed: tuple[Event, ...] = ()
@@ -89,10 +98,6 @@ class Call:
         self.stream = request.stream
         self.inside = False
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
-        if self._model:
-            self._attributes[names.REQUEST_MODEL] = self._model
-        if self.stream:
-            self._attributes[names.STREAM] = True
         self._watch = Stopwatch()
 
     def adopt(self, options: Any) -> None:
@@ -159,9 +164,13 @@ class Call:
     def hear(self, event: object) -> bool:
         """Read one event of a stream; False if the application must not see it."""
         try:
-            self._last_ns = self._watch.elapsed_ns()
-            if self._first_ns is None:
-                self._first_ns = self._last_ns
+            self._last_ns = now = perf_counter_ns()
+            if self._first_ns == 0:
+                self._first_ns = now
+            piece = self._endpoint.piece(event)
+            if piece is not None and self.facts.response_id is not None:
+                self.heard += len(piece)
+                return True
             self._endpoint.hear(self.facts, event)
             if self.facts.error_type is not None:
                 # Told in an event, so the application may hold the stream for long, but nothing comes after it.
@@ -170,6 +179,14 @@ class Call:
         except Exception as error:
             faults.report(f"{self._sdk.provider} stream event not understood", error)
             return True
+
+    def leave(self, error: BaseException) -> None:
+        """End because of what came instead of the next event: its end, or an exception."""
+        self.inside = False
+        if isinstance(error, StopIteration | StopAsyncIteration):
+            self.finish()
+        else:
+            self.fail(error)
 
     def attempt(self) -> None:
         """Note that the SDK makes an HTTP attempt."""
@@ -199,7 +216,7 @@ class Call:
 
     def _attempts(self, error: BaseException | None) -> tuple[Event, ...]:
         """Describe the attempts; a single good one needs no description."""
-        if self.attempts is None or (error is None and not self._failed):
+        if self.attempts is None:
             return ()
         answered = error is None or self.facts.complete
         response = None if answered else getattr(error, "response", None)
@@ -221,59 +238,85 @@ class Call:
 
     def abandoned(self) -> None:
         """Finish because nobody holds the stream any more; it ended with its last event, not now."""
-        self.finish(end_ns=self._last_ns or self._watch.elapsed_ns())
+        self.finish(end_ns=self._watch.since_start_ns(self._last_ns) if self._last_ns else None)
 
     def finish(self, error: BaseException | None = None, *, end_ns: int | None = None) -> None:
-        """Hand the record over; later calls do nothing."""
+        """Hand the call over to the ledger's thread, which makes a record of it; later calls do nothing."""
         if self._done:
             return
         self._done = True
         _open.discard(self)
         try:
-            length = self._watch.elapsed_ns() if end_ns is None else end_ns
-            ledger.add(self._record(error, length))
+            self._end_ns = self._watch.start_ns + (self._watch.elapsed_ns() if end_ns is None else end_ns)
+            if error is not None or self._failed:
+                self._events = self._attempts(error)
+            if error is not None:
+                self._fail(error)
+            self._body_without_usage = None
+            self.facts.asked = {}  # what may be large, and the application may change, stays with it
+            ledger.add(self)
             if self._endpoint.paid_later:
-                later.submitted(self._sdk, self._endpoint, self._attributes, self.facts)
+                later.submitted(self._sdk, self._endpoint, self._asked(), self.facts)
             if ledger.flushes_calls and end_ns is None and spans.current.get() is None:
                 ledger.settle()
         except Exception as fault:
             faults.report("call lost from the ledger", fault)
 
-    def _record(self, error: BaseException | None, length_ns: int) -> Record:
-        facts, attributes = self.facts, self._attributes
-        usage = self._usage()
+    def _fail(self, error: BaseException) -> None:
+        self._attributes[names.ERROR_TYPE] = error_type(error)
+        told = self._sdk.failure(error)
+        if told.status is not None:
+            self._attributes[names.HTTP_STATUS] = told.status
+        self._error = error_text(error, told)
+
+    def _asked(self) -> Attributes:
+        """Say what was asked for, by whom and what for."""
+        attributes: Attributes = {
+            names.OPERATION: self._endpoint.operation,
+            names.PROVIDER: self._provider,
+            **self._server,
+            **self._attributes,
+            **self._tags,
+        }
+        if self._model:
+            attributes[names.REQUEST_MODEL] = self._model
+        if self.stream:
+            attributes[names.STREAM] = True
+        return attributes
+
+    def record(self) -> Record:
+        """Say all that is known of the finished call; on the ledger's thread, where nobody waits."""
+        facts, usage = self.facts, self._usage()
+        attributes = self._asked()
         attributes.update(response_attributes(facts))
         if not self._endpoint.free:
             attributes.update(usage_attributes(usage))
-        if self._first_ns is not None:
-            attributes[names.FIRST_CHUNK_S] = self._first_ns / 1e9
+        if self._first_ns:
+            attributes[names.FIRST_CHUNK_S] = self._watch.since_start_ns(self._first_ns) / 1e9
         if self.attempts is not None:
             attributes[names.ATTEMPTS] = self.attempts
         if not self._place.parent_sampled:
             attributes[names.PARENT_SAMPLED] = False
-        failure = facts.error_type
-        if error is not None:
-            attributes[names.ERROR_TYPE] = error_type(error)
-            told = self._sdk.failure(error)
-            if told.status is not None:
-                attributes[names.HTTP_STATUS] = told.status
-            failure = error_text(error, told)
-        elif failure is not None:
-            attributes[names.ERROR_TYPE] = failure
+        if self._error is None and facts.error_type is not None:
+            attributes[names.ERROR_TYPE] = facts.error_type
         return Record(
             name=f"{self._endpoint.operation} {self._model}".rstrip(),
             kind="client",
             place=self._place,
             start_ns=self._watch.start_ns,
-            end_ns=self._watch.start_ns + length_ns,
+            end_ns=self._end_ns,
             attributes=attributes,
-            error=failure,
-            events=self._attempts(error),
+            error=self._error or facts.error_type,
+            events=self._events,
             metered=self._metered(usage),
         )
 
     def _usage(self) -> Usage:
-        return self._endpoint.total(self.facts)
+        try:
+            return self._endpoint.total(self.facts)
+        except Exception as error:
+            faults.report(f"{self._sdk.provider} response recorded without its usage", error)
+            return Usage(state="missing")
 
     def _metered(self, usage: Usage) -> Metered | None:
         if usage.state in ("missing", "inconsistent"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
@@ -223,6 +223,7 @@ class Listener:
     def fail(self, error: BaseException) -> None:
         """Do nothing."""
 
+    leave = fail
     closed = abandoned = remember = finish
 
 
@@ -271,7 +272,7 @@ def note_batch(body: object, results: str) -> None:
         batches.put(name, Batch(batch_id, _instant_ns(_field(body, "created_at"))))
 
 
-def _records(of: Reading, content: bytes, find: Find) -> Iterator[Record]:
+def _records(of: Reading, content: bytes, find: Find) -> Generator[Record, None, None]:
     for line in io.BytesIO(content):
         try:
             record = _read_line(of, line, find)

@@ -16,20 +16,23 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextvars import Context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import _spanledger_boot as switch
 
 from . import account, endings, faults
 from .errors import SettingError
-from .record import Record
+from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
 
 if TYPE_CHECKING:
     from .delivery import Delivery, Haste
     from .tracing import SpanMaker
+
+Making: TypeAlias = Generator[Record, None, None]
+"""Makes records where they are taken, because they come by the thousand."""
 
 EXIT_LIMIT_S: Final = 2.0
 """How long the end of the application may wait for the last spans; what is left then goes to the spool."""
@@ -63,12 +66,12 @@ class Worker:
         """End of a host's name, or host:port, to the provider there."""
         self.known_hosts: dict[tuple[str, object, object], str] = {}
         """Who was found to serve what an SDK called."""
-        self._records: deque[Record | Iterator[Record]] = deque()
-        """What waits; an iterator makes its records on this thread, as they are sent."""
+        self._records: deque[Finished | Making] = deque()
+        """What waits; a generator makes its records on this thread, as they are sent."""
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
         """Wakes the thread: a request to flush, or None where a record is the first or the last of a batch."""
         self._collecting = False
-        self._under_way: list[Record] = []
+        self._under_way: list[Finished] = []
         """Being encoded, sent or kept; not safe anywhere yet."""
         self._sent_at = float("-inf")
         self._ended = False
@@ -80,7 +83,7 @@ class Worker:
         # In a context of its own: it works for all, and must not hold the tags of who happened to be first.
         Context().run(self._thread.start)
 
-    def add(self, record: Record | Iterator[Record]) -> None:
+    def add(self, record: Finished | Making) -> None:
         """Take a record; drop and count it where the thread is too far behind."""
         waiting = len(self._records)
         if waiting >= self._settings.queue_size:
@@ -129,22 +132,22 @@ class Worker:
             self._delivery.keep(self._maker.encode(left))
         self._delivery.give_up()
 
-    def _take(self, most: int) -> list[Record]:
-        taken: list[Record] = []
+    def _take(self, most: int) -> list[Finished]:
+        taken: list[Finished] = []
         with contextlib.suppress(IndexError):
             while len(taken) < most:
                 waiting = self._records.popleft()
-                if isinstance(waiting, Record):
+                if isinstance(waiting, Generator):
+                    taken.extend(itertools.islice(waiting, most - len(taken)))
+                    if len(taken) == most:
+                        self._records.appendleft(waiting)
+                else:
                     taken.append(waiting)
-                    continue
-                taken.extend(itertools.islice(waiting, most - len(taken)))
-                if len(taken) == most:
-                    self._records.appendleft(waiting)
         return taken
 
     def _is_making(self) -> bool:
         with contextlib.suppress(IndexError):
-            return not isinstance(self._records[0], Record)
+            return isinstance(self._records[0], Generator)
         return False
 
     def _run(self) -> None:
@@ -172,7 +175,7 @@ class Worker:
             delivered = self._deliver(self._take(self._settings.batch_size), next_haste) and delivered
         return delivered
 
-    def _deliver(self, records: list[Record], haste: Haste) -> bool:
+    def _deliver(self, records: list[Finished], haste: Haste) -> bool:
         if self._maker is None or self._delivery is None:
             if records:
                 faults.report("calls lost from the ledger", "no way to send", count=len(records))
@@ -252,8 +255,8 @@ def _start() -> bool:
     return True
 
 
-def add(record: Record | Iterator[Record]) -> None:
-    """Hand a record, or an iterator that makes many and never raises, to the thread; never raises, never waits."""
+def add(record: Finished | Making) -> None:
+    """Hand a record, or a generator that makes many and never raises, to the thread; never raises, never waits."""
     if _worker is not None:
         _worker.add(record)
     else:

@@ -37,6 +37,10 @@ class Listener(Protocol):
         """Note the end."""
         ...
 
+    def leave(self, error: BaseException) -> None:
+        """End because of what came instead of the next event: its end, or an exception."""
+        ...
+
     def fail(self, error: BaseException) -> None:
         """Note the exception that the application gets."""
         ...

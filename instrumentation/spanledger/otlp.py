@@ -13,6 +13,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
+from .names import RESPONSE_ID
 from .record import Attributes, AttributeValue, Event, Record
 
 _SMALL: Final = tuple(bytes((number,)) for number in range(128))
@@ -24,6 +25,8 @@ _FLAGS: Final = b"\x85\x01" + (0x100).to_bytes(4, "little")
 """Says whether the parent is remote, and that it is not."""
 _ERROR: Final = b"\x18\x02"
 _INT_MASK: Final = 2**64 - 1
+_MOST_KEPT: Final = 64
+"""Characters of a text whose bytes are kept for the next span."""
 
 
 def encode_request(resource: Mapping[str, str], scope: tuple[str, str], spans: list[bytes]) -> bytes:
@@ -69,10 +72,23 @@ def _event(event: Event) -> bytes:
 def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue]) -> bytes:
     parts = []
     for name, value in attributes.items():
-        pair = _key(name) + _field(b"\x12", _any_value(value))
-        length = len(pair)
-        parts.append(tag + (_SMALL[length] if length < 128 else _varint(length)) + pair)
+        kind = type(value)
+        if kind is str and len(value) <= _MOST_KEPT and name != RESPONSE_ID:  # type: ignore[arg-type]
+            parts.append(_text_pair(tag, name, value))
+        elif kind is int:
+            key, number = _key(name), _signed(value)  # type: ignore[arg-type]
+            size = len(number) + 1
+            parts.append(b"%b%b%b\x12%c\x18%b" % (tag, _length(len(key) + size + 2), key, size, number))
+        else:
+            pair = _key(name) + _field(b"\x12", _any_value(value))
+            parts.append(tag + _length(len(pair)) + pair)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=2048)
+def _text_pair(tag: bytes, name: str, value: str) -> bytes:
+    """Return an attribute of the kind that call after call has: a model, a provider, a tag."""
+    return _field(tag, _key(name) + _field(b"\x12", _any_value(value)))
 
 
 @lru_cache(maxsize=1024)
@@ -97,13 +113,18 @@ def _any_value(value: AttributeValue) -> bytes:
 
 
 def _field(tag: bytes, value: bytes) -> bytes:
-    length = len(value)
-    return tag + (_SMALL[length] if length < 128 else _varint(length)) + value
+    return tag + _length(len(value)) + value
+
+
+def _length(size: int) -> bytes:
+    return _SMALL[size] if size < 128 else _varint(size)
 
 
 def _signed(number: int) -> bytes:
     if 0 <= number < 128:
         return _SMALL[number]
+    if 0 < number < 16384:
+        return bytes((number & 127 | 128, number >> 7))
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{number} does not fit into 64 bits")
     return _varint(number & _INT_MASK)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 from .book import PriceBook
@@ -38,8 +37,6 @@ MAX_PICO: Final = 10**18 - 1
 """What DECIMAL(18,12) holds; a single call above 999,999 dollars has a broken count, and isn't priced."""
 MAX_COUNT: Final = 2**42
 """Tokens of one meter; more is a broken count, not a call."""
-
-_token_counts = attrgetter(*TOKEN_METERS)
 
 
 class Charge(NamedTuple):
@@ -92,7 +89,7 @@ def price(
     """
     if usage.state == "missing":
         return unpriced("no_usage")
-    counts: tuple[int, ...] = _token_counts(usage)
+    counts = usage.counts
     units = _micro_units(usage.units) if usage.units else ()
     if usage.state == "inconsistent" or units is None or min(counts) < 0 or max(counts) > MAX_COUNT:
         return unpriced("inconsistent")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .book import Entry, PriceBook, shipped_book
 from .usage import INPUT_PARTS, OUTPUT_PARTS
@@ -67,8 +67,7 @@ _UNIT_PRICES: Final = {
 _NOT_UNITS: Final = frozenset(name for names in _TOKEN_PRICES.values() for name in names) | {REQUEST_METER}
 
 
-@dataclass(frozen=True, slots=True)
-class PriceContext:
+class PriceContext(NamedTuple):
     """What besides the model decides a price; None where the plain price holds."""
 
     processing: str | None = None

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from .usage import Usage
 
@@ -28,8 +28,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a span stands in its trace; ids as OpenTelemetry has them."""
 
     trace_id: int
@@ -38,8 +37,7 @@ class Place:
     parent_sampled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Metered:
+class Metered(NamedTuple):
     """What the price of a call depends on."""
 
     provider: str
@@ -54,8 +52,7 @@ class Metered:
     """`batch`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened at one moment within a span."""
 
     name: str
@@ -63,8 +60,7 @@ class Event:
     attributes: Mapping[str, AttributeValue]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One span that is over."""
 
     name: str
@@ -78,6 +74,18 @@ class Record:
     events: tuple[Event, ...] = ()
     metered: Metered | None = None
 
+    def record(self) -> Record:
+        """Return itself: `Finished` already."""
+        return self
+
+
+class Finished(Protocol):
+    """Work that is over; what it was is put together on the ledger's thread."""
+
+    def record(self) -> Record:
+        """Say what happened."""
+        ...
+
 
 @dataclass(slots=True)
 class Stopwatch:
@@ -89,6 +97,10 @@ class Stopwatch:
     def elapsed_ns(self) -> int:
         """Nanoseconds since the start."""
         return time.perf_counter_ns() - self._origin_ns
+
+    def since_start_ns(self, instant_ns: int) -> int:
+        """Nanoseconds from the start to an instant of `time.perf_counter_ns`."""
+        return instant_ns - self._origin_ns
 
 
 def place_below(parent: Place | None) -> Place:
@@ -118,8 +130,7 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """What an exception says about the response that it stands for."""
 
     status: int | None

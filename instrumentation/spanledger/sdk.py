@@ -6,13 +6,21 @@ An SDK's module fills these in; nothing in here runs for a call except the searc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
 
 from . import ledger
 from .attributes import Facts
 from .record import Attributes, Failure, read_failure
 from .usage import Usage, UsageState
+
+
+def _no_tally(facts: Facts, usage: Mapping[str, Any]) -> None:
+    """Where reading the response counts already."""
+
+
+def _no_piece(event: object) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,10 @@ class Endpoint:
     """Read one event of a stream."""
     usage: Callable[[Mapping[str, int], UsageState], Usage]
     """Turn the counts into the token vector."""
+    tally: Callable[[Facts, Mapping[str, Any]], None] = _no_tally
+    """Turn a usage object that was kept as it came into counts; on the ledger's thread."""
+    piece: Callable[[Any], str | None] = _no_piece
+    """The text of a stream's event that has nothing else; most are such, so this must be quick. None is any other."""
     free: bool = False
     """Nothing of it is charged: a span without usage."""
     answers_in: Literal["json", "text", "bytes"] = "json"
@@ -38,11 +50,13 @@ class Endpoint:
     """What reads an answer that is there at once."""
 
     def total(self, facts: Facts) -> Usage:
-        """Return what was used, as far as the response has told."""
+        """Turn what a response told into the token vector; on the ledger's thread."""
+        if facts.usage is not None:
+            self.tally(facts, facts.usage)
         state: UsageState = "reported" if facts.complete else "estimated"
         if facts.counts:
             usage = self.usage(facts.counts, state)
-            return replace(usage, units={**usage.units, **facts.units}) if facts.units else usage
+            return usage._replace(units={**usage.units, **facts.units}) if facts.units else usage
         return Usage(units=facts.units, state=state) if facts.units else Usage(state="missing")
 
 
@@ -95,8 +109,7 @@ class Sdk:
         return self.provider
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call as its SDK makes it, before it is sent."""
 
     endpoint: Endpoint

@@ -87,22 +87,20 @@ class _Inside:
         self._call.inside = True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._call.inside = False
-        if isinstance(error, StopIteration | StopAsyncIteration):
-            self._call.finish()
-        elif error is not None:
-            self._call.fail(error)
+        if error is None:
+            self._call.inside = False
+        else:
+            self._call.leave(error)
 
 
 class _Watched:
     """Stands in for a stream's iterator: the same items, except an event that only we asked for."""
 
-    __slots__ = ("_call", "_inner", "_inside")
+    __slots__ = ("_call", "_inner")
 
     def __init__(self, inner: Any, call: Listener) -> None:
         self._inner = inner
         self._call = call
-        self._inside = _Inside(call)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -120,11 +118,18 @@ class _SyncWatched(_Watched):
         return self
 
     def __next__(self) -> Any:
-        with self._inside:
-            while True:
+        # In line, and not by `_Inside`: this runs for every piece of text that a model writes.
+        call = self._call
+        call.inside = True
+        try:
+            item = next(self._inner)
+            while not call.hear(item):
                 item = next(self._inner)
-                if self._call.hear(item):
-                    return item
+        except BaseException as error:
+            call.leave(error)
+            raise
+        call.inside = False
+        return item
 
     def close(self) -> None:
         """Close the iterator as the SDK would."""
@@ -143,11 +148,17 @@ class _AsyncWatched(_Watched):
         return self
 
     async def __anext__(self) -> Any:
-        with self._inside:
-            while True:
+        call = self._call
+        call.inside = True
+        try:
+            item = await anext(self._inner)
+            while not call.hear(item):
                 item = await anext(self._inner)
-                if self._call.hear(item):
-                    return item
+        except BaseException as error:
+            call.leave(error)
+            raise
+        call.inside = False
+        return item
 
     async def aclose(self) -> None:
         """Close the iterator as the SDK would."""

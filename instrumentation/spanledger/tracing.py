@@ -14,7 +14,7 @@ from . import faults, names
 from .book import shipped_book
 from .otlp import encode_request, encode_span
 from .pricing import PriceContext, price
-from .record import Attributes, Metered, Record
+from .record import Attributes, Finished, Metered
 from .settings import Settings
 
 
@@ -33,11 +33,12 @@ class SpanMaker:
         except Exception as error:
             faults.report("calls recorded without a price", error)
 
-    def encode(self, records: list[Record]) -> bytes:
-        """Return an ExportTraceServiceRequest with a span for each record that can be encoded."""
+    def encode(self, finished: list[Finished]) -> bytes:
+        """Return an ExportTraceServiceRequest with a span for each piece of work that can be encoded."""
         spans = []
-        for record in records:
+        for work in finished:
             try:
+                record = work.record()
                 more = _cost_attributes(record.metered, record.start_ns) if record.metered is not None else {}
                 spans.append(encode_span(record, more))
             except Exception as error:

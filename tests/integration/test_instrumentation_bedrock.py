@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, EventStreamError
 from botocore.response import StreamingBody
 from urllib3.exceptions import ProtocolError
 
+import spanledger
 from spanledger import call, stream
 from spanledger.sdks import bedrock_sdk, bedrock_usage
 from spanledger.usage import Usage
@@ -382,7 +383,7 @@ def test_a_stream_that_says_it_failed_ends_its_span_at_once(
         (stream, "watch_body"),
         (bedrock_usage, "_read_counts"),
         (bedrock_usage, "_kind"),
-        (call.Call, "_record"),
+        (call.Call, "record"),
     ],
 )
 def test_a_fault_at_any_seam_leaves_the_application_alone(
@@ -398,6 +399,7 @@ def test_a_fault_at_any_seam_leaves_the_application_alone(
         body = client.invoke_model(modelId=CLAUDE, body=json.dumps(CLAUDE_BODY))["body"].read()
         chunks = client.invoke_model_with_response_stream(modelId=CLAUDE, body=json.dumps(CLAUDE_BODY))["body"]
         assert len(list(chunks)) == 11
+        spanledger.flush()
 
     assert answer["output"]["message"]["content"]
     assert len(events) == 10

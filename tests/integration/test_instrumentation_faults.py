@@ -38,13 +38,13 @@ def client() -> Iterator[openai.OpenAI]:
     ("owner", "name"),
     [
         (call.Call, "__init__"),
-        (call.Call, "_record"),
+        (call.Call, "record"),
         (call.Call, "_usage"),
         (call.Call, "remember"),
         (ledger, "start"),
         (ledger, "add"),
         (call, "place_below"),
-        (openai_sdk, "read_usage"),
+        (openai_sdk, "snapshot"),
         (stream, "watch"),
         (stream, "read_json"),
         (stream, "weakref"),
@@ -61,6 +61,7 @@ def test_a_fault_at_any_seam_leaves_the_application_alone(
         raw = client.chat.completions.with_raw_response.create(**CHAT)
         with client.chat.completions.with_streaming_response.create(**CHAT) as response:
             body = response.json()
+        spanledger.flush()
 
     assert answer.choices[0].message.content
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -103,13 +104,14 @@ def test_a_fault_is_logged_once_however_often_it_happens(
 ) -> None:
     monkeypatch.setattr(faults, "_counts", Counter())
     with switched_on(monkeypatch, tmp_path, faultless=False), pytest.MonkeyPatch.context() as broken:
-        broken.setattr(call.Call, "_record", _break)
+        broken.setattr(call.Call, "record", _break)
         for _ in range(3):
             client.chat.completions.create(**CHAT)
+        spanledger.flush()
 
-    assert faults.counts() == {"call lost from the ledger: Broken": 3}
+    assert faults.counts() == {"call lost from the ledger, it cannot be encoded: Broken": 3}
     assert [record.message for record in caplog.records if record.name == "spanledger"] == [
-        "call lost from the ledger: injected (reported once; the application is not affected)"
+        "call lost from the ledger, it cannot be encoded: injected (reported once; the application is not affected)"
     ]
 
 

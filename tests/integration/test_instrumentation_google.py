@@ -15,6 +15,7 @@ import pytest
 from google.genai import Client, errors, types
 from google.oauth2.credentials import Credentials
 
+import spanledger
 from spanledger import call, stream
 from spanledger.sdks import google_sdk, google_usage
 from spanledger.usage import Usage
@@ -383,7 +384,7 @@ def test_a_cancelled_call_is_one_failed_span(traced: Traced, provider: LocalProv
         (stream, "watch_iterator"),
         (google_usage, "_parse"),
         (google_usage, "_read_usage"),
-        (call.Call, "_record"),
+        (call.Call, "record"),
     ],
 )
 def test_a_fault_at_any_seam_leaves_the_application_alone(
@@ -396,6 +397,7 @@ def test_a_fault_at_any_seam_leaves_the_application_alone(
         patch.setattr(owner, name, broken)
         answer = client.models.generate_content(**CONTENT)
         events = list(client.models.generate_content_stream(**CONTENT))
+        spanledger.flush()
 
     assert answer.text
     assert "".join(event.text or "" for event in events) == answer.text

@@ -20,6 +20,7 @@ USAGES = st.builds(
     Usage,
     **dict.fromkeys((*INPUT_PARTS, *OUTPUT_PARTS), COUNTS),
     units=st.dictionaries(st.sampled_from(["web_searches"]), st.integers(1, 9).map(Decimal)),
+    state=st.just("reported"),
 )
 MODELS = st.sampled_from(
     [("openai", "gpt-4o-audio-preview"), ("openai", "gpt-5.5"), ("anthropic", "claude-sonnet-4-5")]

@@ -36,14 +36,14 @@ def _openai(body: Mapping[str, Any], path: str = "/chat/completions") -> Usage:
     facts = Facts()
     endpoint = openai_sdk.SDK.endpoints[path]
     endpoint.read(facts, body)
-    return endpoint.usage(facts.counts, "reported" if facts.complete else "estimated")
+    return endpoint.total(facts)
 
 
 def _anthropic(usage: Mapping[str, Any]) -> Usage:
     facts = Facts()
     endpoint = anthropic_sdk.SDK.endpoints["/v1/messages"]
     endpoint.read(facts, {"usage": usage})
-    return endpoint.usage(facts.counts, "reported")
+    return endpoint.total(facts)
 
 
 def test_openai_chat_details_are_parts_of_the_totals() -> None:

@@ -143,6 +143,10 @@ def _look_back(sdk: Sdk, client: Any, options: Any, result: Any, *, asynchronous
 def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:
     """Read what the SDK returned, now or as the application reads it; the result itself stays as it is."""
     try:
+        if hasattr(type(result), "__pydantic_validator__"):
+            # A model; asking it for what it doesn't have is dear.
+            call.read(result)
+            return
         response = getattr(result, "http_response", None)
         if response is None and hasattr(result, "iter_bytes") and hasattr(result, "http_version"):
             response = result

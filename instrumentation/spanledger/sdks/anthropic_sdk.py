@@ -17,7 +17,7 @@ from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
 
 from .anthropic_batches import make_look_back
-from .fields import count, get, text
+from .fields import count, get, snapshot, text
 
 _COUNTS: Final = {
     "input_tokens": "input",
@@ -46,7 +46,7 @@ def _never_usage_only(event: object) -> bool:
 
 def _read_message(facts: Facts, body: object) -> None:
     _read_start(facts, body)
-    facts.complete = bool(facts.counts)
+    facts.complete = facts.usage is not None
 
 
 def _read_start(facts: Facts, body: object) -> None:
@@ -57,7 +57,14 @@ def _read_start(facts: Facts, body: object) -> None:
         facts.finish_reasons = [reason]
     usage = get(body, "usage")
     if usage is not None:
-        _read_usage(facts, usage)
+        facts.usage = snapshot(usage)
+
+
+def _piece(event: Any) -> str | None:
+    if getattr(event, "type", None) == "content_block_delta" and event.delta.type == "text_delta":
+        piece: str = event.delta.text
+        return piece
+    return None
 
 
 def _hear(facts: Facts, event: object) -> None:
@@ -70,14 +77,15 @@ def _hear(facts: Facts, event: object) -> None:
             facts.finish_reasons = [reason]
         usage = get(event, "usage")
         if usage is not None:
-            _read_usage(facts, usage)
+            # The counts at the end of a stream replace those of its start, where they are given.
+            last = {name: value for name, value in snapshot(usage).items() if value is not None}
+            facts.usage = {**(facts.usage or {}), **last}
             facts.complete = True
 
 
-def _read_usage(facts: Facts, usage: object) -> None:
-    """Read the counts that `usage` has: those at the end of a stream replace those of its start."""
+def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
     for key, name in _COUNTS.items():
-        if get(usage, key) is not None:
+        if usage.get(key) is not None:
             facts.counts[name] = count(usage, key)
     created = get(usage, "cache_creation")
     if created is not None:
@@ -118,7 +126,7 @@ def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
 SDK: Final[Sdk] = Sdk(
     provider="anthropic",
     endpoints={
-        "/v1/messages": Endpoint("chat", _read_message, _hear, _usage),
+        "/v1/messages": Endpoint("chat", _read_message, _hear, _usage, _tally, _piece),
         "/v1/messages/batches": Endpoint("batches", _read_free, _read_free, _usage, free=True, paid_later=True),
         "/v1/messages/count_tokens": Endpoint("count_tokens", _read_free, _read_free, _usage, free=True),
     },

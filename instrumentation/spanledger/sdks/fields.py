@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 _ABSENT: Final = object()
+_PLAIN: Final = frozenset({bool, float, int, str, type(None)})
 
 
 def get(body: object, name: str) -> Any:
@@ -34,3 +35,15 @@ def count(body: object, name: str) -> int:
     """Return a field that is a whole number, else 0."""
     value = get(body, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def snapshot(body: Any) -> dict[str, Any]:
+    """Copy a small object, as a usage is, to plain dictionaries, because the application may change it afterwards."""
+    fields: dict[str, Any] = body.copy() if type(body) is dict else dict(body.__dict__)
+    extra = getattr(body, "__pydantic_extra__", None)
+    if extra:
+        fields.update(extra)
+    for name, value in fields.items():
+        if type(value) not in _PLAIN and (type(value) is dict or hasattr(value, "__dict__")):
+            fields[name] = snapshot(value)
+    return fields

@@ -23,10 +23,10 @@ from spanledger.call import Call, begin_request
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Request
 
-from .fields import get, text
+from .fields import get, snapshot, text
 from .openai_media import MEDIA_ENDPOINTS
 from .openai_sdk import SDK
-from .openai_usage import REALTIME_NAMES, read_usage, token_usage
+from .openai_usage import tally_realtime, token_usage
 from .wrapping import replace
 
 _CLASSES: Final = ("RealtimeConnection", "AsyncRealtimeConnection", "ResponsesConnection", "AsyncResponsesConnection")
@@ -57,7 +57,7 @@ def _hear_realtime(facts: Facts, event: object) -> None:
     facts.response_id = text(response, "id") or facts.response_id
     usage, status = get(response, "usage"), text(response, "status")
     if usage is not None:
-        read_usage(facts, usage, REALTIME_NAMES)
+        facts.usage = snapshot(usage)
         facts.complete = True
     if status is not None and status != "in_progress":
         details = get(response, "status_details")
@@ -66,7 +66,7 @@ def _hear_realtime(facts: Facts, event: object) -> None:
             facts.error_type = text(get(details, "error"), "code") or "failed"
 
 
-_REALTIME: Final = Endpoint("chat", _read_nothing, _hear_realtime, token_usage)
+_REALTIME: Final = Endpoint("chat", _read_nothing, _hear_realtime, token_usage, tally_realtime)
 _RESPONSES: Final = SDK.endpoints["/responses"]
 _TRANSCRIPTION: Final = MEDIA_ENDPOINTS["/audio/transcriptions"]
 

@@ -13,11 +13,11 @@ from spanledger.attributes import Facts
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 
-from .fields import get, text
+from .fields import get, snapshot, text
 from .hosts import COMPATIBLE_HOSTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS
-from .openai_usage import CHAT_NAMES, RESPONSE_NAMES, read_usage, token_usage
+from .openai_usage import tally_chat, tally_response, token_usage
 
 _CHAT_PATH: Final = "/chat/completions"
 _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
@@ -64,23 +64,28 @@ def _read_choices(facts: Facts, body: object) -> None:
             facts.finish_reasons.append(reason)
     usage = get(body, "usage")
     if usage is not None:
-        read_usage(facts, usage, CHAT_NAMES)
-    if facts.counts:
+        facts.usage = snapshot(usage)
+    if facts.usage is not None:
         # Some servers report a running total on every chunk: it is final once a choice has finished.
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
 
 
-def _hear_choices(facts: Facts, chunk: Any) -> None:
-    """Read one chunk of a stream; most have nothing but text, so what they cost is what they are asked for."""
-    if facts.response_id is None or not _is_text_only(chunk):
-        _read_choices(facts, chunk)
-
-
-def _is_text_only(chunk: Any) -> bool:
+def _chat_piece(chunk: Any) -> str | None:
     try:
-        return chunk.usage is None and not any(choice.finish_reason for choice in chunk.choices)
-    except (AttributeError, TypeError):
-        return False  # parsed JSON, or a server that leaves fields out
+        (choice,) = chunk.choices
+        if chunk.usage is None and choice.finish_reason is None:
+            piece: str | None = choice.delta.content
+            return piece
+    except (AttributeError, TypeError, ValueError):
+        pass  # parsed JSON, or a server that leaves fields out
+    return None
+
+
+def _response_piece(event: Any) -> str | None:
+    if getattr(event, "type", None) == "response.output_text.delta":
+        piece: str = event.delta
+        return piece
+    return None
 
 
 def _read_response(facts: Facts, body: object) -> None:
@@ -89,7 +94,7 @@ def _read_response(facts: Facts, body: object) -> None:
     facts.service_tier = text(body, "service_tier") or facts.service_tier
     usage, status = get(body, "usage"), text(body, "status")
     if usage is not None:
-        read_usage(facts, usage, RESPONSE_NAMES)
+        facts.usage = snapshot(usage)
         facts.complete = True
     if status in ("completed", "incomplete", "failed", "cancelled"):
         reason = text(get(body, "incomplete_details"), "reason")
@@ -111,7 +116,7 @@ def _read_embeddings(facts: Facts, body: object) -> None:
     facts.response_model = text(body, "model")
     usage = get(body, "usage")
     if usage is not None:
-        read_usage(facts, usage, CHAT_NAMES)
+        facts.usage = snapshot(usage)
         facts.complete = True
 
 
@@ -129,20 +134,22 @@ def _hear_submission(facts: Facts, event: object) -> None:
         _read_submission(facts, response)
 
 
-_ANSWER: Final = Endpoint("chat", _read_response, _hear_response, token_usage)
+_ANSWER: Final = Endpoint("chat", _read_response, _hear_response, token_usage, tally_response)
 _SUBMISSION: Final = Endpoint(
     "background", _read_submission, _hear_submission, token_usage, free=True, paid_later=True, answer=_ANSWER
 )
-_RESPONSES: Final = Endpoint("chat", _read_response, _hear_response, token_usage, background=_SUBMISSION)
+_RESPONSES: Final = Endpoint(
+    "chat", _read_response, _hear_response, token_usage, tally_response, _response_piece, background=_SUBMISSION
+)
 
 SDK: Final[Sdk] = Sdk(
     provider="openai",
     endpoints={
-        _CHAT_PATH: Endpoint("chat", _read_choices, _hear_choices, token_usage),
-        "/completions": Endpoint("text_completion", _read_choices, _hear_choices, token_usage),
+        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage, tally_chat, _chat_piece),
+        "/completions": Endpoint("text_completion", _read_choices, _read_choices, token_usage, tally_chat),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
-        "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage),
+        "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage, tally_chat),
         **MEDIA_ENDPOINTS,
     },
     request_attributes=_request_attributes,

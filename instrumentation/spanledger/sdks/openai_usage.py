@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from spanledger.attributes import Facts
 from spanledger.usage import Usage, UsageState
 
-from .fields import count, get
+from .fields import count
 
 
 class UsageNames(NamedTuple):
@@ -31,29 +31,59 @@ CHAT_NAMES: Final = UsageNames(
 REALTIME_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_token_details", "output_token_details")
 RESPONSE_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
+_INPUT_DETAILS: Final = (
+    ("cached_tokens", "cached"),
+    ("cache_write_tokens", "written"),
+    ("audio_tokens", "audio_in"),
+    ("image_tokens", "image_in"),
+)
+_OUTPUT_DETAILS: Final = (
+    ("reasoning_tokens", "reasoning"),
+    ("audio_tokens", "audio_out"),
+    ("image_tokens", "image_out"),
+)
 
-def read_usage(facts: Facts, usage: object, told: UsageNames) -> None:
+
+def read_usage(facts: Facts, usage: Mapping[str, Any], told: UsageNames) -> None:
     """Read a usage object."""
     counts = facts.counts
-    counts["input"] = count(usage, told.input)
-    counts["output"] = count(usage, told.output)
-    into = get(usage, told.input_details)
-    if into is not None:
-        counts["cached"] = count(into, "cached_tokens")
-        counts["written"] = count(into, "cache_write_tokens")
-        counts["audio_in"] = count(into, "audio_tokens")
-        counts["image_in"] = count(into, "image_tokens")
-        if counts["cached"]:
-            cached = get(into, "cached_tokens_details")
+    counts["input"] = _whole(usage.get(told.input))
+    counts["output"] = _whole(usage.get(told.output))
+    into = usage.get(told.input_details)
+    if type(into) is dict:
+        for key, name in _INPUT_DETAILS:
+            if found := into.get(key):
+                counts[name] = _whole(found)
+        if "cached" in counts:
+            cached = into.get("cached_tokens_details")
             counts["cached_audio"] = count(cached, "audio_tokens")
             counts["cached_image"] = count(cached, "image_tokens")
-        if counts["written"]:
-            counts["written_12h"] = count(get(into, "cache_write_tokens_details"), "ttl_12h_tokens")
-    out = get(usage, told.output_details)
-    if out is not None:
-        counts["reasoning"] = count(out, "reasoning_tokens")
-        counts["audio_out"] = count(out, "audio_tokens")
-        counts["image_out"] = count(out, "image_tokens")
+        if "written" in counts:
+            counts["written_12h"] = count(into.get("cache_write_tokens_details"), "ttl_12h_tokens")
+    out = usage.get(told.output_details)
+    if type(out) is dict:
+        for key, name in _OUTPUT_DETAILS:
+            if found := out.get(key):
+                counts[name] = _whole(found)
+
+
+def _whole(value: object) -> int:
+    return value if type(value) is int else 0
+
+
+def tally_chat(facts: Facts, usage: Mapping[str, Any]) -> None:
+    """Count by the names of chat completions."""
+    read_usage(facts, usage, CHAT_NAMES)
+
+
+def tally_response(facts: Facts, usage: Mapping[str, Any]) -> None:
+    """Count by the names of responses."""
+    read_usage(facts, usage, RESPONSE_NAMES)
+
+
+def tally_realtime(facts: Facts, usage: Mapping[str, Any]) -> None:
+    """Count by the names of the realtime API."""
+    read_usage(facts, usage, REALTIME_NAMES)
 
 
 def token_usage(counts: Mapping[str, int], state: UsageState) -> Usage:
