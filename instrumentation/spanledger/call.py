@@ -75,7 +75,7 @@ class Call:
         self._place = place_below(spans.current_place())
         self._server, provider = request.server, request.provider
         self._provider = provider or sdk.provider_at(
-            request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT)
+            request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT), request.client
         )
         self._tags = tagging.current.get()
         self._attributes: Attributes = sdk.request_attributes(request.body)
@@ -367,7 +367,8 @@ def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request 
     if endpoint.background is not None and body.get("background") is True:
         endpoint = endpoint.background
     model = body.get("model")
-    return Request(endpoint, model if isinstance(model, str) else "", body, server_attributes(client), stream)
+    asked = model if isinstance(model, str) else ""
+    return Request(endpoint, asked, body, server_attributes(client), stream, client=type(client).__name__)
 
 
 def open_streams() -> int:

@@ -231,7 +231,9 @@ def reading(sdk: Sdk, client: Any, *, batch: Batch | None = None, answer_id: str
     """Return a reading by this client, with the tags in force; who asked fills in what they leave open."""
     server = server_attributes(client)
     common: Attributes = {
-        names.PROVIDER: sdk.provider_at(server.get(names.SERVER_ADDRESS), server.get(names.SERVER_PORT)),
+        names.PROVIDER: sdk.provider_at(
+            server.get(names.SERVER_ADDRESS), server.get(names.SERVER_PORT), type(client).__name__
+        ),
         **server,
         **(_asked.get(batch.id if batch is not None else answer_id) or {}),
         **tagging.current.get(),

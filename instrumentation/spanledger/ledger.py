@@ -64,7 +64,7 @@ class Worker:
         self.flushes_calls = endings.flushes_calls(settings)
         self.providers = parse_pairs(settings.providers, "SPANLEDGER_PROVIDERS")
         """End of a host's name, or host:port, to the provider there."""
-        self.known_hosts: dict[tuple[str, object, object], str] = {}
+        self.known_hosts: dict[tuple[str, object, object, str], str] = {}
         """Who was found to serve what an SDK called."""
         self._records: deque[Finished | Making] = deque()
         """What waits; a generator makes its records on this thread, as they are sent."""
@@ -273,7 +273,7 @@ def providers() -> Mapping[str, str]:
     return _worker.providers if _worker is not None else {}
 
 
-def known_hosts() -> dict[tuple[str, object, object], str]:
+def known_hosts() -> dict[tuple[str, object, object, str], str]:
     """Return who was found to serve which host and port, by SDK; forgotten with the settings in force."""
     return _worker.known_hosts if _worker is not None else {}
 

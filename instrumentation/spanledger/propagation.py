@@ -107,7 +107,7 @@ def _serves_llm(host: str, port: int, headers: Mapping[Any, Any]) -> bool:
     address = f"{host}:{port}"
     if (host, port) in _llm_hosts or host.endswith(_LLM_ENDS) or address.endswith(_LLM_ENDS):
         return True
-    if any(called == host and (at or port) == port for _, called, at in list(ledger.known_hosts())):
+    if any(called == host and (at or port) == port for _, called, at, _ in list(ledger.known_hosts())):
         return True
     call = in_flight.get()
     if (call is None or call.host != host) and not any(name in headers for name in _SDK_HEADERS):

@@ -85,28 +85,29 @@ class Sdk:
     """Whether a stream event exists only because we asked for usage."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """End of a host's name to the provider there, where that is another; any other host keeps the SDK's own."""
+    clients: Mapping[str, str] = field(default_factory=dict)
+    """Class of clients to the provider that it speaks to, wherever that is: a gateway in between, or a private host."""
     look_back: Callable[[Any, Any, Any, bool], None] | None = None
     """Find what is paid for now in what a client's options brought that are no call; True: asynchronously."""
     failure: Callable[[BaseException], Failure] = read_failure
     """What an exception of the SDK says about the response that it stands for."""
 
-    def provider_at(self, host: object, port: object = None) -> str:
-        """Name who serves, and charges for, calls to a host; what the user said wins over our table."""
-        known, key = ledger.known_hosts(), (self.provider, host, port)
+    def provider_at(self, host: object, port: object = None, client: str = "") -> str:
+        """Name who serves, and charges for, calls to a host by a class of clients; what the user said wins."""
+        known, key = ledger.known_hosts(), (self.provider, host, port, client)
         provider = known.get(key)
         if provider is None:
-            provider = self._look_up(host, port)
+            addresses = (f"{host}:{port}", str(host))
+            said = _by_end(ledger.providers(), addresses)
+            provider = said or self.clients.get(client) or _by_end(self.hosts, addresses) or self.provider
             if len(known) < _MOST_HOSTS:
                 known[key] = provider
         return provider
 
-    def _look_up(self, host: object, port: object) -> str:
-        for address in (f"{host}:{port}", str(host)):
-            for hosts in (ledger.providers(), self.hosts):
-                for end, provider in hosts.items():
-                    if address.endswith(end):
-                        return provider
-        return self.provider
+
+def _by_end(hosts: Mapping[str, str], addresses: tuple[str, str]) -> str | None:
+    matching = (provider for address in addresses for end, provider in hosts.items() if address.endswith(end))
+    return next(matching, None)
 
 
 class Request(NamedTuple):
@@ -121,3 +122,5 @@ class Request(NamedTuple):
     provider: str | None = None
     """Where the client decides who serves, not the host."""
     region: str | None = None
+    client: str = ""
+    """Class of the client."""

@@ -18,6 +18,7 @@ from spanledger.usage import Usage, UsageState
 
 from .anthropic_batches import make_look_back
 from .fields import count, get, snapshot, text
+from .hosts import ANTHROPIC_CLIENTS
 
 _COUNTS: Final = {
     "input_tokens": "input",
@@ -52,6 +53,10 @@ def _read_message(facts: Facts, body: object) -> None:
 def _read_start(facts: Facts, body: object) -> None:
     facts.response_id = text(body, "id")
     facts.response_model = text(body, "model")
+    asked = facts.asked.get("model")
+    if isinstance(asked, str) and "anthropic." in asked:
+        # Bedrock answers with Anthropic's name, but the price is that of its own: a global profile is a tenth cheaper.
+        facts.response_model = asked.rpartition("/")[2]
     reason = text(body, "stop_reason")
     if reason:
         facts.finish_reasons = [reason]
@@ -134,5 +139,6 @@ SDK: Final[Sdk] = Sdk(
     ask_for_usage=_ask_for_usage,
     is_usage_only=_never_usage_only,
     hosts={".amazonaws.com": "aws.bedrock", "aiplatform.googleapis.com": "gcp.vertex_ai"},
+    clients=ANTHROPIC_CLIENTS,
     look_back=make_look_back(lambda: SDK),
 )

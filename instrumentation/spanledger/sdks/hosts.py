@@ -15,6 +15,7 @@ COMPATIBLE_HOSTS: Final = {
     ".cognitiveservices.azure.com": "azure.ai.openai",
     ".models.ai.azure.com": "azure.ai.inference",
     ".amazonaws.com": "aws.bedrock",
+    ".api.aws": "aws.bedrock",
     "aiplatform.googleapis.com": "gcp.vertex_ai",
     "generativelanguage.googleapis.com": "gcp.gen_ai",
     "api.anthropic.com": "anthropic",
@@ -44,3 +45,22 @@ COMPATIBLE_HOSTS: Final = {
     "127.0.0.1:1234": "lm_studio",
 }
 """End of a host's name, or host:port, to the provider there."""
+OPENAI_CLIENTS: Final = {
+    "AzureOpenAI": "azure.ai.openai",
+    "AsyncAzureOpenAI": "azure.ai.openai",
+    "BedrockOpenAI": "aws.bedrock",
+    "AsyncBedrockOpenAI": "aws.bedrock",
+}
+ANTHROPIC_CLIENTS: Final = {
+    "AnthropicAWS": "anthropic",
+    "AsyncAnthropicAWS": "anthropic",
+    "AnthropicBedrock": "aws.bedrock",
+    "AsyncAnthropicBedrock": "aws.bedrock",
+    "AnthropicBedrockMantle": "aws.bedrock",
+    "AsyncAnthropicBedrockMantle": "aws.bedrock",
+    "AnthropicFoundry": "azure.ai.inference",
+    "AsyncAnthropicFoundry": "azure.ai.inference",
+    "AnthropicVertex": "gcp.vertex_ai",
+    "AsyncAnthropicVertex": "gcp.vertex_ai",
+}
+"""Class of clients to the provider that it was made for; AWS passes Anthropic's own prices on."""

@@ -14,7 +14,7 @@ from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 
 from .fields import get, snapshot, text
-from .hosts import COMPATIBLE_HOSTS
+from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS
 from .openai_usage import tally_chat, tally_response, token_usage
@@ -156,5 +156,6 @@ SDK: Final[Sdk] = Sdk(
     ask_for_usage=_ask_for_usage,
     is_usage_only=_is_usage_only,
     hosts=COMPATIBLE_HOSTS,
+    clients=OPENAI_CLIENTS,
     look_back=make_look_back(lambda: SDK),
 )
