@@ -115,7 +115,7 @@ class Call:
     @property
     def host(self) -> AttributeValue | None:
         """The host that is called."""
-        return self._attributes.get(names.SERVER_ADDRESS)
+        return self._server.get(names.SERVER_ADDRESS)
 
     @property
     def answers_in(self) -> Literal["json", "text", "bytes"]:
