@@ -1,0 +1,88 @@
+"""Run the long forms of the checks, and keep what they showed in docs/evidence, one JSON file for each.
+
+A check is a command that fails when its promise does not hold; what it measured is what it prints as a line of JSON
+that starts with `evidence: `. The date, the versions and the machine are added here.
+
+    python tools/prove.py [NAME...]     # all of them, or those named
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+EVIDENCE: Final = ROOT / "docs" / "evidence"
+PACKAGES: Final = ("spanledger", "openai", "anthropic", "google-genai", "botocore", "httpx2", "opentelemetry-sdk")
+_PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider")
+CHECKS: Final[dict[str, tuple[str, ...]]] = {
+    "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
+    "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
+    "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
+}
+_MARK: Final = "evidence: "
+
+
+def main() -> int:
+    """Run the checks; 1 if one of them failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CHECKS))
+    names = parser.parse_args().names or list(CHECKS)
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        parser.error(f"no check named {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    return max([prove(name) for name in names])
+
+
+def prove(name: str) -> int:
+    """Run one check, and keep what it showed if it passed."""
+    print(f"== {name}", flush=True)
+    start = time.monotonic()
+    measured, last = {}, ""
+    environment = {**os.environ, "SPANLEDGER_PROVE": "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(CHECKS[name], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            _, found, told = line.partition(_MARK)
+            measured.update(json.loads(told) if found else {})
+            last = line.strip() or last
+    if process.returncode == 0:
+        keep(name, last, measured, time.monotonic() - start)
+    return int(process.returncode != 0)
+
+
+def keep(name: str, last: str, measured: dict[str, Any], seconds: float) -> None:
+    """Write the evidence of a check."""
+    EVIDENCE.mkdir(exist_ok=True)
+    told = {
+        "check": name,
+        "command": f"python tools/prove.py {name}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "result": last.rsplit(" in ", 1)[0],
+        "seconds": round(seconds),
+        "measured": measured,
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    (EVIDENCE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
