@@ -123,6 +123,7 @@ class Worker:
     def _keep_left(self) -> None:
         """Spool what the thread did not get done: it has ended, or nobody will wait for it any more."""
         left = list(self._under_way) if self._thread.is_alive() else []
+        self._under_way = []
         left += self._take(_ALL)
         if self._maker is None or self._delivery is None:
             if left:
