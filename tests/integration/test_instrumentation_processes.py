@@ -165,7 +165,7 @@ def test_a_pool_that_kills_its_workers_when_the_results_are_in_loses_no_call(
 import multiprocessing
 if __name__ == "__main__":
     with multiprocessing.get_context({method!r}).Pool(2) as pool:
-        print(len(pool.map(call, range(6), chunksize=1)))
+        print(len(list(pool.imap_unordered(call, range(6)))))
 """
     ran = run_script(code, provider, sink.url, tmp_path, OTEL_BSP_SCHEDULE_DELAY="60000")
 
