@@ -146,9 +146,12 @@ def test_a_collector_that_hangs_costs_one_time_out_and_not_one_for_every_call(
         delivery = ledger._worker._delivery
         assert delivery is not None
         plain = delivery._transport.send
-        monkeypatch.setattr(
-            delivery._transport, "send", lambda body, limit_s: (attempts.append(limit_s), plain(body, limit_s))
-        )
+
+        def send(body: bytes, limit_s: float) -> None:
+            attempts.append(limit_s)
+            plain(body, limit_s)
+
+        monkeypatch.setattr(delivery._transport, "send", send)
         delivery._closed_until = time.monotonic() + 600
         for _ in range(5):
             client.chat.completions.create(**CHAT)
