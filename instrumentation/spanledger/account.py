@@ -45,8 +45,8 @@ def post(home: Path) -> None:
             if held:
                 _write(home / "faults.json", _added(_read(home / "faults.json"), news))
                 faults.told(news)
-    except OSError as error:
-        faults.report("faults not told to spanledger doctor", error, expected=True)
+    except Exception as error:
+        faults.report("faults not told to spanledger doctor", error, expected=isinstance(error, OSError))
 
 
 def read(home: Path) -> list[Fault]:

@@ -93,6 +93,10 @@ class Delivery:
             faults.report("collector away, spans are kept", error, expected=True)
             self._pause()
             return False
+        except Exception as error:
+            faults.report("collector not reached, spans are kept", error)
+            self._pause()
+            return False
         self._pause_s = self._closed_until = 0.0
         return True
 

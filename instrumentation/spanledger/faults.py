@@ -34,7 +34,15 @@ def report(where: str, error: BaseException | str, *, count: int = 1, expected: 
         _counts[key] += count
     if first:
         trace = error if isinstance(error, BaseException) and not expected else None
-        LOGGER.warning("%s: %s (reported once; the application is not affected)", where, error, exc_info=trace)
+        _log("%s: %s (reported once; the application is not affected)", where, error, trace)
+
+
+def _log(words: str, where: str, error: BaseException | str, trace: BaseException | None) -> None:
+    try:
+        LOGGER.warning(words, where, error, exc_info=trace)
+    except Exception:  # a filter of the application's, or an exception that cannot be shown
+        with _lock:
+            _counts["fault could not be logged"] += 1
 
 
 def counts() -> dict[str, int]:

@@ -153,20 +153,33 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings)
-            self._delivery = importlib.import_module(".delivery", __package__).Delivery(self._settings)
-        except Exception as error:
-            faults.report("spans are not sent", error)
+            self._set_up()
         finally:
             self.ready.set()
         request: _Flush | None = None
         while request is None or not request.last:
-            request = self._wait()
-            delivered = self._deliver_waiting(request.haste if request is not None else "none")
-            account.post(self._settings.home)
+            try:
+                request = self._wait()
+                delivered = self._deliver_waiting(request.haste if request is not None else "none")
+                account.post(self._settings.home)
+            except Exception as error:
+                faults.report("ledger held up", error)
+                delivered = False
+                time.sleep(LINGER_S)
             if request is not None:
                 request.delivered = delivered
                 request.done.set()
+
+    def _set_up(self) -> bool:
+        """Import and make what encodes and sends; where that fails, the next batch tries again."""
+        try:
+            if self._maker is None:
+                self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings)
+            if self._delivery is None:
+                self._delivery = importlib.import_module(".delivery", __package__).Delivery(self._settings)
+        except Exception as error:
+            faults.report("spans are not sent", error)
+        return self._maker is not None and self._delivery is not None
 
     def _deliver_waiting(self, haste: Haste) -> bool:
         """Deliver a batch, or in haste all that waits; True if the collector has it."""
@@ -177,7 +190,7 @@ class Worker:
         return delivered
 
     def _deliver(self, records: list[Finished], haste: Haste) -> bool:
-        if self._maker is None or self._delivery is None:
+        if not self._set_up() or self._maker is None or self._delivery is None:
             if records:
                 faults.report("calls lost from the ledger", "no way to send", count=len(records))
             return False

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import re
+import subprocess
+import sys
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +17,27 @@ import openai
 import pytest
 
 import spanledger
+from application import environment, run_script
 from old_server import OldServer
-from spanledger import call, faults, ledger, stream
+from otlp_sink import OtlpSink
+from spanledger import (
+    account,
+    call,
+    delivery,
+    faults,
+    ledger,
+    record,
+    spans,
+    spool,
+    stream,
+    tagging,
+    tracing,
+    transport,
+)
 from spanledger.sdks import openai_sdk
-from spanledger_cli.demo.provider import LocalProvider
-from tracing import MESSAGES, switched_on
+from spanledger_cli.demo.provider import LocalProvider, Plan
+from tracing import MESSAGES, Traced, switched_on
+from waiting import wait_until
 
 CHAT: Any = {"model": "gpt-4o", "messages": MESSAGES}
 
@@ -28,46 +50,245 @@ def _break(*_anything: object, **_more: object) -> Any:
     raise Broken("injected")
 
 
+def _run_out_of_memory(*_anything: object, **_more: object) -> Any:
+    raise MemoryError
+
+
+class NoContext:
+    """A context variable as it is in a context that is gone."""
+
+    def get(self) -> Any:
+        raise LookupError("no value")
+
+
 @pytest.fixture
-def client() -> Iterator[openai.OpenAI]:
-    with LocalProvider() as provider, openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
+def provider() -> Iterator[LocalProvider]:
+    with LocalProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def client(provider: LocalProvider) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
         yield client
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (call.Call, "__init__"),
-        (call.Call, "record"),
-        (call.Call, "_usage"),
-        (call.Call, "remember"),
-        (ledger, "start"),
-        (ledger, "add"),
-        (call, "place_below"),
-        (openai_sdk, "snapshot"),
-        (stream, "watch"),
-        (stream, "read_json"),
-        (stream, "weakref"),
-    ],
-)
-def test_a_fault_at_any_seam_leaves_the_application_alone(
-    owner: object, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: openai.OpenAI
-) -> None:
-    before = sum(faults.counts().values())
-    with switched_on(monkeypatch, tmp_path, faultless=False), pytest.MonkeyPatch.context() as broken:
-        broken.setattr(owner, name, _break)
-        answer = client.chat.completions.create(**CHAT)
-        chunks = list(client.chat.completions.create(**CHAT, stream=True))
-        raw = client.chat.completions.with_raw_response.create(**CHAT)
-        with client.chat.completions.with_streaming_response.create(**CHAT) as response:
-            body = response.json()
-        spanledger.flush()
+@pytest.fixture
+def fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process start without a fault: each kind is logged once in its life."""
+    monkeypatch.setattr(faults, "_counts", Counter())
+    monkeypatch.setattr(faults, "_told", Counter())
 
-    assert answer.choices[0].message.content
+
+def _no_thread(plain: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "spanledger":
+            raise RuntimeError("can't start new thread")
+        plain(thread)
+
+    return start
+
+
+def _no_module(name: str) -> Callable[..., Any]:
+    plain = importlib.import_module
+
+    def import_module(wanted: str, package: str | None = None) -> Any:
+        if wanted == name:
+            raise ImportError(f"injected: {name}")
+        return plain(wanted, package)
+
+    return import_module
+
+
+SEAMS = [
+    # owner, name, what stands there instead
+    pytest.param(call.Call, "__init__", _break, id="beginning a call"),
+    pytest.param(call.Call, "adopt", _break, id="asking for usage"),
+    pytest.param(call.Call, "record", _break, id="making the record"),
+    pytest.param(call.Call, "_usage", _break, id="counting"),
+    pytest.param(call.Call, "remember", _break, id="holding a stream"),
+    pytest.param(call, "place_below", _break, id="finding the parent"),
+    pytest.param(call, "server_attributes", _break, id="reading the client"),
+    pytest.param(call, "attempt_event", _break, id="describing an attempt"),
+    pytest.param(openai_sdk, "snapshot", _break, id="reading the response"),
+    pytest.param(stream, "watch", _break, id="watching a stream"),
+    pytest.param(stream, "read_json", _break, id="reading a raw response"),
+    pytest.param(stream, "weakref", _break, id="noticing an abandoned stream"),
+    pytest.param(tagging, "current", NoContext(), id="context of the tags"),
+    pytest.param(spans, "current", NoContext(), id="context of the steps"),
+    pytest.param(record.Stopwatch, "elapsed_ns", _break, id="clock that measures"),
+    pytest.param(call, "Stopwatch", _break, id="clock that tells the time"),
+    pytest.param(ledger, "start", _break, id="starting"),
+    pytest.param(ledger, "load", _break, id="reading the settings"),
+    pytest.param(ledger, "add", _break, id="handing over"),
+    pytest.param(ledger.Worker, "add", _run_out_of_memory, id="memory for the queue"),
+    pytest.param(ledger.Worker, "_take", _break, id="taking from the queue"),
+    pytest.param(threading.Thread, "start", _no_thread(threading.Thread.start), id="starting the thread"),
+    pytest.param(importlib, "import_module", _no_module(".tracing"), id="importing what encodes"),
+    pytest.param(importlib, "import_module", _no_module(".delivery"), id="importing what sends"),
+    pytest.param(tracing, "shipped_book", _break, id="loading the price book"),
+    pytest.param(tracing, "price", _break, id="pricing"),
+    pytest.param(tracing, "encode_span", _break, id="encoding a span"),
+    pytest.param(tracing, "encode_request", _break, id="encoding a batch"),
+    pytest.param(delivery, "connect", _break, id="connecting"),
+    pytest.param(transport._Http, "send", _break, id="sending"),
+    pytest.param(spool.Spool, "has_any", _break, id="looking into the spool"),
+    pytest.param(spool.Spool, "oldest_first", _break, id="reading the spool"),
+    pytest.param(account, "_write", _break, id="telling the faults"),
+]
+
+
+@pytest.mark.usefixtures("fresh_counts")
+@pytest.mark.parametrize(("owner", "name", "instead"), SEAMS)
+def test_a_fault_at_any_seam_leaves_the_application_alone_and_is_told_once(
+    owner: object,
+    name: str,
+    instead: object,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    provider: LocalProvider,
+    client: openai.OpenAI,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(owner, name, instead)
+            answers = [client.chat.completions.create(**CHAT) for _ in range(2)]
+            chunks = list(client.chat.completions.create(**CHAT, stream=True))
+            raw = client.chat.completions.with_raw_response.create(**CHAT)
+            with client.chat.completions.with_streaming_response.create(**CHAT) as response:
+                body = response.json()
+            provider.plan(Plan(status=429))
+            with pytest.raises(openai.RateLimitError, match="the local provider was told to fail") as raised:
+                client.with_options(max_retries=0).chat.completions.create(**CHAT)
+            if name == "_write":
+                faults.report("something for the account", "injected")
+            spanledger.flush(5)
+        later = client.chat.completions.create(**CHAT)
+        wait_until(lambda: later.id in _response_ids(traced), what="a later call")
+
+    assert all(answer.choices[0].message.content for answer in answers)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert raw.parse().choices
     assert isinstance(body, dict)
-    assert sum(faults.counts().values()) > before
+    assert raised.value.__context__ is None or "spanledger" not in repr(raised.value.__context__)
+    words = [line.getMessage() for line in caplog.records if line.name == "spanledger"]
+    assert len(words) == len(set(words)) >= 1
+    assert {fault.kind: fault.count for fault in account.read(tmp_path)} == faults.counts()
+
+
+def _response_ids(traced: Traced) -> list[str]:
+    return [span["attributes"].get("gen_ai.response.id", "") for span in traced.sink.spans()]
+
+
+@pytest.mark.usefixtures("fresh_counts")
+def test_a_fault_in_the_spool_while_the_collector_is_away_leaves_the_application_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: openai.OpenAI
+) -> None:
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        traced.sink.status = 503
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(spool.Spool, "_write", _break)
+            assert client.chat.completions.create(**CHAT).choices
+            assert not spanledger.flush(5)
+        traced.sink.status = 200
+        later = client.chat.completions.create(**CHAT)
+        wait_until(lambda: later.id in _response_ids(traced), what="a later call")
+
+    assert {fault.kind for fault in account.read(tmp_path)} == set(faults.counts()) != set()
+
+
+@pytest.mark.usefixtures("fresh_counts")
+def test_a_logger_that_raises_does_not_reach_the_application(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: openai.OpenAI
+) -> None:
+    faults.LOGGER.addFilter(_break)
+    try:
+        with switched_on(monkeypatch, tmp_path, faultless=False), pytest.MonkeyPatch.context() as broken:
+            broken.setattr(call.Call, "record", _break)
+            assert client.chat.completions.create(**CHAT).choices
+    finally:
+        faults.LOGGER.removeFilter(_break)
+
+    assert faults.counts() == {"call lost from the ledger: Broken": 1, "fault could not be logged": 1}
+
+
+def test_an_application_that_patches_the_sdk_itself_is_recorded_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: openai.OpenAI
+) -> None:
+    """Over our wrapper, and over the method of one client, as other libraries do."""
+    plain = openai._base_client.SyncAPIClient.request
+    seen = []
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append("class")
+        return plain(self, *args, **kwargs)
+
+    with switched_on(monkeypatch, tmp_path) as traced, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(openai._base_client.SyncAPIClient, "request", request)
+        of_client = client.request
+        patched.setattr(
+            client, "request", lambda *args, **kwargs: (seen.append("client"), of_client(*args, **kwargs))[1]
+        )
+        answer = client.chat.completions.create(**CHAT)
+        assert traced.span()["attributes"]["gen_ai.response.id"] == answer.id
+
+    assert seen == ["client", "class"]
+
+
+def test_doctor_shows_the_faults_of_processes_that_are_gone(provider: LocalProvider, tmp_path: Path) -> None:
+    code = """
+from spanledger import call
+def broken(*_):
+    raise OSError("injected")
+call.Call.record = broken
+call()
+call()
+""".replace("call()", "ask()")
+    script = f"ask = call\n{code}"
+    for _ in range(2):
+        ran = run_script(script, provider, "http://127.0.0.1:9", tmp_path)
+        assert ran.returncode == 0
+    doctor = subprocess.run(
+        [sys.executable, "-m", "spanledger_cli", "doctor", "--format", "json"],
+        env=environment("http://127.0.0.1:9", tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    (found,) = (finding for finding in json.loads(doctor.stdout) if finding["check"] == "faults")
+
+    assert found["state"] == "warn"
+    assert re.fullmatch(
+        r"call lost from the ledger: OSError \(4x, last \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)", found["detail"]
+    )
+
+
+@pytest.mark.parametrize(
+    "last_act",
+    [
+        pytest.param("class Last:\n    def __del__(self):\n        ask()\nlast = Last()", id="a finaliser"),
+        pytest.param("stream = ask(stream=True)\nnext(stream)", id="a stream that is held"),
+        pytest.param(
+            "import threading\nthreading.Thread(target=lambda: [ask() for _ in range(50)], daemon=True).start()",
+            id="a thread that is cut off",
+        ),
+    ],
+)
+def test_the_end_of_the_interpreter_is_as_quiet_as_without_us(
+    last_act: str, provider: LocalProvider, tmp_path: Path
+) -> None:
+    script = f"ask = call\nask()\n{last_act}\nprint('done')\n"
+    with OtlpSink() as sink:
+        ran = run_script(script, provider, sink.url, tmp_path)
+        without = run_script(script, provider, sink.url, tmp_path, SPANLEDGER_ENABLED="0")
+        ids = [span["span_id"] for span in sink.spans()]
+
+    assert (ran.returncode, ran.stdout) == (without.returncode, without.stdout) == (0, "done\n")
+    assert "spanledger" not in ran.stderr
+    assert len(ids) == len(set(ids)) >= 1
 
 
 def test_a_server_that_refuses_our_addition_is_asked_again_without_it(
