@@ -81,8 +81,9 @@ class Spool:
                 self._write(body)
                 if at_most > self._limit:
                     self._trim()
-        except OSError as error:
-            faults.report("spool cannot be written, spans are kept in memory", error, expected=True)
+        except Exception as error:
+            expected = isinstance(error, OSError)
+            faults.report("spool cannot be written, spans are kept in memory", error, expected=expected)
             self._remember(body)
 
     def has_any(self) -> bool:
