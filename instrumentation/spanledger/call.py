@@ -238,16 +238,18 @@ class Call:
 
     def abandoned(self) -> None:
         """Finish because nobody holds the stream any more; it ended with its last event, not now."""
-        self.finish(end_ns=self._watch.since_start_ns(self._last_ns) if self._last_ns else None)
+        self.finish(abandoned=True)
 
-    def finish(self, error: BaseException | None = None, *, end_ns: int | None = None) -> None:
+    def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
         """Hand the call over to the ledger's thread, which makes a record of it; later calls do nothing."""
         if self._done:
             return
         self._done = True
         _open.discard(self)
         try:
-            self._end_ns = self._watch.start_ns + (self._watch.elapsed_ns() if end_ns is None else end_ns)
+            watch, last_ns = self._watch, self._last_ns
+            length_ns = watch.since_start_ns(last_ns) if abandoned and last_ns else watch.elapsed_ns()
+            self._end_ns = watch.start_ns + length_ns
             if error is not None or self._failed:
                 self._events = self._attempts(error)
             if error is not None:
@@ -257,7 +259,7 @@ class Call:
             ledger.add(self)
             if self._endpoint.paid_later:
                 later.submitted(self._sdk, self._endpoint, self._asked(), self.facts)
-            if ledger.flushes_calls and end_ns is None and spans.current.get() is None:
+            if ledger.flushes_calls and not abandoned and spans.current.get() is None:
                 ledger.settle()
         except Exception as fault:
             faults.report("call lost from the ledger", fault)

@@ -129,8 +129,9 @@ class Worker:
             if left:
                 faults.report("calls lost from the ledger", "the process ended first", count=len(left))
             return
-        if left:
-            self._delivery.keep(self._maker.encode(left))
+        body = self._maker.encode(left)
+        if body:
+            self._delivery.keep(body)
         self._delivery.give_up()
 
     def _take(self, most: int) -> list[Finished]:
@@ -198,7 +199,8 @@ class Worker:
             if not records:
                 return self._delivery.send_spooled(haste)
             self._under_way, self._sent_at = records, time.monotonic()
-            return self._delivery.deliver(self._maker.encode(records), haste)
+            body = self._maker.encode(records)
+            return self._delivery.deliver(body, haste) if body else self._delivery.send_spooled(haste)
         except Exception as error:
             faults.report("calls lost from the ledger", error, count=len(records))
             return False

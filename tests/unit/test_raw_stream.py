@@ -26,7 +26,7 @@ class Heard(Call):
         self.events.append(event)
         return isinstance(event, dict) and "ours" not in event
 
-    def finish(self, error: BaseException | None = None, *, end_ns: int | None = None) -> None:
+    def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
         self.finished += 1
 
 
