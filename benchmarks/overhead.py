@@ -1,13 +1,14 @@
 """CPU that tracing adds to one LLM call: ours beside what else there is, interleaved, each in a process of its own.
 
 The SDKs are the real ones, down to an in-memory transport, so that nothing but the SDK and its tracing is measured. A
-figure is the CPU of the whole process (background threads too, all spans flushed) per call. Ours prices each call and
-sends it to a server over HTTP; the peers keep content out of the way where they can, price nothing, and end in an
-exporter that drops their spans: what is compared is more work of ours with less of theirs. Each peer lives in a virtual
-environment made on first use below the cache folder, with the SDK versions of this one. Trust the ratios: every round
-runs every peer once, so that a busy machine slows all of them.
+figure is the CPU of the whole process (background threads too, all spans flushed) per call. Ours prices each call,
+takes its fingerprints and its tags, and sends it to a server over HTTP; the peers price nothing, and end in an
+exporter that drops their spans: what is compared is more work of ours with less of theirs. Each peer runs as it comes,
+in a virtual environment made on first use below the cache folder, with the SDK versions of this one. Trust the ratios:
+every round runs every peer once, so that a busy machine slows all of them.
 
     python benchmarks/overhead.py [--rounds 20] [--peers otel,openinference,openllmetry]
+    python benchmarks/overhead.py --features       # what each of our features costs, instead of peers
 """
 
 from __future__ import annotations
@@ -44,8 +45,22 @@ PEERS = {
         "opentelemetry-instrumentation-anthropic==0.62.4",
     ),
 }
-CASES = {"openai chat": 100, "openai stream": 20, "anthropic message": 100, "anthropic stream": 20}
-"""Calls of each case in a round; streams have 50 chunks."""
+OURS = {
+    "spanledger": {},
+    "without tags": {},
+    "features=none": {"SPANLEDGER_FEATURES": "none"},
+    "features=none, without tags": {"SPANLEDGER_FEATURES": "none"},
+    "features=sketch": {"SPANLEDGER_FEATURES": "sketch"},
+}
+"""Ourselves, as we come and otherwise, with the settings for it."""
+CASES = {
+    "openai chat": 100,
+    "openai stream": 20,
+    "anthropic message": 100,
+    "anthropic stream": 20,
+    "openai chat, 20 kB": 100,
+}
+"""Calls of each case in a round; streams have 50 chunks, prompts 1 kB unless it is said otherwise."""
 CHUNKS = 50
 PROMPT = "Where is the best hotel in Paris, and what does a night cost? " * 16
 
@@ -162,6 +177,8 @@ def calls() -> dict[str, Callable[[], None]]:
     chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}], "temperature": 0.2}
     asked = {**chat, "stream": True, "stream_options": {"include_usage": True}}
     message = {"model": "claude-haiku-4-5", "max_tokens": 400, "messages": chat["messages"]}
+    turns = [{"role": role, "content": PROMPT * 2} for role in ("user", "assistant") * 5]
+    long = {**chat, "messages": [*turns[1:], {"role": "user", "content": PROMPT * 2}]}
 
     def read(stream: Any) -> None:
         for _ in stream:
@@ -172,6 +189,7 @@ def calls() -> dict[str, Callable[[], None]]:
         "openai stream": lambda: read(gpt.chat.completions.create(**asked)),
         "anthropic message": lambda: claude.messages.create(**message),
         "anthropic stream": lambda: read(claude.messages.create(**message, stream=True)),
+        "openai chat, 20 kB": lambda: gpt.chat.completions.create(**long),
     }
 
 
@@ -179,13 +197,13 @@ def instrument(peer: str) -> tuple[Callable[[], object], contextlib.AbstractCont
     """Switch a peer on; return what flushes it, and the scope that its calls run in."""
     if peer == "none":
         return lambda: None, contextlib.nullcontext()
-    if peer == "spanledger":
+    if peer in OURS:
         import _spanledger_boot
         import spanledger
 
         _spanledger_boot.switch_on()
         tags = spanledger.tags(user_id="u-17", team_id="support", feature="search", session_id="s-9")
-        return lambda: spanledger.flush(30), tags
+        return lambda: spanledger.flush(30), contextlib.nullcontext() if "without tags" in peer else tags
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
@@ -263,7 +281,7 @@ def measure(peers: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
             "SPANLEDGER_HOME": home,
         }
         environment.pop("SPANLEDGER_ENABLED", None)
-        workers = {peer: stack.enter_context(start_worker(peer, environment)) for peer in peers}
+        workers = {peer: stack.enter_context(start_worker(peer, environment | OURS.get(peer, {}))) for peer in peers}
         for number in range(rounds + 2):
             for case in CASES:
                 for peer, worker in workers.items():
@@ -315,7 +333,7 @@ def report(found: dict[str, dict[str, list[float]]]) -> dict[str, object]:
         "spanledger_to_peer": {
             peer: {case: round(ours[case] / cost, 3) if cost > 0 else None for case, cost in cases.items()}
             for peer, cases in added.items()
-            if peer != "spanledger"
+            if peer not in OURS
         },
         "rounds": len(next(iter(found["none"].values()))),
         "calls_per_round": CASES,
@@ -330,13 +348,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--features", action="store_true", help="measure our own features instead of peers")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options.worker)
         return
     peers = [peer for peer in options.peers.split(",") if peer]
-    print(json.dumps(report(measure(["none", "spanledger", *peers], options.rounds)), indent=1))
+    compared = list(OURS) if options.features else ["spanledger", *peers]
+    print(json.dumps(report(measure(["none", *compared], options.rounds)), indent=1))
 
 
 if __name__ == "__main__":
