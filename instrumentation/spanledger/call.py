@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from time import perf_counter_ns
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
 from .attempts import attempt_event
@@ -31,6 +31,9 @@ from .record import (
 from .sdk import Request, Sdk
 from .usage import Usage
 
+if TYPE_CHECKING:
+    from .content import Content
+
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
 """The call whose HTTP attempts are being made."""
 
@@ -45,6 +48,7 @@ class Call:
         "_attempt_ns",
         "_attributes",
         "_body_without_usage",
+        "_content",
         "_done",
         "_end_ns",
         "_endpoint",
@@ -71,6 +75,9 @@ class Call:
     def __init__(self, sdk: Sdk, request: Request) -> None:
         self._sdk = sdk
         self._endpoint = request.endpoint
+        self._content: Content | None = None
+        if ledger.listen is not None:
+            self._content, self._endpoint = ledger.listen(sdk, request)
         self._model = request.model
         self._place = place_below(spans.current_place())
         self._server, provider = request.server, request.provider
@@ -311,6 +318,7 @@ class Call:
             error=self._error or facts.error_type,
             events=self._events,
             metered=self._metered(usage),
+            content=self._content,
         )
 
     def _usage(self) -> Usage:

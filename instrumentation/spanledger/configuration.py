@@ -14,19 +14,21 @@ from urllib.parse import quote
 
 import _spanledger_boot as switch
 
-from . import settings
+from . import redaction, settings
 from .errors import SettingError
 from .otel import SpanledgerInstrumentor
+from .redaction import Redact
 from .transport import target
 
 Value: TypeAlias = str | int | bool | Path | Mapping[str, str] | Sequence[str] | None
 
 
-def configure(**values: Value) -> None:
+def configure(*, redact: Redact | None = None, **values: Value) -> None:
     """Set any setting of docs/settings.md by its name; None leaves one as it is.
 
     Pairs may be a mapping, lists a sequence. `enabled=True` switches tracing on, False off; without it, the switch
-    stays as it is. Calls add up.
+    stays as it is. `redact` is handed each text of captured content, on a thread of ours, and returns what may leave
+    of it, or None. Calls add up.
 
     Raises:
         SettingError: an unknown setting, a value that cannot be read, or a change after the first traced call.
@@ -38,6 +40,8 @@ def configure(**values: Value) -> None:
         where = f"configure({', '.join(sorted(changed))})"
         raise SettingError(where, "", "spans are being sent already; call it before the first traced call")
     _say(given)
+    if redact is not None:
+        redaction.redact = redact
     if switches_off:
         SpanledgerInstrumentor().uninstrument()
     elif given.get("enabled"):
@@ -67,7 +71,7 @@ def _read(name: str, value: Value) -> str | int | bool:
         raise SettingError(f"configure({name})", "", f"unknown setting; known: {known}")
     if isinstance(value, Mapping):
         value = ",".join(f"{key}={quote(str(text))}" for key, text in value.items())
-    elif isinstance(value, Path):
+    elif isinstance(value, Path) or (isinstance(value, bool) and row.type is str):
         value = str(value)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         value = ",".join(value)

@@ -28,7 +28,9 @@ from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
 
 if TYPE_CHECKING:
+    from .content import Content
     from .delivery import Delivery, Haste
+    from .sdk import Endpoint, Request, Sdk
     from .tracing import SpanMaker
 
 Making: TypeAlias = Generator[Record, None, None]
@@ -238,6 +240,8 @@ _before_exit: list[Callable[[], None]] = []
 _starting = threading.Lock()
 _exit_known = False
 
+listen: Callable[[Sdk, Request], tuple[Content | None, Endpoint]] | None = None
+"""Takes what is said and heard in a call; None, as by default, where that is not captured."""
 flushes_calls = False
 """Whether the end of an outermost call or step calls `settle`."""
 
@@ -254,14 +258,19 @@ def start() -> bool:
 
 
 def _start() -> bool:
-    global _worker, _exit_known, flushes_calls
+    global _worker, _exit_known, flushes_calls, listen
     if _worker is not None:  # another thread was faster
         return True
     if not _exit_known:
         _exit_known = True
         atexit.register(_at_exit)
     try:
-        _worker = Worker(load())
+        settings = load()
+        if settings.capture_content:
+            listen, settings = importlib.import_module(".content", __package__).prepare(settings)
+        else:
+            listen = None
+        _worker = Worker(settings)
     except SettingError as error:
         switch.complain(f"switched off: {error}")
         switch.switch_off()

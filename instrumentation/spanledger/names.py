@@ -70,6 +70,13 @@ ATTEMPT_RETRY_AFTER: Final = "spanledger.attempt.retry_after"
 CHARGE_NAME: Final = "spanledger.charge.name"
 """On a tool span with declared money: what was paid for; `spanledger.cost.source` is then `declared`."""
 
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+CONTENT: Final = frozenset({INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS})
+"""What was said and heard, as JSON text; on a span only where content capture is switched on."""
+
 USER_ID: Final = "user.id"
 TEAM_ID: Final = "team.id"
 CUSTOMER_ID: Final = "customer.id"

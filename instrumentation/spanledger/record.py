@@ -14,9 +14,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from .usage import Usage
+
+if TYPE_CHECKING:
+    from .content import Content
 
 AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
@@ -73,6 +76,8 @@ class Record(NamedTuple):
     """Status description; None is a span that did not fail."""
     events: tuple[Event, ...] = ()
     metered: Metered | None = None
+    content: Content | None = None
+    """What was said and heard, where that is captured."""
 
     def record(self) -> Record:
         """Return itself: `Finished` already."""

@@ -82,6 +82,13 @@ SETTINGS: tuple[Setting, ...] = (
         False,
         "Have the middleware of spanledger.web take tags from the baggage header of a request.",
     ),
+    Setting(
+        "capture_content",
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        str,
+        "",
+        "Put prompts and answers on spans: `span_only`, `span_and_event` or `true`; anything else leaves them out.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -117,6 +124,7 @@ class Settings:
     providers: str
     propagate_to: str
     trust_baggage: bool
+    capture_content: str
     service: str
     environment: str
     flush: str

@@ -15,6 +15,7 @@ from .book import shipped_book
 from .otlp import encode_request, encode_span
 from .pricing import PriceContext, price
 from .record import Attributes, Finished, Metered
+from .redaction import content_attributes
 from .settings import Settings
 
 
@@ -40,6 +41,8 @@ class SpanMaker:
             try:
                 record = work.record()
                 more = _cost_attributes(record.metered, record.start_ns) if record.metered is not None else {}
+                if record.content is not None:
+                    more = {**more, **content_attributes(record.content)}
                 spans.append(encode_span(record, more))
             except Exception as error:
                 faults.report("call lost from the ledger, it cannot be encoded", error)

@@ -35,6 +35,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         providers="",
         propagate_to="",
         trust_baggage=False,
+        capture_content="",
         service="",
         environment="",
         flush="auto",
