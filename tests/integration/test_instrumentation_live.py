@@ -353,6 +353,70 @@ def test_a_response_over_responses_connect_is_a_call(traced: Traced) -> None:
     assert [timeless(span) for span in traced.spans()] == [expected, expected]
 
 
+def test_a_session_of_the_live_api_is_charged_by_the_second_and_what_it_delegates_by_the_token(traced: Traced) -> None:
+    def session_event(kind: str, **more: Any) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "event_id": "e",
+            "session": {"id": "sess_live_000000000001", "model": "gpt-live-1"},
+            **more,
+        }
+
+    script = {
+        "session.start": [session_event("session.started")],
+        "session.close": [
+            *({"type": "response.event", "event_id": "e", "event": event} for event in written("resp_delegated_0001")),
+            {"type": "session.usage.updated", "event_id": "e", "usage": {"seconds": 30.5}},
+            session_event("session.closed", reason="close_requested", usage={"seconds": 60}),
+        ],
+    }
+    with (
+        LiveServer(greeting=[], script=script) as server,
+        client_of(server).live.connect() as connection,
+    ):
+        with spanledger.tags(user_id="u-17"):
+            connection.send({"type": "session.start", "session": {"model": "gpt-live-1"}})
+            listen(connection, "session.started")
+        connection.send({"type": "session.close"})
+        listen(connection, "session.closed")
+
+    delegated, session = traced.spans()
+    known = delegated["attributes"]
+    assert (known["gen_ai.request.model"], known["spanledger.cost.pico_usd"]) == ("gpt-4o-2024-08-06", 3_500_000_000)
+    assert timeless(session) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-live-1",
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": "sess_live_000000000001",
+        "gen_ai.response.finish_reasons": ["close_requested"],
+        "gen_ai.usage.input_tokens": 0,
+        "gen_ai.usage.output_tokens": 0,
+        "server.address": "127.0.0.1",
+        "spanledger.unit.seconds": 60,
+        "spanledger.usage.state": "reported",
+        "user.id": "u-17",
+        "gen_ai.usage.cost": 0.05,
+        "spanledger.cost.pico_usd": 50_000_000_000,
+        "spanledger.cost.source": "list",
+        "spanledger.price.id": "base:openai/gpt-live-1",
+    }
+
+
+def test_a_live_session_that_breaks_has_the_seconds_known_by_then(traced: Traced) -> None:
+    started = {"type": "session.started", "event_id": "e", "session": {"id": "sess_1", "model": "gpt-live-1"}}
+    used = {"type": "session.usage.updated", "event_id": "e", "usage": {"seconds": 30.5}}
+    with (
+        LiveServer(greeting=[], script={"session.start": [started, used]}) as server,
+        client_of(server).live.connect() as connection,
+    ):
+        connection.send({"type": "session.start", "session": {"model": "gpt-live-1"}})
+        listen(connection, "session.usage.updated")
+
+    known = traced.span()["attributes"]
+    assert (known["spanledger.unit.seconds"], known["spanledger.usage.state"]) == (30.5, "estimated")
+
+
 def test_an_event_that_we_do_not_understand_reaches_the_application(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ HOMES: Final = {
     "openai._base_client": "openai_sdk",
     "openai.resources.beta.realtime.realtime": "openai_live",
     "openai.resources.beta.responses.responses": "openai_live",
+    "openai.resources.live.live": "openai_live",
     "openai.resources.realtime.realtime": "openai_live",
     "openai.resources.responses.responses": "openai_live",
 }

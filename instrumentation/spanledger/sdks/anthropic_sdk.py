@@ -18,7 +18,7 @@ from spanledger.usage import Usage, UsageState
 
 from .anthropic_batches import make_look_back
 from .fields import count, get, snapshot, text
-from .hosts import ANTHROPIC_CLIENTS
+from .hosts import ANTHROPIC_CLIENTS, CLAUDE_HOSTS
 
 _COUNTS: Final = {
     "input_tokens": "input",
@@ -96,6 +96,9 @@ def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
     if created is not None:
         facts.counts["cache_write_5m"] = count(created, "ephemeral_5m_input_tokens")
         facts.counts["cache_write_1h"] = count(created, "ephemeral_1h_input_tokens")
+    for iteration in usage.get("iterations") or ():
+        if text(iteration, "type") == "compaction":
+            _add_compaction(facts.counts, iteration)
     thinking = count(get(usage, "output_tokens_details"), "thinking_tokens")
     if thinking:
         facts.counts["thinking"] = thinking
@@ -105,6 +108,15 @@ def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
     facts.service_tier = text(usage, "service_tier") or facts.service_tier
     facts.speed = text(usage, "speed") or facts.speed
     facts.region = text(usage, "inference_geo") or facts.region
+
+
+def _add_compaction(counts: dict[str, int], iteration: object) -> None:
+    """Add what summarising a long context used: it is charged like the rest, and left out of the totals."""
+    created = get(iteration, "cache_creation")
+    for key, name in _COUNTS.items():
+        counts[name] = counts.get(name, 0) + count(iteration, key)
+    if created is not None:
+        counts["cache_write_1h"] = counts.get("cache_write_1h", 0) + count(created, "ephemeral_1h_input_tokens")
 
 
 def _read_free(facts: Facts, body: object) -> None:
@@ -138,7 +150,7 @@ SDK: Final[Sdk] = Sdk(
     request_attributes=_request_attributes,
     ask_for_usage=_ask_for_usage,
     is_usage_only=_never_usage_only,
-    hosts={".amazonaws.com": "aws.bedrock", "aiplatform.googleapis.com": "gcp.vertex_ai"},
+    hosts=CLAUDE_HOSTS,
     clients=ANTHROPIC_CLIENTS,
     look_back=make_look_back(lambda: SDK),
 )

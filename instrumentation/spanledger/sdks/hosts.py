@@ -45,6 +45,13 @@ COMPATIBLE_HOSTS: Final = {
     "127.0.0.1:1234": "lm_studio",
 }
 """End of a host's name, or host:port, to the provider there."""
+CLAUDE_HOSTS: Final = {
+    ".amazonaws.com": "aws.bedrock",
+    ".api.aws": "aws.bedrock",
+    ".services.ai.azure.com": "azure.ai.inference",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+}
+"""The same for servers that speak Anthropic's protocol."""
 OPENAI_CLIENTS: Final = {
     "AzureOpenAI": "azure.ai.openai",
     "AsyncAzureOpenAI": "azure.ai.openai",

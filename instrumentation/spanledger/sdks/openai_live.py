@@ -1,4 +1,4 @@
-"""The openai SDK's websockets: the Realtime API and `responses.connect`, one call for each response.
+"""The openai SDK's websockets: the Realtime API and `responses.connect`, one call a response; Live, one a session.
 
 No request stands behind a response here: the server may start one by itself when it hears that the user has finished
 speaking. So a call begins with `response.create` if the application sends one, else with `response.created`, and ends
@@ -12,6 +12,7 @@ import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +30,14 @@ from .openai_sdk import SDK
 from .openai_usage import tally_realtime, token_usage
 from .wrapping import replace
 
-_CLASSES: Final = ("RealtimeConnection", "AsyncRealtimeConnection", "ResponsesConnection", "AsyncResponsesConnection")
+_CLASSES: Final = (
+    "RealtimeConnection",
+    "AsyncRealtimeConnection",
+    "ResponsesConnection",
+    "AsyncResponsesConnection",
+    "LiveConnection",
+    "AsyncLiveConnection",
+)
 _CLEAN_CLOSES: Final = frozenset({None, 1000, 1001})
 _MOST_WAITING: Final = 1000
 """Responses of one connection that may be asked for, or made, at a time; there is no reason for more than a few."""
@@ -66,6 +74,18 @@ def _hear_realtime(facts: Facts, event: object) -> None:
             facts.error_type = text(get(details, "error"), "code") or "failed"
 
 
+def _hear_session(facts: Facts, event: object) -> None:
+    seconds = get(get(event, "usage"), "seconds")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        # By way of text, so that 0.1 means a tenth.
+        facts.units["seconds"] = Decimal(str(seconds))
+    facts.response_id = text(get(event, "session"), "id") or facts.response_id
+    if text(event, "type") == "session.closed":
+        facts.finish_reasons = [text(event, "reason") or "closed"]
+        facts.complete = True
+
+
+_SESSION: Final = Endpoint("chat", _read_nothing, _hear_session, token_usage)
 _REALTIME: Final = Endpoint("chat", _read_nothing, _hear_realtime, token_usage, tally_realtime)
 _RESPONSES: Final = SDK.endpoints["/responses"]
 _TRANSCRIPTION: Final = MEDIA_ENDPOINTS["/audio/transcriptions"]
@@ -75,7 +95,10 @@ class _Live:
     """What is under way on one connection."""
 
     def __init__(self, connection: object) -> None:
-        self._endpoint = _RESPONSES if "Responses" in type(connection).__name__ else _REALTIME
+        name = type(connection).__name__
+        self._endpoint = _REALTIME if "Realtime" in name else _RESPONSES
+        self._asks = "Live" not in name
+        self._session: Call | None = None
         self._server, self._model = _read_handshake(getattr(connection, "_connection", None))
         self._answers = ""
         """The model of the session, as the server names it."""
@@ -89,7 +112,7 @@ class _Live:
 
     def say(self, event: object) -> None:
         """Take an event that the application sends."""
-        if get(event, "type") != "response.create":
+        if get(event, "type") != "response.create" or not self._asks:
             return
         body = event if self._endpoint is _RESPONSES else get(event, "response")
         call = self._begin(_fields_of(body))
@@ -107,8 +130,9 @@ class _Live:
 
     def begun(self, event: object) -> None:
         """Note that the server makes a response."""
-        response_id = text(get(event, "response"), "id")
-        call = self._asked.popleft()[0] if self._asked else self._begin({})
+        made = get(event, "response")
+        response_id = text(made, "id")
+        call = self._asked.popleft()[0] if self._asked else self._begin({"model": text(made, "model")})
         if call is not None and len(self._made) < _MOST_WAITING:
             self._made[response_id] = self._silent[response_id] = call
 
@@ -154,6 +178,29 @@ class _Live:
         heard = get(get(get(session, "audio"), "input"), "transcription") or get(session, "input_audio_transcription")
         self._transcriber = text(heard, "model") or self._transcriber
 
+    def session_started(self, event: object) -> None:
+        """Begin the call that a session of the Live API is, which is charged by the second."""
+        self.set_up(event)
+        self._session = self._begin({"model": self._answers}, _SESSION)
+
+    def session_used(self, event: object) -> None:
+        """Note how long the session has been so far."""
+        if self._session is not None:
+            _hear_session(self._session.facts, event)
+
+    def session_closed(self, event: object) -> None:
+        """End the call that the session is."""
+        if self._session is not None:
+            _hear_session(self._session.facts, event)
+            self._session.finish()
+
+    def delegated(self, event: object) -> None:
+        """Take an event of a response that the session had another model make."""
+        inner = get(event, "event")
+        kind = get(inner, "type")
+        if isinstance(kind, str) and kind.startswith("response.") and kind != "response.event":
+            self.hear(inner)
+
     def transcribed(self, event: object) -> None:
         """Record the transcription of what the user said: another model's work, with a price of its own."""
         request = Request(_TRANSCRIPTION, self._transcriber, {}, self._server, stream=False)
@@ -164,6 +211,8 @@ class _Live:
     def end(self, close_code: int | None = None) -> None:
         """End what is still open with what is known; a code that is not of a clean close is its failure."""
         left = [call for call, _ in self._asked] + list(self._made.values())
+        if self._session is not None:
+            left.append(self._session)
         self._asked.clear()
         self._made.clear()
         self._silent.clear()
@@ -172,10 +221,11 @@ class _Live:
                 call.facts.error_type = f"websocket_{close_code}"
             call.closed()
 
-    def _begin(self, body: Mapping[str, Any]) -> Call | None:
+    def _begin(self, body: Mapping[str, Any], endpoint: Endpoint | None = None) -> Call | None:
         asked = body.get("model")
         model = asked if isinstance(asked, str) else self._model or self._answers
-        call = begin_request(SDK, lambda: Request(self._endpoint, model, body, self._server, stream=True))
+        request = Request(endpoint or self._endpoint, model, body, self._server, stream=True)
+        call = begin_request(SDK, lambda: request)
         if call is not None:
             call.remember()
         return call
@@ -187,10 +237,14 @@ _STEPS: Final[Mapping[Any, Callable[[_Live, object], None]]] = {
     "response.completed": _Live.over,
     "response.created": _Live.begun,
     "response.done": _Live.over,
+    "response.event": _Live.delegated,
     "response.failed": _Live.over,
     "response.incomplete": _Live.over,
+    "session.closed": _Live.session_closed,
     "session.created": _Live.set_up,
+    "session.started": _Live.session_started,
     "session.updated": _Live.set_up,
+    "session.usage.updated": _Live.session_used,
     "transcription_session.updated": _Live.set_up,
 }
 _KEY: Final = "_spanledger_live"

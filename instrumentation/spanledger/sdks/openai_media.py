@@ -1,4 +1,4 @@
-"""The openai SDK beyond text: images, speech, transcription; and what is no charge: moderations, batch submissions.
+"""The openai SDK beyond text: images, speech, transcription; and what is free: moderations, batch submissions.
 
 These meter image tokens, audio tokens, seconds or characters. Where the provider reports no usage but bills by what the
 request says (characters read aloud), that is counted and marked as an estimate.
@@ -78,12 +78,14 @@ def _hear_transcription(facts: Facts, event: object) -> None:
         _read_transcription(facts, event)
 
 
-def _read_free(facts: Facts, body: object) -> None:
+def read_free(facts: Facts, body: object) -> None:
+    """Read what is no charge."""
     facts.response_id = text(body, "id")
     facts.response_model = text(body, "model")
 
 
-def _no_usage(_counts: object, _state: object) -> Usage:
+def no_usage(_counts: object, _state: object) -> Usage:
+    """Say that there is none."""
     return Usage(state="missing")
 
 
@@ -95,9 +97,9 @@ MEDIA_ENDPOINTS: Final = {
     "/audio/speech": Endpoint("speech", _read_speech, _read_speech, token_usage, answers_in="bytes"),
     "/audio/transcriptions": _TRANSCRIPTION,
     "/audio/translations": _TRANSCRIPTION,
-    "/batches": Endpoint("batches", _read_free, _read_free, _no_usage, free=True, paid_later=True),
+    "/batches": Endpoint("batches", read_free, read_free, no_usage, free=True, paid_later=True),
     "/images/edits": _IMAGES,
     "/images/generations": _IMAGES,
     "/images/variations": _IMAGES,
-    "/moderations": Endpoint("moderation", _read_free, _read_free, _no_usage, free=True),
+    "/moderations": Endpoint("moderation", read_free, read_free, no_usage, free=True),
 }

@@ -13,10 +13,10 @@ from spanledger.attributes import Facts
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 
-from .fields import get, snapshot, text
+from .fields import count, get, snapshot, text
 from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
-from .openai_media import MEDIA_ENDPOINTS
+from .openai_media import MEDIA_ENDPOINTS, no_usage, read_free
 from .openai_usage import tally_chat, tally_response, token_usage
 
 _CHAT_PATH: Final = "/chat/completions"
@@ -99,11 +99,25 @@ def _read_response(facts: Facts, body: object) -> None:
     if status in ("completed", "incomplete", "failed", "cancelled"):
         reason = text(get(body, "incomplete_details"), "reason")
         facts.finish_reasons = [reason or status]
-        searches = sum(text(item, "type") == "web_search_call" for item in get(body, "output") or ())
-        if searches:
-            facts.counts["web_searches"] = searches
+        _count_searches(facts.counts, body)
     if status == "failed":
         facts.error_type = text(get(body, "error"), "code") or "failed"
+
+
+def _count_searches(counts: dict[str, int], body: object) -> None:
+    """Count the searches that are charged one by one; to open a page or look into it is none."""
+    output = get(body, "output") or ()
+    billed = get(get(body, "tool_usage"), "web_search")
+    if billed is not None:
+        searches = count(billed, "num_requests")
+    else:
+        actions = [get(item, "action") for item in output if text(item, "type") == "web_search_call"]
+        searches = sum(text(action, "type") in (None, "search") for action in actions)
+    if searches:
+        counts["web_searches"] = searches
+    in_files = sum(text(item, "type") == "file_search_call" for item in output)
+    if in_files:
+        counts["storage_searches"] = in_files
 
 
 def _hear_response(facts: Facts, event: object) -> None:
@@ -149,6 +163,8 @@ SDK: Final[Sdk] = Sdk(
         "/completions": Endpoint("text_completion", _read_choices, _read_choices, token_usage, tally_chat),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
+        "/responses/input_tokens": Endpoint("count_tokens", read_free, read_free, no_usage, free=True),
+        "/decisions": _ANSWER,
         "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage, tally_chat),
         **MEDIA_ENDPOINTS,
     },

@@ -31,6 +31,7 @@ CHAT_NAMES: Final = UsageNames(
 REALTIME_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_token_details", "output_token_details")
 RESPONSE_NAMES: Final = UsageNames("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
+_SEARCHES: Final = ("web_searches", "storage_searches")
 _INPUT_DETAILS: Final = (
     ("cached_tokens", "cached"),
     ("cache_write_tokens", "written"),
@@ -95,7 +96,7 @@ def token_usage(counts: Mapping[str, int], state: UsageState) -> Usage:
         counts["input"],
         counts["output"],
         state=state,
-        units={"web_searches": Decimal(counts["web_searches"])} if "web_searches" in counts else None,
+        units={name: Decimal(counts[name]) for name in _SEARCHES if name in counts},
         cache_read_tokens=counts.get("cached", 0) - cached_audio,
         cache_read_audio_tokens=cached_audio,
         # OpenAI's shorter lifetime, 30 minutes, has the price of a plain write.
