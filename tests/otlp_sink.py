@@ -19,6 +19,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: ExportTraceServiceRequest
+    raw: bytes
 
 
 class OtlpSink:
@@ -36,7 +37,7 @@ class OtlpSink:
                 if sink.status == 200:
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     body = ExportTraceServiceRequest.FromString(raw)
-                    sink.received.append(Received(self.path, headers, body))
+                    sink.received.append(Received(self.path, headers, body, raw))
                 self.send_response(sink.status)
                 self.send_header("content-length", "0")
                 self.end_headers()

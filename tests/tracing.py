@@ -11,7 +11,7 @@ import pytest
 
 import spanledger
 from otlp_sink import OtlpSink
-from spanledger import faults
+from spanledger import faults, names
 from spanledger.otel import SpanledgerInstrumentor
 
 MESSAGES: Any = [{"role": "user", "content": "Where is the best hotel in Paris?"}]
@@ -35,12 +35,27 @@ class Traced:
         return only
 
     def attributes(self) -> dict[str, Any]:
-        """The attributes of the one span, without those that differ from run to run."""
+        """The attributes of the one span, without fingerprints and those that differ from run to run."""
         attributes: dict[str, Any] = self.span()["attributes"]
         return {name: value for name, value in attributes.items() if name not in CHANGING}
 
 
-CHANGING = frozenset({"server.port", "gen_ai.response.time_to_first_chunk"})
+FINGERPRINTS = frozenset(
+    {
+        *(
+            names.PROMPT_HASH,
+            names.SYSTEM_HASH,
+            names.TOOLS_HASH,
+            names.PREFIX_CHAIN,
+            names.API_KEY_HASH,
+            names.SIMHASH,
+        ),
+        *(names.SYSTEM_SIZE, names.TOOLS_SIZE, names.HISTORY_SIZE, names.TOOL_RESULTS_SIZE, names.USER_SIZE),
+        *(names.MESSAGE_COUNT, names.TOOL_COUNT, names.TURN, names.API_KEY_HASH),
+    }
+)
+"""Of the prompt, whatever came of it; tests/integration/test_fingerprints.py looks at them."""
+CHANGING = FINGERPRINTS | {"server.port", "gen_ai.response.time_to_first_chunk"}
 
 
 @contextmanager

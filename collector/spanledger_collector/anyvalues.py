@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from .vocabulary import Kind
-from .wire import json_text, json_value, plain_text
+from .wire import HASH_BYTES, json_text, json_value, plain_text
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -28,7 +28,8 @@ STRING: Final = 0x0A
 BOOL: Final = 0x10
 INT: Final = 0x18
 DOUBLE: Final = 0x21
-_DELIMITED: Final = (STRING, 0x2A, 0x32, 0x3A)
+BYTES: Final = 0x3A
+_DELIMITED: Final = (STRING, 0x2A, 0x32, BYTES)
 """String, array, kvlist, bytes: a length follows the tag."""
 _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
     "text": (STRING, INT),
@@ -36,6 +37,7 @@ _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
     "number": (DOUBLE, INT),
     "flag": (BOOL,),
     "first": (STRING, 0x2A),
+    "hashes": (BYTES,),
 }
 _END: Final = 2**31 - 1
 """pyarrow 26 fails on a slice without a stop."""
@@ -79,6 +81,19 @@ def typed(kind: Kind, values: pa.Array, tags: Bytes) -> pa.Array:
     elif kind == "number":
         by_tag[INT] = _int_numbers
     return _by_tag(values, tags, {tag: by_tag[tag] for tag in _TAGS_OF_KIND[kind]})
+
+
+def hashes(values: pa.Array) -> tuple[pa.Array, Mask]:
+    """Return bytes values as lists of signed numbers of eight bytes, and which values are that."""
+    contents = _contents(values)
+    offsets, data = _buffers(contents)
+    sizes = np.diff(offsets)
+    whole = (sizes > 0) & (sizes % HASH_BYTES == 0)
+    kept = contents.filter(pa.array(whole))
+    offsets, data = _buffers(kept)
+    numbers = data[offsets[0] : offsets[-1]].view("<i8")
+    starts = (offsets - offsets[0]) // HASH_BYTES
+    return pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(numbers, pa.int64())), whole
 
 
 def json_texts(values: pa.Array, tags: Bytes) -> pa.Array:
@@ -182,18 +197,23 @@ def _merged(pieces: Sequence[tuple[Ints, pa.Array]], rows: int) -> pa.Array:
 
 def _strings(values: pa.Array) -> pa.Array:
     """Return the text of string values; raises pyarrow.ArrowInvalid where it isn't UTF-8."""
+    return _contents(values).cast(pa.string())
+
+
+def _contents(values: pa.Array) -> pa.Array:
+    """Return what stands behind tag and length."""
     lengths = np.diff(_buffers(values)[0])
     long = np.flatnonzero(lengths >= _LONG)
     headers = np.full(len(values), 2)
     headers[long] = _varints(values, long)[1] + 1
     sizes = np.unique(headers)
     if len(sizes) == 1:
-        return pc.binary_slice(values, int(sizes[0]), _END).cast(pa.string())
+        return pc.binary_slice(values, int(sizes[0]), _END)
     pieces = []
     for size in sizes.tolist():
         places = np.flatnonzero(headers == size)
-        pieces.append((places, pc.binary_slice(values.take(pa.array(places)), size, _END).cast(pa.string())))
-    return _merged(pieces, len(values)) if pieces else pa.array([], pa.string())
+        pieces.append((places, pc.binary_slice(values.take(pa.array(places)), size, _END)))
+    return _merged(pieces, len(values)) if pieces else pa.array([], pa.binary())
 
 
 def _ints(values: pa.Array) -> pa.Array:

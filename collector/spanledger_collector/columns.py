@@ -258,6 +258,9 @@ def _at(pairs: _Pairs, picked: Ints) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
 def _known(pairs: _Pairs, picked: Ints, kind: Kind) -> tuple[pa.Array, Ints]:
     """Return the column of a known key, and the pairs that it says in full."""
     values, tags = _at(pairs, picked)
+    if kind == "hashes":
+        column, whole = anyvalues.hashes(values)
+        return _scatter(pairs.rows, pairs.row[picked[whole]], column), picked[whole]
     if kind != "first":
         column = anyvalues.typed(kind, values, tags) if len(picked) else pa.array([], KIND_TYPES[kind])
         return _scatter(pairs.rows, pairs.row[picked], column), picked

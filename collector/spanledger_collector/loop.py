@@ -14,9 +14,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from .vocabulary import KEPT, PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
-from .wire import KIND_TYPES, RAW, events_text, first_text, json_text, json_value, plain_text
+from .wire import KIND_TYPES, RAW, events_text, first_text, hash_numbers, json_text, json_value, plain_text
 
-Known = str | int | float | bool
+Known = str | int | float | bool | list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,11 @@ def _take(known: dict[str, Known], key: str, kind: Kind, value: AnyValue) -> boo
                 return False
             known[key] = text
             return whole
+        case "hashes", "bytes_value":
+            numbers = hash_numbers(value.bytes_value)
+            if numbers is None:
+                return False
+            known[key] = numbers
         case _:
             return False
     return True

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, Rule, dialect_of
 from .rawspans import Flags, RawSpans, flags, is_word, known, numbers, translate, words_of
-from .row import MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
+from .row import HASH_LIST, MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
-from .vocabulary import COUNTS, FIRSTS, FLAGS, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
+from .vocabulary import COUNTS, FIRSTS, FLAGS, HASHES, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
 
 _KINDS: Final = ("internal", "internal", "server", "client", "producer", "consumer")
 _STATUSES: Final = ("unset", "ok", "error")
@@ -27,6 +27,7 @@ _PICO: Final = Decimal("1e-12")
 _MICRO: Final = Decimal("1e-6")
 _MONEY_LIMIT_PICO: Final = 10**18
 _MOST_ATTEMPTS: Final = 10_000
+_PART_SIZES: Final = ("tool_count", "system_size", "tools_size", "history_size", "tool_results_size", "user_size")
 _UNIT_LIMIT: Final = Decimal(10) ** 12
 
 
@@ -48,6 +49,7 @@ def normalise(table: pa.Table, received_ns: Sequence[int]) -> pa.Table:
     columns["units"], has_units = _units(raw.column("units"))
     columns |= token_columns(counts, _context(columns, has_units))
     columns |= _how(raw, counts)
+    columns |= _fingerprints(raw, counts)
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
     columns |= _declared(columns)
     columns |= _billing(columns, has_units)
@@ -145,6 +147,23 @@ def _how(raw: RawSpans, counts: Mapping[str, Count]) -> dict[str, pa.Array]:
         "temperature": raw.pick(NUMBERS["temperature"], pa.float64()),
         "first_token_us": pa.array(np.rint(np.where(sane, first, 0) * 1e6).astype(np.int64), mask=~sane),
     }
+
+
+def _fingerprints(raw: RawSpans, counts: Mapping[str, Count]) -> dict[str, pa.Array]:
+    """Return the columns that tell prompts apart; a part of which a prompt says nothing has size 0."""
+    chain = raw.pick(HASHES["prefix_chain"], HASH_LIST)
+    made = known(chain)
+    columns = {"prefix_chain": chain, "simhash": _counted(counts["simhash"], counts["simhash"].known)}
+    for name in ("turn", "message_count"):
+        columns[name] = _counted(counts[name], counts[name].known & (counts[name].values >= 0))
+    for name in _PART_SIZES:
+        count = counts[name]
+        columns[name] = _counted(count, (count.known | made) & (count.values >= 0))
+    return columns
+
+
+def _counted(count: Count, mask: Flags) -> pa.Array:
+    return pa.array(count.values, mask=~mask)
 
 
 def _claims(raw: RawSpans, exact: Count, role: pa.Array) -> dict[str, pa.Array]:

@@ -16,6 +16,7 @@ COUNT: Final = pa.int64()
 MONEY: Final = pa.decimal128(18, 12)
 TIME: Final = pa.timestamp("us", tz="UTC")
 TEXT_MAP: Final = pa.map_(pa.string(), pa.string())
+HASH_LIST: Final = pa.list_(pa.int64())
 UNIT_MAP: Final = pa.map_(pa.string(), pa.decimal128(18, 6))
 
 
@@ -118,14 +119,14 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("turn", COUNT, "Turn of the conversation, from 1."),
     Column("message_count", COUNT, "Messages sent."),
     Column("tool_count", COUNT, "Tool definitions sent."),
-    Column("prompt_hash", TEXT, "Keyed hash of the whole request."),
+    Column("prompt_hash", TEXT, "Keyed hash of the whole request but its model."),
     Column("system_hash", TEXT, "Keyed hash of the system prompt."),
     Column("tools_hash", TEXT, "Keyed hash of the tool definitions."),
-    Column("prefix_chain", pa.list_(pa.int64()), "Running keyed hashes, one a message."),
+    Column("prefix_chain", HASH_LIST, "Running keyed hashes: after tools and system prompt, then after each message."),
     Column("system_size", COUNT, "Bytes of the system prompt."),
     Column("tools_size", COUNT, "Bytes of the tool definitions."),
-    Column("history_size", COUNT, "Bytes of re-sent history."),
-    Column("tool_results_size", COUNT, "Bytes of tool results."),
+    Column("history_size", COUNT, "Bytes of messages sent again: all up to the model's last answer."),
+    Column("tool_results_size", COUNT, "Bytes of new tool results."),
     Column("user_size", COUNT, "Bytes of new user text."),
     Column("simhash", COUNT, "Keyed similarity hash of the last user text."),
     Column("guard_action", TEXT, "What a policy did to the call."),

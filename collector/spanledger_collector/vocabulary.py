@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from spanledger import names
 
-Kind = Literal["text", "count", "number", "flag", "first"]
-"""How a key is read: text (or whole number as text), whole number, any number, boolean, first of a list."""
+Kind = Literal["text", "count", "number", "flag", "first", "hashes"]
+"""How a key is read: text (or whole number as text), whole number, any number, boolean, first of a list, and bytes that
+are whole numbers of eight bytes, little-endian."""
 
 TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "operation": (names.OPERATION,),
@@ -43,6 +44,10 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "request_type": (names.REQUEST_TYPE,),
     "usage_state": (names.USAGE_STATE,),
     "cost_source": (names.COST_SOURCE,),
+    "api_key_hash": (names.API_KEY_HASH,),
+    "prompt_hash": (names.PROMPT_HASH,),
+    "system_hash": (names.SYSTEM_HASH,),
+    "tools_hash": (names.TOOLS_HASH,),
 }
 """Column -> keys, the first that is there wins."""
 
@@ -101,6 +106,15 @@ COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "attempts": (names.ATTEMPTS,),
     "resends": ("http.request.resend_count",),
     "cost_pico": (names.COST_PICO_USD,),
+    "turn": (names.TURN,),
+    "message_count": (names.MESSAGE_COUNT,),
+    "tool_count": (names.TOOL_COUNT,),
+    "system_size": (names.SYSTEM_SIZE,),
+    "tools_size": (names.TOOLS_SIZE,),
+    "history_size": (names.HISTORY_SIZE,),
+    "tool_results_size": (names.TOOL_RESULTS_SIZE,),
+    "user_size": (names.USER_SIZE,),
+    "simhash": (names.SIMHASH,),
 }
 """Whole numbers: token counts as the wire has them (subsets may overlap) and a few more."""
 
@@ -117,6 +131,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
 FIRSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "finish_reason": (names.FINISH_REASONS, "anthropic.message.stop_reason", "llm.finish_reason"),
 }
+HASHES: Final[Mapping[str, tuple[str, ...]]] = {"prefix_chain": (names.PREFIX_CHAIN,)}
 RESOURCE_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "service_name": ("service.name",),
     "release": ("service.version",),
@@ -178,7 +193,9 @@ def _kinds(*tables: tuple[Kind, Mapping[str, tuple[str, ...]]]) -> dict[str, Kin
 
 
 SPAN_KEYS: Final[Mapping[str, Kind]] = {
-    **_kinds(("text", TEXTS), ("count", COUNTS), ("number", NUMBERS), ("flag", FLAGS), ("first", FIRSTS)),
+    **_kinds(
+        ("text", TEXTS), ("count", COUNTS), ("number", NUMBERS), ("flag", FLAGS), ("first", FIRSTS), ("hashes", HASHES)
+    ),
     **dict.fromkeys((*OPERATION_WORDS, *sorted(_JSON_KEYS | _RULE_KEYS)), "text"),
 }
 RESOURCE_KEYS: Final[Mapping[str, Kind]] = _kinds(("text", RESOURCE_TEXTS))

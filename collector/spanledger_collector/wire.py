@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -18,7 +19,7 @@ import pyarrow as pa
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from .row import TEXT_MAP
+from .row import HASH_LIST, TEXT_MAP
 from .vocabulary import Kind
 
 KIND_TYPES: Final[Mapping[Kind, pa.DataType]] = {
@@ -27,6 +28,7 @@ KIND_TYPES: Final[Mapping[Kind, pa.DataType]] = {
     "number": pa.float64(),
     "flag": pa.bool_(),
     "first": pa.string(),
+    "hashes": HASH_LIST,
 }
 
 RAW: Final = pa.schema(
@@ -52,6 +54,8 @@ RAW: Final = pa.schema(
     ]
 )
 """The columns that every raw table has."""
+
+HASH_BYTES: Final = 8
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -108,6 +112,13 @@ def first_text(value: AnyValue) -> tuple[str | None, bool]:
         return None, False
     first = texts[0]
     return (first if isinstance(first, str) else None), all(text == first for text in texts)
+
+
+def hash_numbers(data: bytes) -> list[int] | None:
+    """Return bytes as signed numbers of eight bytes; None where they are no whole number of those."""
+    if not data or len(data) % HASH_BYTES:
+        return None
+    return [number for (number,) in struct.iter_unpack("<q", data)]
 
 
 def iso_time(time_ns: int) -> str:

@@ -86,6 +86,8 @@ class Call:
         )
         self._tags = tagging.current.get()
         self._attributes: Attributes = sdk.request_attributes(request.body)
+        if (fingerprints := ledger.fingerprints()) is not None:
+            fingerprints.add(self._attributes, request)
         self._end_ns = 0
         self._error: str | None = None
         self._events: tuple[Event, ...] = ()
@@ -374,11 +376,29 @@ def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request 
     if endpoint is None:
         return None
     body = options.json_data if isinstance(options.json_data, Mapping) else {}
+    extra = getattr(options, "extra_json", None)
+    if extra and isinstance(extra, Mapping):
+        body = {**body, **extra}
     if endpoint.background is not None and body.get("background") is True:
         endpoint = endpoint.background
     model = body.get("model")
     asked = model if isinstance(model, str) else ""
-    return Request(endpoint, asked, body, server_attributes(client), stream, client=type(client).__name__)
+    return Request(
+        endpoint,
+        asked,
+        body,
+        server_attributes(client),
+        stream,
+        client=type(client).__name__,
+        api_key=_api_key(client),
+    )
+
+
+def _api_key(client: Any) -> object:
+    # One that is asked for anew before each request is a token, and another one every hour.
+    key = None if getattr(client, "_api_key_provider", None) is not None else getattr(client, "api_key", None)
+    # Azure's client says "<missing API key>" where it has such a token instead.
+    return None if isinstance(key, str) and key.startswith("<") else key
 
 
 def open_streams() -> int:

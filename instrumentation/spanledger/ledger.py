@@ -24,6 +24,7 @@ import _spanledger_boot as switch
 
 from . import account, endings, faults
 from .errors import SettingError
+from .fingerprints import Fingerprints, make_fingerprints
 from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
 
@@ -68,6 +69,7 @@ class Worker:
         """End of a host's name, or host:port, to the provider there."""
         self.known_hosts: dict[tuple[str, object, object, str], str] = {}
         """Who was found to serve what an SDK called."""
+        self.fingerprints = make_fingerprints(settings)
         self._records: deque[Finished | Making] = deque()
         """What waits; a generator makes its records on this thread, as they are sent."""
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
@@ -177,7 +179,8 @@ class Worker:
         """Import and make what encodes and sends; where that fails, the next batch tries again."""
         try:
             if self._maker is None:
-                self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings)
+                key_id = self.fingerprints.key_id if self.fingerprints is not None else None
+                self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings, key_id)
             if self._delivery is None:
                 self._delivery = importlib.import_module(".delivery", __package__).Delivery(self._settings)
         except Exception as error:
@@ -301,6 +304,11 @@ def providers() -> Mapping[str, str]:
 def known_hosts() -> dict[tuple[str, object, object, str], str]:
     """Return who was found to serve which host and port, by SDK; forgotten with the settings in force."""
     return _worker.known_hosts if _worker is not None else {}
+
+
+def fingerprints() -> Fingerprints | None:
+    """Return what makes fingerprints of prompts; None where they are off, and before `start`."""
+    return _worker.fingerprints if _worker is not None else None
 
 
 def flush(timeout_s: float = 5.0) -> bool:

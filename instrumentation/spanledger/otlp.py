@@ -106,6 +106,8 @@ def _any_value(value: AttributeValue) -> bytes:
         return b"\x10\x01" if value else b"\x10\x00"
     if kind is float:
         return _DOUBLE(b"\x21", value)
+    if kind is bytes:
+        return _field(b"\x3a", value)  # type: ignore[arg-type]
     if isinstance(value, list | tuple):
         return _field(b"\x2a", b"".join([_field(b"\x0a", _any_value(item)) for item in value]))
     # A subclass, as an enumeration's member is.

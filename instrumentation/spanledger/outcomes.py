@@ -50,7 +50,7 @@ def outcome_record(
     attributes: Attributes = {**tagging.current.get()}
     if session_id is not None:
         attributes[names.SESSION_ID] = session_id
-    alone = OpenSpan(f"outcome {event.attributes[names.EVALUATION_NAME]}", attributes)
+    alone = OpenSpan("outcome " + str(event.attributes[names.EVALUATION_NAME]), attributes)
     alone.events.append(event)
     if trace_id is not None:
         alone.place = _place_in(trace_id)

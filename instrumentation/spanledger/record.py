@@ -21,7 +21,7 @@ from .usage import Usage
 if TYPE_CHECKING:
     from .content import Content
 
-AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
+AttributeValue: TypeAlias = str | bool | int | float | bytes | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
 _CODE: Final = re.compile(r"[\w.-]{1,64}")
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from . import ledger
 from .attributes import Facts
+from .prompts import Layout
 from .record import Attributes, Failure, read_failure
 from .usage import Usage, UsageState
 
@@ -48,6 +49,8 @@ class Endpoint:
     """What it asks for is charged where it is read, in a place of its own."""
     answer: Endpoint | None = None
     """What reads an answer that is there at once."""
+    prompt: Layout | None = None
+    """Where the request has its prompt; None where it has none that is charged."""
 
     def total(self, facts: Facts) -> Usage:
         """Turn what a response told into the token vector; on the ledger's thread."""
@@ -124,3 +127,5 @@ class Request(NamedTuple):
     region: str | None = None
     client: str = ""
     """Class of the client."""
+    api_key: object = None
+    """What the client has as its API key; of use only if that is text."""

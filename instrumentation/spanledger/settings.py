@@ -34,6 +34,8 @@ class Setting:
     """None where the default is worked out at run time (see `sentence`)."""
     sentence: str
     """What it does, for `--help` and docs/settings.md."""
+    choices: tuple[str, ...] = ()
+    """The only values, where not every text will do."""
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -89,6 +91,21 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Put prompts and answers on spans: `span_only`, `span_and_event` or `true`; anything else leaves them out.",
     ),
+    Setting(
+        "features",
+        "SPANLEDGER_FEATURES",
+        str,
+        "hash",
+        "Fingerprints of each prompt, content-free: none, hash, or sketch (hash and a similarity hash).",
+        ("none", "hash", "sketch"),
+    ),
+    Setting(
+        "features_key_file",
+        "SPANLEDGER_FEATURES_KEY_FILE",
+        str,
+        "",
+        "File with the key of the fingerprints, 64 hexadecimal digits; default: one made in the home folder.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -125,6 +142,8 @@ class Settings:
     propagate_to: str
     trust_baggage: bool
     capture_content: str
+    features: str
+    features_key_file: str
     service: str
     environment: str
     flush: str
@@ -236,7 +255,14 @@ def parse(setting: Setting, value: object, where: str) -> str | bool | int:
         return _whole_number(value, where)
     if not isinstance(value, str):
         raise SettingError(where, str(value), "expected text in quotes")
-    return value
+    return _choice(setting, value, where) if setting.choices else value
+
+
+def _choice(setting: Setting, value: str, where: str) -> str:
+    word = value.strip().lower()
+    if word not in setting.choices:
+        raise SettingError(where, value, f"expected {', '.join(setting.choices[:-1])} or {setting.choices[-1]}")
+    return word
 
 
 def _whole_number(value: object, where: str) -> int:

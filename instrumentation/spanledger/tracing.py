@@ -22,13 +22,15 @@ from .settings import Settings
 class SpanMaker:
     """Makes OTLP bodies from records."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, key_id: str | None = None) -> None:
         try:
             release = version("spanledger")
         except PackageNotFoundError:  # in a zipapp, or copied into an application
             release = "unknown"
         self._scope = (names.SCOPE, release)
         self._resource = _resource(settings, release)
+        if key_id is not None:
+            self._resource[names.FEATURES_KEY_ID] = key_id
         try:
             shipped_book()  # now, while nobody waits
         except Exception as error:

@@ -43,7 +43,8 @@ nested = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.text(), inner, max_size=3),
     max_leaves=6,
 )
-values = scalars | st.lists(words, max_size=3) | st.sampled_from(['["stop"]', "[1]", "[broken"]) | nested
+chains = st.lists(st.binary(min_size=8, max_size=8), max_size=20).map(b"".join)
+values = scalars | chains | st.lists(words, max_size=3) | st.sampled_from(['["stop"]', "[1]", "[broken"]) | nested
 keys = st.sampled_from(
     [
         *list(SPAN_KEYS)[::4],
@@ -51,6 +52,7 @@ keys = st.sampled_from(
         *PREFIXES,
         *(prefix + "a" for prefix in PREFIXES),
         "gen_ai.response.finish_reasons",
+        "spanledger.prefix_chain",
         "own",
         "",
     ]

@@ -15,6 +15,12 @@ from spanledger_collector.row import SCHEMA
 CHAT: dict[str, Value] = {names.OPERATION: "chat", names.PROVIDER: "openai", names.REQUEST_MODEL: "gpt-5.5"}
 USED: dict[str, Value] = {**CHAT, names.INPUT_TOKENS: 12, names.OUTPUT_TOKENS: 5}
 
+FINGERPRINTS = (
+    *("api_key_hash", "prompt_hash", "system_hash", "tools_hash", "prefix_chain", "simhash"),
+    *("system_size", "tools_size", "history_size", "tool_results_size", "user_size"),
+    *("message_count", "tool_count", "turn"),
+)
+
 
 def test_whole_row_of_our_own_span() -> None:
     body = request(
@@ -312,3 +318,50 @@ def test_prompt_that_somebody_sends_is_kept() -> None:
     assert row["attributes"] == {
         "gen_ai.input.messages": '"[{\\"role\\": \\"user\\", \\"parts\\": [\\"naïve \\\\n\\"]}]"'
     }
+
+
+def test_fingerprints_fill_their_columns_and_parts_that_are_not_there_have_size_0() -> None:
+    chain = (1).to_bytes(8, "little") + (2**64 - 2).to_bytes(8, "little")
+    row = row_of(
+        {
+            **USED,
+            names.API_KEY_HASH: "aa",
+            names.PROMPT_HASH: "bb",
+            names.SYSTEM_HASH: "cc",
+            names.PREFIX_CHAIN: chain,
+            names.SYSTEM_SIZE: 9,
+            names.USER_SIZE: 33,
+            names.MESSAGE_COUNT: 1,
+            names.TURN: 1,
+            names.SIMHASH: -(2**63),
+        }
+    )
+    assert {name: row[name] for name in FINGERPRINTS} == {
+        "api_key_hash": "aa",
+        "prompt_hash": "bb",
+        "system_hash": "cc",
+        "tools_hash": None,
+        "prefix_chain": [1, -2],
+        "system_size": 9,
+        "tools_size": 0,
+        "history_size": 0,
+        "tool_results_size": 0,
+        "user_size": 33,
+        "message_count": 1,
+        "tool_count": 0,
+        "turn": 1,
+        "simhash": -(2**63),
+    }
+    assert row["attributes"] == {}
+
+
+@pytest.mark.parametrize("chain", [b"", b"seven by", "eight by", b"eight by1", 8])
+def test_a_chain_that_is_none_stays_among_the_attributes(chain: Value) -> None:
+    row = row_of({**USED, names.PREFIX_CHAIN: chain})
+    whole = chain == b"seven by"
+    assert (row["prefix_chain"] is None, names.PREFIX_CHAIN in row["attributes"]) == (not whole, not whole)
+
+
+def test_without_fingerprints_nothing_is_said_of_a_prompt() -> None:
+    row = row_of({**USED, names.USER_SIZE: -1, names.TURN: -1})
+    assert {name: row[name] for name in FINGERPRINTS} == dict.fromkeys(FINGERPRINTS)

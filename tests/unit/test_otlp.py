@@ -17,7 +17,8 @@ from spanledger.record import AttributeValue, Event, Place, Record
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
-VALUES = st.one_of(TEXT, WHOLE, st.booleans(), st.floats(allow_nan=False), st.lists(TEXT, max_size=3))
+BYTES = st.binary(max_size=300)
+VALUES = st.one_of(TEXT, WHOLE, st.booleans(), st.floats(allow_nan=False), BYTES, st.lists(TEXT, max_size=3))
 ATTRIBUTES = st.dictionaries(TEXT.filter(bool), VALUES, max_size=8)
 TIMES = st.integers(0, 2**63 - 1)
 IDS = st.integers(1, 2**64 - 1)

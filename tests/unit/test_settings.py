@@ -36,6 +36,8 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         propagate_to="",
         trust_baggage=False,
         capture_content="",
+        features="hash",
+        features_key_file="",
         service="",
         environment="",
         flush="auto",
@@ -109,3 +111,15 @@ def test_every_setting_is_a_field_and_has_a_sentence() -> None:
     assert [setting.name for setting in settings.SETTINGS] == list(settings.Settings.__slots__)
     assert all(setting.sentence.endswith(".") for setting in settings.SETTINGS)
     assert len({setting.env for setting in settings.SETTINGS}) == len(settings.SETTINGS)
+
+
+@pytest.mark.parametrize(("value", "found"), [("none", "none"), ("hash", "hash"), (" Sketch ", "sketch")])
+def test_a_word_is_one_of_the_choices(monkeypatch: pytest.MonkeyPatch, value: str, found: str) -> None:
+    monkeypatch.setenv("SPANLEDGER_FEATURES", value)
+    assert settings.load().features == found
+
+
+def test_any_other_word_is_refused_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANLEDGER_FEATURES", "embedding")
+    with pytest.raises(SettingError, match=r"SPANLEDGER_FEATURES.*none, hash or sketch"):
+        settings.load()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from spanledger import names
 from spanledger.attributes import Facts
+from spanledger.prompts import Layout
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
@@ -140,10 +141,12 @@ def _usage(counts: Mapping[str, int], state: UsageState) -> Usage:
     )
 
 
+_PARTS: Final = Layout("messages", "system", "tools")
+
 SDK: Final[Sdk] = Sdk(
     provider="anthropic",
     endpoints={
-        "/v1/messages": Endpoint("chat", _read_message, _hear, _usage, _tally, _piece),
+        "/v1/messages": Endpoint("chat", _read_message, _hear, _usage, _tally, _piece, prompt=_PARTS),
         "/v1/messages/batches": Endpoint("batches", _read_free, _read_free, _usage, free=True, paid_later=True),
         "/v1/messages/count_tokens": Endpoint("count_tokens", _read_free, _read_free, _usage, free=True),
     },

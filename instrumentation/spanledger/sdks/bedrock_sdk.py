@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from spanledger import names, stream
 from spanledger.call import Call, begin_request
+from spanledger.prompts import Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk
 
@@ -69,6 +70,7 @@ def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Req
         server=_server(client.meta.endpoint_url),
         stream=operation in _STREAMS,
         region=client.meta.region_name,
+        api_key=_access_key(client),
     )
 
 
@@ -126,14 +128,25 @@ def _settle(call: Call, response: Any) -> Any:
 
 
 def _invoking(operation: str) -> Endpoint:
-    return Endpoint(operation, read_invoke, hear_invoke, token_usage)
+    return Endpoint(operation, read_invoke, hear_invoke, token_usage, prompt=_INVOKED)
+
+
+def _access_key(client: Any) -> object:
+    """Return the id of a lasting access key; one that is renewed all the time has another name for it."""
+    credentials = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    return getattr(credentials, "__dict__", {}).get("access_key")
+
+
+_INVOKED: Final = Layout("messages", "system", "tools")
+"""As Anthropic's models have it; a body of another shape is hashed whole."""
+_CONVERSE: Final = Layout("messages", "system", "toolConfig")
 
 
 SDK: Final = Sdk(
     provider="aws.bedrock",
     endpoints={
-        "Converse": Endpoint("chat", read_converse, read_converse, token_usage),
-        "ConverseStream": Endpoint("chat", read_converse, hear_converse, token_usage),
+        "Converse": Endpoint("chat", read_converse, read_converse, token_usage, prompt=_CONVERSE),
+        "ConverseStream": Endpoint("chat", read_converse, hear_converse, token_usage, prompt=_CONVERSE),
         "CountTokens": Endpoint("count_tokens", read_free, read_free, token_usage, free=True),
         "InvokeModel": _invoking("chat"),
         "InvokeModelWithResponseStream": _invoking("chat"),

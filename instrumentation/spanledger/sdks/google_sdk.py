@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import _spanledger_boot as switch
 from spanledger import names, stream
 from spanledger.call import Call, begin_request, in_flight
+from spanledger.prompts import WHOLE, Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk
 
@@ -98,6 +99,7 @@ def _read_request(
         stream=stream,
         provider="gcp.vertex_ai" if on_vertex else "gcp.gemini",
         region=client.location if on_vertex else None,
+        api_key=getattr(client, "api_key", None),
     )
 
 
@@ -132,9 +134,12 @@ def _failure(error: BaseException) -> Failure:
     return make_failure(getattr(error, "code", None), getattr(error, "status", None))
 
 
-_CONTENT: Final = Endpoint("generate_content", read_content, read_content, token_usage)
-_EMBEDDINGS: Final = Endpoint("embeddings", read_embeddings, read_embeddings, token_usage)
-_PREDICT_EMBEDDINGS: Final = Endpoint("embeddings", read_predicted_embeddings, read_predicted_embeddings, token_usage)
+_PARTS: Final = Layout("contents", "systemInstruction", "tools")
+_CONTENT: Final = Endpoint("generate_content", read_content, read_content, token_usage, prompt=_PARTS)
+_EMBEDDINGS: Final = Endpoint("embeddings", read_embeddings, read_embeddings, token_usage, prompt=WHOLE)
+_PREDICT_EMBEDDINGS: Final = Endpoint(
+    "embeddings", read_predicted_embeddings, read_predicted_embeddings, token_usage, prompt=WHOLE
+)
 _COUNTING: Final = Endpoint("count_tokens", read_free, read_free, token_usage, free=True)
 _BATCH: Final = Endpoint("batches", read_free, read_free, token_usage, free=True)
 
@@ -145,7 +150,7 @@ SDK: Final = Sdk(
         "streamGenerateContent": _CONTENT,
         "embedContent": _EMBEDDINGS,
         "batchEmbedContents": _EMBEDDINGS,
-        "predict": Endpoint("image_generation", read_predictions, read_predictions, token_usage),
+        "predict": Endpoint("image_generation", read_predictions, read_predictions, token_usage, prompt=WHOLE),
         "countTokens": _COUNTING,
         "computeTokens": _COUNTING,
         "batchGenerateContent": _BATCH,

@@ -6,10 +6,12 @@ request says (characters read aloud), that is counted and marked as an estimate.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from spanledger.attributes import Facts
+from spanledger.prompts import WHOLE
 from spanledger.sdk import Endpoint
 from spanledger.usage import Usage
 
@@ -90,16 +92,17 @@ def no_usage(_counts: object, _state: object) -> Usage:
 
 
 _IMAGES: Final = Endpoint("image_generation", _read_images, _hear_images, token_usage)
+"""Without fingerprints where it takes files, because those stand outside the body."""
 _TRANSCRIPTION: Final = Endpoint(
     "transcription", _read_transcription, _hear_transcription, token_usage, answers_in="text"
 )
 MEDIA_ENDPOINTS: Final = {
-    "/audio/speech": Endpoint("speech", _read_speech, _read_speech, token_usage, answers_in="bytes"),
+    "/audio/speech": Endpoint("speech", _read_speech, _read_speech, token_usage, answers_in="bytes", prompt=WHOLE),
     "/audio/transcriptions": _TRANSCRIPTION,
     "/audio/translations": _TRANSCRIPTION,
     "/batches": Endpoint("batches", read_free, read_free, no_usage, free=True, paid_later=True),
     "/images/edits": _IMAGES,
-    "/images/generations": _IMAGES,
+    "/images/generations": replace(_IMAGES, prompt=WHOLE),
     "/images/variations": _IMAGES,
     "/moderations": Endpoint("moderation", read_free, read_free, no_usage, free=True),
 }

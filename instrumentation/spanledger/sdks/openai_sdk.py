@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from spanledger import names
 from spanledger.attributes import Facts
+from spanledger.prompts import WHOLE, Layout
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 
@@ -149,23 +150,43 @@ def _hear_submission(facts: Facts, event: object) -> None:
 
 
 _ANSWER: Final = Endpoint("chat", _read_response, _hear_response, token_usage, tally_response)
+_CHAT: Final = Layout("messages", tools="tools")
+_ITEMS: Final = Layout("input", "instructions", "tools", elsewhere=("previous_response_id", "conversation"))
 _SUBMISSION: Final = Endpoint(
-    "background", _read_submission, _hear_submission, token_usage, free=True, paid_later=True, answer=_ANSWER
+    "background",
+    _read_submission,
+    _hear_submission,
+    token_usage,
+    free=True,
+    paid_later=True,
+    answer=_ANSWER,
+    prompt=_ITEMS,
 )
 _RESPONSES: Final = Endpoint(
-    "chat", _read_response, _hear_response, token_usage, tally_response, _response_piece, background=_SUBMISSION
+    "chat",
+    _read_response,
+    _hear_response,
+    token_usage,
+    tally_response,
+    _response_piece,
+    background=_SUBMISSION,
+    prompt=_ITEMS,
 )
 
 SDK: Final[Sdk] = Sdk(
     provider="openai",
     endpoints={
-        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage, tally_chat, _chat_piece),
-        "/completions": Endpoint("text_completion", _read_choices, _read_choices, token_usage, tally_chat),
+        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage, tally_chat, _chat_piece, prompt=_CHAT),
+        "/completions": Endpoint(
+            "text_completion", _read_choices, _read_choices, token_usage, tally_chat, prompt=Layout("prompt")
+        ),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
         "/responses/input_tokens": Endpoint("count_tokens", read_free, read_free, no_usage, free=True),
         "/decisions": _ANSWER,
-        "/embeddings": Endpoint("embeddings", _read_embeddings, _read_embeddings, token_usage, tally_chat),
+        "/embeddings": Endpoint(
+            "embeddings", _read_embeddings, _read_embeddings, token_usage, tally_chat, prompt=WHOLE
+        ),
         **MEDIA_ENDPOINTS,
     },
     request_attributes=_request_attributes,

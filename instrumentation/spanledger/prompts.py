@@ -1,0 +1,159 @@
+"""Where a prompt and its parts stand in the body of a request, whatever SDK makes it, and what they read as.
+
+A body is described by the names of its parts only; all SDKs' messages are alike enough to be read by one reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .canonical import CACHE_MARKERS, SYSTEM_HEAD, Message, Reader, fields_of, is_absent
+
+_IGNORED: Final = frozenset(
+    {
+        *("model", "modelId", "stream", "stream_options", "timeout"),
+        *("user", "metadata", "requestMetadata", "labels", "safety_identifier", "store", "background"),
+        *("service_tier", "serviceTier", "speed", "inference_geo", "performanceConfig"),
+        *("cache_control", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
+    }
+)
+"""Parameters that don't decide what is answered, but who asks, where, how fast, and what is kept of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The names that the parts of a prompt have in the body of a request."""
+
+    messages: str | None = None
+    """None: a body that has no parts."""
+    system: str | None = None
+    tools: str | None = None
+    elsewhere: tuple[str, ...] = ()
+    """Parameters by which a request continues a conversation that the provider has kept."""
+    not_settings: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = {name for name in (self.messages, self.system, self.tools) if name}
+        object.__setattr__(self, "not_settings", _IGNORED | parts)
+
+
+WHOLE: Final = Layout()
+
+
+@dataclass(slots=True)
+class Prompt:
+    """The parts of a request, read; what it does not have is empty."""
+
+    tools: object
+    """Definitions as the SDK sends them, without cache markers."""
+    tools_data: bytes
+    system_data: bytes
+    """The system prompt, and messages of the system that come before all others."""
+    system_size: int
+    messages: list[Message]
+    """Without those."""
+    message_count: int
+    """With them, as sent."""
+    settings: bytes
+    """Parameters that decide what is answered."""
+    continues: bytes
+    """The conversation that the provider has kept, and this request continues."""
+
+
+def read_prompt(layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
+    """Return the parts of a body, or all of it in canonical form where it is no conversation."""
+    reader = Reader()
+    messages: Any = None if layout.messages is None else body.get(layout.messages)
+    if type(messages) is str:
+        messages = ({"role": "user", "content": messages},)
+    elif not _is_conversation(messages):
+        return reader.plain(_settings(WHOLE, body))[0]
+    tools = _tools(None if layout.tools is None else body.get(layout.tools))
+    system = None if layout.system is None else body.get(layout.system)
+    data, size = (b"", 0) if system is None or is_absent(system) else reader.content(system)[:2]
+    read = [reader.message(message) for message in messages]
+    count = len(read)
+    while read and read[0].role == "system":
+        first = read.pop(0)
+        data += first.data.removeprefix(SYSTEM_HEAD)
+        size += first.size
+    settings = _settings(layout, body)
+    return Prompt(
+        tools,
+        reader.definition(tools) if tools else b"",
+        data,
+        size,
+        read,
+        count,
+        reader.definition(settings) if settings else b"",
+        _continues(reader, layout, body) if layout.elsewhere else b"",
+    )
+
+
+def count_tools(tools: object) -> int:
+    """Count definitions: Gemini has several in one tool, Bedrock has its list in a field, and cache markers in that."""
+    fields = fields_of(tools)
+    listed = tools if fields is None else fields.get("tools")
+    count = 0
+    for tool in listed if isinstance(listed, list | tuple) else ():
+        inside = fields_of(tool) or {}
+        declared = inside.get("functionDeclarations")
+        count += len(declared) if isinstance(declared, list | tuple) else "cachePoint" not in inside
+    return count
+
+
+def user_text(layout: Layout, body: Mapping[str, Any]) -> str:
+    """Return the text of the last message by the user; empty where there is none."""
+    messages = body.get(layout.messages) if layout.messages is not None else None
+    if isinstance(messages, str):
+        return messages
+    for message in reversed(messages) if isinstance(messages, list | tuple) else ():
+        fields = fields_of(message)
+        if fields is None or fields.get("role", "user") == "user":
+            text = _text(message if fields is None else fields.get("content") or fields.get("parts"))
+            if text:
+                return text
+    return ""
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list | tuple) else ()
+    found = (block if isinstance(block, str) else (fields_of(block) or {}).get("text") for block in blocks)
+    return "\n".join(text for text in found if isinstance(text, str))
+
+
+def _is_conversation(messages: Any) -> bool:
+    """Whether this is a list of messages: no list of texts or tokens, and nothing that can be read only once."""
+    return isinstance(messages, list | tuple) and bool(messages) and fields_of(messages[0]) is not None
+
+
+def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:
+    apart = layout.not_settings
+    names = [name for name in body if name not in apart]
+    if len(names) > 1:
+        names.sort()
+    return {name: value for name in names if (value := body[name]) is not None and not is_absent(value)}
+
+
+def _continues(reader: Reader, layout: Layout, body: Mapping[str, Any]) -> bytes:
+    kept = {name: body[name] for name in layout.elsewhere if body.get(name)}
+    return reader.definition(kept) if kept else b""
+
+
+def _tools(tools: object) -> object:
+    """Return definitions without cache markers; None where there are none."""
+    if tools is None or is_absent(tools):
+        return None
+    if not isinstance(tools, list | tuple):
+        return tools
+    plain = [fields_of(tool) or tool for tool in tools]
+    return [
+        {key: value for key, value in tool.items() if key not in CACHE_MARKERS}
+        if type(tool) is dict and not CACHE_MARKERS.isdisjoint(tool)
+        else tool
+        for tool in plain
+    ]
