@@ -120,7 +120,7 @@ class Reading:
             if self.batch.id is not None:
                 attributes[names.BATCH_ID] = self.batch.id
         start_ns, end_ns = self._times(result.body)
-        asked = attributes.get(names.REQUEST_MODEL, "")
+        asked = str(attributes.get(names.REQUEST_MODEL, ""))
         return Record(
             name=f"{result.endpoint.operation} {facts.response_model or asked}".rstrip(),
             kind="client",

@@ -26,7 +26,7 @@ RESULT = "Hotel Holt has vacancies"
 SECRET = "sk-not-to-be-seen-anywhere"
 WORDS = [*{*SYSTEM.split(), *QUESTION.split(), *ANSWER.split(), *RESULT.split()} - {"is", "in", "the", "has"}, SECRET]
 """What must not leave."""
-TOOL = {"type": "object", "properties": {"vicinity": {"type": "string"}}}
+TOOL: Any = {"type": "object", "properties": {"vicinity": {"type": "string"}}}
 WORDS += ["vicinity", "find_bed"]
 CONVERSATION: Any = [
     {"role": "user", "content": QUESTION},
@@ -273,7 +273,7 @@ def test_messages_that_can_be_read_only_once_reach_the_provider(traced: Traced, 
     with openai_client(provider) as client:
         answer = client.chat.completions.create(
             model="gpt-4o",
-            messages=(message for message in CONVERSATION),  # type: ignore[arg-type]
+            messages=(message for message in CONVERSATION),
         )
 
     assert answer.choices
