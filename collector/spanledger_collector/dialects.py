@@ -95,6 +95,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("anthropic", "count_tokens", r"^anthropic\.(beta\.)?messages\.count_tokens"),
     Rule("anthropic", "batches", r"^anthropic\.(beta\.)?messages\.batches\."),
     Rule("openinference", "count_tokens", r"^messages\.count_tokens"),
+    Rule("openinference", "batches", r"^Batch$"),
+    Rule("openinference", "moderation", r"^ModerationCreateResponse$"),
     Rule("openinference", "image_generation", r"^ImagesResponse"),
     Rule("openinference", "speech", r"^HttpxBinaryResponseContent"),
     Rule("openinference", "fetch_response", r"^\{\}$", key="input.value"),

@@ -2,7 +2,8 @@
 
 The others stay as rows, with `duplicate_of` naming the span that is charged. What lies in different batches is found
 later, by the settle stage. A provider's id of the answer identifies a call if it is long enough; a short one (Ollama
-numbers answers from 0 to 998) only together with one span lying inside the other, or both in one trace.
+numbers answers from 0 to 998) only together with one span lying inside the other, or both in one trace. What can be
+said without an id stands in `nameless`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .dialects import BY_NAME, OTEL
+from .nameless import nameless_losers
 
 LONG_ID: Final = 16
 _STREAM_SLIP: Final = 1
@@ -59,6 +61,7 @@ class _Call:
 def mark_duplicates(rows: pa.Table) -> pa.Table:
     """Return the rows with `duplicate_of` filled, and no `unpriced_reason` on those."""
     losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
+    losers |= nameless_losers(rows, losers.keys())
     if not losers:
         return rows
     marks: list[str | None] = [None] * rows.num_rows

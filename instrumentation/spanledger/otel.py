@@ -1,7 +1,8 @@
-"""The entry point by which `opentelemetry-instrument` and hand-written set-ups switch us on.
+"""Where an application that has OpenTelemetry of its own meets us: three things, each for a place of theirs.
 
-It has the shape of an OpenTelemetry instrumentor without being one, because the base class would bring a package
-that nothing else here needs.
+`SpanledgerInstrumentor` is found by `opentelemetry-instrument`; `CompletionHook` prices the spans of the official
+instrumentors; `LedgerSpanProcessor` copies the application's spans above a call. They have the shapes that
+OpenTelemetry asks for without its base classes, which would bring packages that nothing else here needs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections.abc import Collection
 
 import _spanledger_boot as switch
 
+from .appspans import LedgerSpanProcessor
+from .completion import CompletionHook
 from .settings import FALSE_WORDS
+
+__all__ = ["CompletionHook", "LedgerSpanProcessor", "SpanledgerInstrumentor"]
 
 
 class SpanledgerInstrumentor:

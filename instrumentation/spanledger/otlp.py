@@ -20,7 +20,13 @@ _SMALL: Final = tuple(bytes((number,)) for number in range(128))
 _DOUBLE: Final = Struct("<cd").pack
 _TIMES: Final = Struct("<cQcQ").pack
 _FIXED64: Final = Struct("<cQ").pack
-_KINDS: Final = {"internal": b"\x30\x01", "client": b"\x30\x03"}
+_KINDS: Final = {
+    "internal": b"\x30\x01",
+    "server": b"\x30\x02",
+    "client": b"\x30\x03",
+    "producer": b"\x30\x04",
+    "consumer": b"\x30\x05",
+}
 _FLAGS: Final = b"\x85\x01" + (0x100).to_bytes(4, "little")
 """Says whether the parent is remote, and that it is not."""
 _ERROR: Final = b"\x18\x02"

@@ -12,7 +12,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -67,7 +67,7 @@ class Record(NamedTuple):
     """One span that is over."""
 
     name: str
-    kind: Literal["client", "internal"]
+    kind: Literal["client", "internal", "server", "producer", "consumer"]
     place: Place
     start_ns: int
     end_ns: int
@@ -108,6 +108,10 @@ class Stopwatch:
         return instant_ns - self._origin_ns
 
 
+parent_seen: Final[list[Callable[[int], None]]] = []
+"""Told the id of each span of the application that a ledger span is put below; they never raise."""
+
+
 def place_below(parent: Place | None) -> Place:
     """Return a new place below `parent`, else below the application's current OpenTelemetry span, else a root."""
     span_id = _random.getrandbits(64) or 1
@@ -119,6 +123,9 @@ def place_below(parent: Place | None) -> Place:
     if current_span is not None:
         context = current_span().get_span_context()
         if context.is_valid:
+            if parent_seen:
+                for seen in parent_seen:
+                    seen(context.span_id)
             return Place(context.trace_id, span_id, context.span_id, context.trace_flags.sampled)
     return Place(_random.getrandbits(128) or 1, span_id)
 

@@ -184,8 +184,10 @@ class _Body:
         return data
 
     def end(self) -> bytes:
-        if self._kept is not None:
-            read_json(self._call, bytes(self._kept))
+        # Read once: whoever reads a response again gets the body that was kept, and goes by here again.
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            read_json(self._call, bytes(kept))
         elif self._call.answers_in == "bytes":
             self._call.read(None)
         self._call.finish()

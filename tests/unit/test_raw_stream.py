@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
-from spanledger import stream
+from spanledger import faults, stream
 from spanledger.call import Call
-from spanledger.stream import _Events
+from spanledger.stream import _Body, _Events
 
 EVENTS = (b'data: {"n": 1}\n\n', b'data: {"n": 2}\r\n\r\n', b'data: {"ours": 1}\n\n', b"data: [DONE]\n\n")
 
@@ -30,6 +32,21 @@ class Heard(Call):
         self.finished += 1
 
 
+class Whole(Heard):
+    """A call that keeps what it is given to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[object] = []
+
+    @property
+    def answers_in(self) -> Literal["json", "text", "bytes"]:
+        return "json"
+
+    def read(self, body: object) -> None:
+        self.bodies.append(body)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
     call = Heard()
@@ -47,3 +64,12 @@ def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch
     pieces = [b"data: " + b"x" * 500, b"x" * 600, b"x" * 700, b"x\n\n"]
     assert b"".join(reader.feed(piece) for piece in pieces) + reader.end() == b"".join(pieces)
     assert (call.events, call.finished) == ([], 1)
+
+
+def test_a_body_that_is_read_again_is_read_for_its_usage_once() -> None:
+    call, before = Whole(), faults.counts()
+    reader = _Body(call)
+    for _ in range(2):
+        assert reader.feed(b'{"n": ') + reader.feed(b"1}") == b'{"n": 1}'
+        reader.end()
+    assert (call.bodies, faults.counts()) == ([{"n": 1}], before)

@@ -19,6 +19,7 @@ from spanledger import faults, stream
 from spanledger.call import Call, begin, in_flight
 from spanledger.sdk import Sdk
 
+from .inherited import replace_everywhere
 from .wrapping import replace
 
 HOMES: Final = {
@@ -42,8 +43,8 @@ def wrap(module: ModuleType) -> None:
         home.wrap(module)
         return
     sdk: Sdk = home.SDK
-    replace(module.SyncAPIClient, "request", functools.partial(_sync_request, sdk))
-    replace(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
+    replace_everywhere(module.SyncAPIClient, "request", functools.partial(_sync_request, sdk))
+    replace_everywhere(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
     if hasattr(module.BaseClient, "_build_request"):
         replace(module.BaseClient, "_build_request", _count_attempt)
     if hasattr(module.SyncAPIClient, "_sleep_for_retry") and hasattr(module.AsyncAPIClient, "_sleep_for_retry"):
