@@ -16,7 +16,7 @@ from typing import Any
 
 import _spanledger_boot as switch
 
-from . import baggage, faults
+from . import baggage, faults, ledger
 from .errors import SettingError
 from .tagging import tags as scoped
 
@@ -74,7 +74,7 @@ class AsgiTags(_Tags):
     async def __call__(self, scope: Request, receive: Any, send: Any) -> None:
         """Serve one request."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _flushing(send) if scope["type"] == "lifespan" else send)
             return
         given: dict[bytes, bytes] = {}
         for name, value in scope.get("headers", ()):
@@ -88,6 +88,17 @@ class AsgiTags(_Tags):
 
         with self.scope(scope, header):
             await self._app(scope, receive, send)
+
+
+def _flushing(send: Callable[[Mapping[str, Any]], Awaitable[None]]) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Send spans before a server hears that the application has shut down: uvicorn then ends past Python's own end."""
+
+    async def send_after_flush(message: Mapping[str, Any]) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            ledger.flush(ledger.EXIT_LIMIT_S)
+        await send(message)
+
+    return send_after_flush
 
 
 class WsgiTags(_Tags):

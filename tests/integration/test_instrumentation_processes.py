@@ -33,19 +33,21 @@ def wsgi(environ, start_response):
 
 async def asgi(scope, receive, send):
     if scope["type"] == "lifespan":
-        import spanledger
         assert (await receive())["type"] == "lifespan.startup"
         await send({"type": "lifespan.startup.complete"})
         assert (await receive())["type"] == "lifespan.shutdown"
-        spanledger.flush(2)
+        {at_shutdown}
         await send({"type": "lifespan.shutdown.complete"})
         return
     async with AsyncOpenAI(base_url=URL, api_key="none") as client:
         await client.chat.completions.create(**ASK)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+{below}
 """
 AT_IMPORT = 'OpenAI(base_url=URL, api_key="none").chat.completions.create(**ASK)  # before any worker is forked'
+AT_LIFESPANS_END = "from spanledger.web import AsgiTags\nasgi = AsgiTags(asgi)"
 
 
 @pytest.fixture
@@ -62,12 +64,23 @@ def sink() -> Iterator[OtlpSink]:
 
 @contextmanager
 def _serving(
-    argv: list[str], provider: LocalProvider, sink: OtlpSink, folder: Path, at_import: str = ""
+    argv: list[str],
+    provider: LocalProvider,
+    sink: OtlpSink,
+    folder: Path,
+    *,
+    at_import: str = "",
+    at_shutdown: str = "",
+    below: str = "",
 ) -> Iterator[tuple[int, str]]:
     """Run a web server on the application above; gives its process id and address, and ends it as a manager would."""
-    (folder / "served.py").write_text(SERVED.replace("{at_import}", at_import))
+    served = SERVED
+    for place, code in (("at_import", at_import), ("at_shutdown", at_shutdown or "pass"), ("below", below)):
+        served = served.replace(f"{{{place}}}", code)
+    (folder / "served.py").write_text(served)
     port = free_port()
-    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "PROVIDER": provider.url}
+    # gunicorn leaves a control socket in HOME.
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "PROVIDER": provider.url, "HOME": str(folder)}
     argv = [word.replace("PORT", str(port)) for word in argv]
     with running([sys.executable, "-m", *argv], environment(sink.url, folder / "home", **slow), folder) as process:
         try:
@@ -83,7 +96,7 @@ def test_preloaded_gunicorn_workers_each_record_their_own_calls(
     provider: LocalProvider, sink: OtlpSink, tmp_path: Path
 ) -> None:
     argv = ["gunicorn", "--preload", "-w", "3", "-b", "127.0.0.1:PORT", "served:wsgi"]
-    with _serving(argv, provider, sink, tmp_path, AT_IMPORT) as (_, address):
+    with _serving(argv, provider, sink, tmp_path, at_import=AT_IMPORT) as (_, address):
         workers = {get(address) for _ in range(12)}
 
     assert response_ids(sink) == billed_ids(provider)
@@ -91,11 +104,12 @@ def test_preloaded_gunicorn_workers_each_record_their_own_calls(
     assert len(workers) > 1
 
 
-def test_gunicorn_with_uvicorn_workers_records_every_call(
+def test_gunicorn_with_uvicorn_workers_records_every_call_when_spans_are_flushed_as_their_lifespan_ends(
     provider: LocalProvider, sink: OtlpSink, tmp_path: Path
 ) -> None:
     argv = ["gunicorn", "--preload", "-w", "2", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT"]
-    with _serving([*argv, "served:asgi"], provider, sink, tmp_path, AT_IMPORT) as (_, address):
+    code = {"at_import": AT_IMPORT, "below": AT_LIFESPANS_END}
+    with _serving([*argv, "served:asgi"], provider, sink, tmp_path, **code) as (_, address):
         for _ in range(6):
             get(address)
 
@@ -103,12 +117,19 @@ def test_gunicorn_with_uvicorn_workers_records_every_call(
     assert len(provider.billed) == 8
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_uvicorn_records_every_call_when_its_lifespan_flushes(
-    provider: LocalProvider, sink: OtlpSink, tmp_path: Path, loop: str
+@pytest.mark.parametrize(
+    ("loop", "code"),
+    [
+        ("asyncio", {"at_shutdown": "__import__('spanledger').flush(2)"}),
+        ("uvloop", {"below": AT_LIFESPANS_END}),
+    ],
+    ids=["asyncio, flushed by the application", "uvloop, by the middleware"],
+)
+def test_uvicorn_records_every_call_when_spans_are_flushed_as_its_lifespan_ends(
+    provider: LocalProvider, sink: OtlpSink, tmp_path: Path, loop: str, code: dict[str, str]
 ) -> None:
     argv = ["uvicorn", "--loop", loop, "--port", "PORT", "--log-level", "warning", "served:asgi"]
-    with _serving(argv, provider, sink, tmp_path) as (_, address):
+    with _serving(argv, provider, sink, tmp_path, **code) as (_, address):
         for _ in range(3):
             get(address)
 
