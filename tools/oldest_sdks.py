@@ -1,4 +1,4 @@
-"""Run the SDK matrix on the oldest supported SDKs, in a virtual environment made for it below the cache folder.
+"""Run the SDK matrix, batches and live connections on the oldest supported SDKs, in a virtual environment made for it below the cache folder.
 
 In the environment of the other tests are the newest; a process can hold one version only.
 
@@ -14,7 +14,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OLDEST = ("openai==2.0.0", "anthropic==0.80.0")
+OLDEST = ("openai[realtime]==2.0.0", "anthropic[bedrock]==0.80.0")
+TESTS = ("test_matrix", "test_paid_later", "test_instrumentation_live", "test_instrumentation_clouds")
 NEEDED = ("click", "opentelemetry-api", "opentelemetry-proto", "opentelemetry-sdk", "pydantic", "pytest", "uvicorn")
 
 
@@ -39,7 +40,7 @@ def main() -> int:
         "default",
         "-p",
         "no:cacheprovider",
-        "tests/integration/test_matrix.py",
+        *(f"tests/integration/{name}.py" for name in TESTS),
     ]
     return subprocess.run(tests, cwd=ROOT, check=False).returncode  # noqa: S603
 

@@ -2,28 +2,23 @@
 
 The charge is recorded where the result is read, and a result can be read again: in another process, on another day. So
 the ids of its span and the moment it starts at come from what the provider says of it, never from here and now, and the
-collector drops what it has already. It stands in a trace of its own for the same reason. Results come by the thousand,
-so their records are made on the ledger's thread; the application's only hands over the bytes.
+collector drops what it has already. It stands in a trace of its own for the same reason.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from . import faults, ledger, names, tagging
+from . import ledger, names, tagging
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import Attributes, Metered, Place, Record, place_below, place_of
 from .sdk import Endpoint, Sdk
 from .usage import Usage
 
-MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""One result that is larger is not read for its usage, nor is what follows it."""
 _MOST_KNOWN: Final = 10_000
 _SHORTEST_ID: Final = 16
 """Shorter ids are counted up by small servers, and come again."""
@@ -81,9 +76,6 @@ class Result(NamedTuple):
     place: str
     """What identifies it where it has none: where it stands."""
 
-
-Find = Callable[[Mapping[str, Any]], Result | None]
-"""Find the answer in a line of results; None where it was not paid for."""
 
 batches: Final[Recent[Batch]] = Recent()
 """By the name of their results: what the application's own look at the batch has told."""
@@ -163,70 +155,6 @@ class Reading:
         )
 
 
-class Lines:
-    """Takes decoded bytes as the application reads them, and hands over the lines that are whole."""
-
-    def __init__(self, reading: Reading, find: Find) -> None:
-        self._reading = reading
-        self._find = find
-        self._rest = bytearray()
-        self._given_up = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes in; the application may have all of them now."""
-        if self._given_up:
-            return data
-        self._rest += data
-        if b"\n" in data:
-            end = self._rest.rindex(b"\n") + 1
-            add_lines(self._reading, bytes(self._rest[:end]), self._find)
-            del self._rest[:end]
-        elif len(self._rest) > MAX_LINE_BYTES:
-            self._given_up, self._rest = True, bytearray()
-            faults.report("results of a batch are not recorded", "a line is too large to keep")
-        return data
-
-    def end(self) -> bytes:
-        """Hand over the last line; the body is over."""
-        if self._rest.strip():
-            add_lines(self._reading, bytes(self._rest), self._find)
-        self._rest = bytearray()
-        return b""
-
-
-class Listener:
-    """Listens to a stream, or waits for a body, that is no call of its own."""
-
-    answers_in: Literal["json", "text", "bytes"] = "json"
-    hides_usage = False
-
-    def __init__(self, take: Callable[[object], None], *, stream: bool) -> None:
-        self._take = take
-        self.stream = stream
-        self.inside = False
-
-    def hear(self, event: object) -> bool:
-        """Take an event; the application may see all of them."""
-        self.read(event)
-        return True
-
-    def read(self, body: object) -> None:
-        """Take a whole body."""
-        try:
-            self._take(body)
-        except Exception as error:
-            faults.report("an answer made in the background is not recorded", error)
-
-    def finish(self) -> None:
-        """Do nothing: there is no span to end."""
-
-    def fail(self, error: BaseException) -> None:
-        """Do nothing."""
-
-    leave = fail
-    closed = abandoned = remember = finish
-
-
 def reading(sdk: Sdk, client: Any, *, batch: Batch | None = None, answer_id: str | None = None) -> Reading:
     """Return a reading by this client, with the tags in force; who asked fills in what they leave open."""
     server = server_attributes(client)
@@ -239,12 +167,6 @@ def reading(sdk: Sdk, client: Any, *, batch: Batch | None = None, answer_id: str
         **tagging.current.get(),
     }
     return Reading(sdk, common, batch)
-
-
-def add_lines(of: Reading, content: bytes, find: Find) -> None:
-    """Hand lines of results over to the ledger, which reads them when it comes to them."""
-    if ledger.start():
-        ledger.add(_records(of, content, find))
 
 
 def add_answer(of: Reading, result: Result) -> None:
@@ -272,25 +194,6 @@ def note_batch(body: object, results: str) -> None:
     name, batch_id = _field(body, results), _field(body, "id")
     if isinstance(name, str) and isinstance(batch_id, str):
         batches.put(name, Batch(batch_id, _instant_ns(_field(body, "created_at"))))
-
-
-def _records(of: Reading, content: bytes, find: Find) -> Generator[Record, None, None]:
-    for line in io.BytesIO(content):
-        try:
-            record = _read_line(of, line, find)
-        except Exception as error:
-            faults.report("a result of a batch is not recorded", error)
-        else:
-            if record is not None:
-                yield record
-
-
-def _read_line(of: Reading, line: bytes, find: Find) -> Record | None:
-    if b'"usage"' not in line or b'"custom_id"' not in line:
-        return None
-    parsed = json.loads(line)
-    result = find(parsed) if isinstance(parsed, dict) else None
-    return of.record(result) if result is not None else None
 
 
 def _field(body: object, name: str) -> Any:

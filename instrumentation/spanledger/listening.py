@@ -5,7 +5,10 @@ A call is told about its own; what waits for an answer that is charged elsewhere
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
+
+from . import faults
 
 
 class Listener(Protocol):
@@ -68,3 +71,36 @@ class Reader(Protocol):
     def end(self) -> bytes:
         """Return what is still held back; the body is over."""
         ...
+
+
+class Bystander:
+    """Listens to a stream, or waits for a body, that is no call of its own."""
+
+    answers_in: Literal["json", "text", "bytes"] = "json"
+    hides_usage = False
+
+    def __init__(self, take: Callable[[object], None], *, stream: bool) -> None:
+        self._take = take
+        self.stream = stream
+        self.inside = False
+
+    def hear(self, event: object) -> bool:
+        """Take an event; the application may see all of them."""
+        self.read(event)
+        return True
+
+    def read(self, body: object) -> None:
+        """Take a whole body."""
+        try:
+            self._take(body)
+        except Exception as error:
+            faults.report("an answer made in the background is not recorded", error)
+
+    def finish(self) -> None:
+        """Do nothing: there is no span to end."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing."""
+
+    leave = fail
+    closed = abandoned = remember = finish

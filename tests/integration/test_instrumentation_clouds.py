@@ -14,6 +14,8 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from anthropic.lib.bedrock import AnthropicBedrock, AsyncAnthropicBedrock
+from anthropic.lib.vertex import AnthropicVertex
 
 from canned_server import CannedServer
 from tracing import MESSAGES, Traced, switched_on
@@ -165,7 +167,7 @@ def test_bedrock_through_anthropic_is_priced_by_the_profile_asked_for(
 ) -> None:
     model = f"{profile}.anthropic.claude-haiku-4-5-20251001-v1:0"
     server.on("POST", f"/model/{model}/invoke", MESSAGE)
-    client: Any = anthropic.AnthropicBedrock(base_url=server.url, aws_region="us-east-1")
+    client: Any = AnthropicBedrock(base_url=server.url, aws_region="us-east-1")
 
     answer = client.messages.create(model=model, **ASKED)
     client.beta.messages.create(model=model, **ASKED)
@@ -210,10 +212,10 @@ def test_a_stream_of_bedrock_through_anthropic_is_read_to_its_end(traced: Traced
     server.on("POST", path, frames, kind="application/vnd.amazon.eventstream")
 
     async def ask() -> list[str]:
-        async with anthropic.AsyncAnthropicBedrock(base_url=server.url, aws_region="us-east-1") as client:
+        async with AsyncAnthropicBedrock(base_url=server.url, aws_region="us-east-1") as client:
             return [event.type async for event in await client.messages.create(model=model, stream=True, **ASKED)]
 
-    client = anthropic.AnthropicBedrock(base_url=server.url, aws_region="us-east-1")
+    client = AnthropicBedrock(base_url=server.url, aws_region="us-east-1")
     kinds = [event.type for event in client.messages.create(model=model, stream=True, **ASKED)]
 
     assert kinds == asyncio.run(ask()) == [event["type"] for event in STREAM]
@@ -225,7 +227,7 @@ def test_vertex_and_foundry_are_known_by_their_clients(traced: Traced, server: C
     vertex_path = "/projects/p/locations/global/publishers/anthropic/models/claude-haiku-4-5@20251001:rawPredict"
     server.on("POST", vertex_path, MESSAGE)
     server.on("POST", "/anthropic/v1/messages", MESSAGE)
-    vertex = anthropic.AnthropicVertex(base_url=server.url, region="global", project_id="p", access_token="none")
+    vertex = AnthropicVertex(base_url=server.url, region="global", project_id="p", access_token="none")
     foundry = anthropic.AnthropicFoundry(base_url=f"{server.url}/anthropic/", api_key="none")
 
     vertex.messages.create(model="claude-haiku-4-5@20251001", **ASKED)

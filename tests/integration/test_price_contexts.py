@@ -106,22 +106,16 @@ def test_what_two_processes_read_is_booked_once(tmp_path: Path) -> None:
         server.on("GET", "/v1/files/file-out/content", lines(line), kind="application/octet-stream")
         server.on("GET", "/v1/responses/resp_background_00000001", answered)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("SPANLEDGER_", "OTEL_"))}
+        clean |= {"HOME": str(tmp_path), "SPANLEDGER_ENABLED": "1", "SPANLEDGER_ENDPOINT": collector.endpoint}
         for number in range(2):
-            more = {
-                "SPANLEDGER_ENABLED": "1",
-                "SPANLEDGER_ENDPOINT": collector.endpoint,
-                "OTEL_SERVICE_NAME": f"s{number}",
-            }
             code = READER.format(url=server.url)
             subprocess.run(
-                [sys.executable, "-c", code], env={**clean, "HOME": str(tmp_path), **more}, check=True, timeout=60
+                [sys.executable, "-c", code], env={**clean, "OTEL_SERVICE_NAME": f"s{number}"}, check=True, timeout=60
             )
             collector.wait_for_spans(2)
         # Sent after the repeats, so that they are in when it is.
         marker = "import spanledger\nwith spanledger.span('marker', kind='step'): pass"
-        subprocess.run(
-            [sys.executable, "-c", marker], env={**clean, "HOME": str(tmp_path), **more}, check=True, timeout=60
-        )
+        subprocess.run([sys.executable, "-c", marker], env={**clean, "OTEL_SERVICE_NAME": "s"}, check=True, timeout=60)
         collector.wait_for_spans(3)
         booked = collector.ask("select response_id, is_batch, cost_usd from spans where role = 'inference' order by 1")
 

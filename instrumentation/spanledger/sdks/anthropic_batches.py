@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from spanledger import later, stream
+from spanledger import later, results, stream
+from spanledger.listening import Bystander
 from spanledger.sdk import Sdk
 
 from .fields import get, text
@@ -35,15 +36,15 @@ def make_look_back(sdk: Callable[[], Sdk]) -> Callable[[Any, Any, Any, bool], No
 
 def _read_results(sdk: Sdk, client: Any, batch_id: str, result: Any, asynchronous: bool) -> None:
     batch = later.batches.get(batch_id) or later.Batch(batch_id)
-    lines = later.Lines(later.reading(sdk, client, batch=batch), _finder(sdk, batch_id))
-    nobody = later.Listener(lambda _: None, stream=False)
+    lines = results.Lines(later.reading(sdk, client, batch=batch), _finder(sdk, batch_id))
+    nobody = Bystander(lambda _: None, stream=False)
     if hasattr(result, "_raw_iterator"):
         result._raw_iterator = stream.tap_iterator(result._raw_iterator, nobody, lines, asynchronous=asynchronous)
     else:
         stream.tap(result.http_response, nobody, lines, asynchronous=asynchronous)
 
 
-def _finder(sdk: Sdk, batch_id: str) -> later.Find:
+def _finder(sdk: Sdk, batch_id: str) -> results.Find:
     endpoint = sdk.endpoints["/v1/messages"]
 
     def find(line: Mapping[str, Any]) -> later.Result | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from spanledger import later, ledger, stream
+from spanledger import later, ledger, results, stream
+from spanledger.listening import Bystander
 from spanledger.sdk import Endpoint, Sdk
 
 from .fields import get, text
@@ -48,15 +49,15 @@ def _read_file(sdk: Sdk, client: Any, file_id: str, result: Any, asynchronous: b
     reading = later.reading(sdk, client, batch=batch)
     find = _finder(sdk, file_id)
     if not hasattr(response, "_content"):
-        nobody = later.Listener(lambda _: None, stream=False)
-        stream.tap(response, nobody, later.Lines(reading, find), asynchronous=asynchronous)
+        nobody = Bystander(lambda _: None, stream=False)
+        stream.tap(response, nobody, results.Lines(reading, find), asynchronous=asynchronous)
         return
     content = response.content
     if content[:1] == b"{" and len(content) <= _MAX_FILE_BYTES:
-        later.add_lines(reading, content, find)
+        results.add_lines(reading, content, find)
 
 
-def _finder(sdk: Sdk, file_id: str) -> later.Find:
+def _finder(sdk: Sdk, file_id: str) -> results.Find:
     def find(line: Mapping[str, Any]) -> later.Result | None:
         body = get(get(line, "response"), "body")
         if get(body, "usage") is None:
@@ -91,12 +92,12 @@ def _read_response(sdk: Sdk, client: Any, result: Any, asynchronous: bool) -> No
         return
     response = getattr(result, "http_response", None)
     if response is None and hasattr(result, "_iterator"):
-        stream.watch(result, later.Listener(take, stream=True), asynchronous=asynchronous)
+        stream.watch(result, Bystander(take, stream=True), asynchronous=asynchronous)
     elif response is None:
         take(result)
     elif hasattr(response, "_content"):
-        stream.read_json(later.Listener(take, stream=False), response.content)
+        stream.read_json(Bystander(take, stream=False), response.content)
     else:
         kind = response.headers.get("content-type", "")
-        listener = later.Listener(take, stream=kind.startswith("text/event-stream"))
+        listener = Bystander(take, stream=kind.startswith("text/event-stream"))
         stream.watch_raw(response, listener, asynchronous=asynchronous)
