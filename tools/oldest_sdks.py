@@ -1,4 +1,4 @@
-"""Run the SDK matrix, batches and live connections on the oldest supported SDKs, in a virtual environment made for it below the cache folder.
+"""Run the SDK matrix, batches and live connections on the oldest SDKs, in an environment made for it in the cache.
 
 In the environment of the other tests are the newest; a process can hold one version only.
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosedError
 
 import spanledger
 from live_server import CLOSE, LiveServer
-from tracing import Traced, switched_on
+from tracing import CHANGING, Traced, switched_on
 
 pytestmark = pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")
 """Of websockets 17, about the way the SDK calls it."""
@@ -94,10 +94,7 @@ def client_of(server: LiveServer) -> Any:
 
 
 def timeless(span: dict[str, Any]) -> dict[str, Any]:
-    known = dict(span["attributes"])
-    for name in ("server.port", "gen_ai.response.time_to_first_chunk"):
-        known.pop(name, None)
-    return known
+    return {name: value for name, value in span["attributes"].items() if name not in CHANGING}
 
 
 def listen(connection: Any, last: str) -> list[str]:
