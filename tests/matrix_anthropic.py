@@ -192,7 +192,7 @@ def ant_stream_early_close(bench: Bench) -> object:
         return first, stream.response.is_closed
 
 
-@ANTHROPIC.add(LEFT)
+@ANTHROPIC.add(Broken("UNSET", "estimated", 4520, 20))
 def ant_stream_helper_break(bench: Bench) -> object:
     _rich(bench)
     with bench.claude() as client, client.messages.stream(**MESSAGE) as stream:

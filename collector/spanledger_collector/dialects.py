@@ -132,6 +132,8 @@ ROLES: Final[Mapping[str, str]] = {
 """Operation -> role; every other operation is `other`."""
 INPUT_ONLY: Final = frozenset({"embeddings"})
 """Operations that have no output tokens to report."""
+STATING_PROVIDERS: Final = frozenset({"openrouter", "x_ai"})
+"""Providers that state in the answer what they charge, and bill just that."""
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "azure": "azure.ai.openai",

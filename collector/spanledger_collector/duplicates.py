@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from .dialects import BY_NAME, OTEL
 from .nameless import nameless_losers
+from .row import MONEY_PARTS
 
 LONG_ID: Final = 16
 _STREAM_SLIP: Final = 1
@@ -32,6 +33,7 @@ _LOOKED_AT: Final = (
     "response_model",
     "input_tokens",
     "output_tokens",
+    "usage_state",
     "dialect",
     "scope_name",
     "service_name",
@@ -59,7 +61,7 @@ class _Call:
 
 
 def mark_duplicates(rows: pa.Table) -> pa.Table:
-    """Return the rows with `duplicate_of` filled, and no `unpriced_reason` on those."""
+    """Return the rows with `duplicate_of` filled, and neither `unpriced_reason` nor money on those."""
     losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
     losers |= nameless_losers(rows, losers.keys())
     if not losers:
@@ -68,8 +70,10 @@ def mark_duplicates(rows: pa.Table) -> pa.Table:
     for loser, winner in losers.items():
         marks[loser] = winner
     marked = pa.array(marks, pa.string())
-    reasons = pc.if_else(pc.is_valid(marked), pa.scalar(None, pa.string()), rows["unpriced_reason"])
-    for name, column in (("duplicate_of", marked), ("unpriced_reason", reasons)):
+    columns = {"duplicate_of": marked}
+    for name in ("unpriced_reason", "cost_source", "cost_usd", *MONEY_PARTS):
+        columns[name] = pc.if_else(pc.is_valid(marked), pa.scalar(None, rows.schema.field(name).type), rows[name])
+    for name, column in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
     return rows
 
@@ -96,6 +100,7 @@ def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
     calls = []
     for place, row in zip(places, rows.select(_LOOKED_AT).take(pa.array(places)).to_pylist(), strict=True):
         start_us = int(row["start_time"].timestamp() * 1_000_000)
+        counted = row["usage_state"] != "estimated"  # two who guess need not guess the same
         calls.append(
             _Call(
                 row=place,
@@ -103,8 +108,8 @@ def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
                 span_id=row["span_id"],
                 response_id=row["response_id"],
                 response_model=row["response_model"],
-                input_tokens=row["input_tokens"],
-                output_tokens=row["output_tokens"],
+                input_tokens=row["input_tokens"] if counted else None,
+                output_tokens=row["output_tokens"] if counted else None,
                 rank=BY_NAME[row["dialect"] or OTEL.name].rank,
                 scope=row["scope_name"],
                 service=row["service_name"],

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, Rule, dialect_of
+from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, STATING_PROVIDERS, Rule, dialect_of
 from .rawspans import Flags, RawSpans, flags, is_word, known, numbers, translate, words_of
 from .row import HASH_LIST, MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
@@ -51,7 +51,8 @@ def normalise(table: pa.Table, received_ns: Sequence[int]) -> pa.Table:
     columns |= _how(raw, counts)
     columns |= _fingerprints(raw, counts)
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
-    columns |= _declared(columns)
+    columns |= _retries(counts["retry_pico"])
+    columns |= _said(columns)
     columns |= _billing(columns, has_units)
     columns |= {"attributes": raw.returned("attributes", "span:"), "resource": raw.returned("resource", "resource:")}
     return pa.table(
@@ -181,14 +182,24 @@ def _claims(raw: RawSpans, exact: Count, role: pa.Array) -> dict[str, pa.Array]:
     }
 
 
-def _declared(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-    """Book the money that an application declares for a paid tool; every other claim is left to pricing."""
-    tool = is_word(columns["role"], "tool") & is_word(columns["cost_source"], "declared")
-    mask = pa.array(tool & known(columns["reported_cost_usd"]))
+def _retries(told: Count) -> dict[str, pa.Array]:
+    sane = told.known & (told.values >= 0) & (told.values < _MONEY_LIMIT_PICO)
+    return {"retry_cost_usd": _money(np.where(sane, told.values, 0), sane)}
+
+
+def _said(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Book the money that needs no price: declared for a paid tool, or stated by a provider that bills just that.
+
+    Every other claim is left to pricing.
+    """
+    declared = is_word(columns["role"], "tool") & is_word(columns["cost_source"], "declared")
+    bills_so = flags(pc.is_in(columns["provider"], pa.array(sorted(STATING_PROVIDERS))))
+    stated = is_word(columns["role"], "inference") & is_word(columns["cost_source"], "provider") & bills_so
+    mask = pa.array((declared | stated) & known(columns["reported_cost_usd"]))
     money = pc.if_else(mask, columns["reported_cost_usd"], pa.scalar(None, MONEY))
     nothing = pc.if_else(mask, pa.scalar(Decimal(0), MONEY), pa.scalar(None, MONEY))
     return {
-        "cost_source": pc.if_else(mask, pa.scalar("declared"), pa.scalar(None, pa.string())),
+        "cost_source": pc.if_else(mask, columns["cost_source"], pa.scalar(None, pa.string())),
         **dict.fromkeys(MONEY_PARTS, nothing),
         "cost_other": money,
         "cost_usd": money,
@@ -206,6 +217,7 @@ def _billing(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.
     reasons[missing & is_word(columns["status"], "error")] = "error"
     reasons[inference & is_word(state, "inconsistent")] = "inconsistent"
     reasons[agent & metered] = "aggregate"
+    reasons[known(columns["cost_source"])] = None
     usage = pc.if_else(pa.array(inference), pa.scalar("usage"), pa.scalar(None, pa.string()))
     return {"unpriced_reason": pa.array(reasons, pa.string()), "billing_basis": usage}
 

@@ -97,7 +97,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("cost_cache_read", MONEY, "Part of cost_usd: prompt cache reads."),
     Column("cost_cache_write", MONEY, "Part of cost_usd: prompt cache writes."),
     Column("cost_output", MONEY, "Part of cost_usd: output and reasoning."),
-    Column("cost_other", MONEY, "Part of cost_usd: searches, requests, declared money."),
+    Column(
+        "cost_other", MONEY, "Part of cost_usd: searches, requests, declared money, what a provider states as a whole."
+    ),
     Column(
         "unpriced_reason",
         TEXT,
@@ -106,9 +108,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("cost_source", TEXT, "provider | contract | list | declared | none."),
     Column("price_id", TEXT, "Row of the price book."),
     Column("matched_model", TEXT, "Model of the price book."),
-    Column("reported_cost_usd", MONEY, "What the emitter claimed it cost."),
+    Column("reported_cost_usd", MONEY, "What the provider, or else the emitter, claimed it cost."),
     Column("aggregate_cost_usd", MONEY, "What an agent span claimed for its children; never charged."),
-    Column("retry_cost_usd", MONEY, "Estimate for failed attempts; outside cost_usd."),
+    Column(
+        "retry_cost_usd",
+        MONEY,
+        "Estimate for failed attempts that may have been billed: their input; outside cost_usd.",
+    ),
     Column("billing_basis", TEXT, "usage | plan | cached."),
     Column("avoided_usd", MONEY, "What a cache hit saved."),
     Column("max_tokens", COUNT, "Output limit asked for."),

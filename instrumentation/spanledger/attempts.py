@@ -6,6 +6,7 @@ then; a call that went well at once has none, and pays nothing for this.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from . import names
@@ -30,10 +31,14 @@ def attempt_event(
     provider: str,
     response: Any = None,
     error: BaseException | None = None,
+    status: int | None = None,
     answered: bool = False,
 ) -> Event:
-    """Describe one attempt, from 1; `answered` is one that brought what was asked for."""
-    status = getattr(response, "status_code", None)
+    """Describe one attempt, from 1; `answered` is one that brought what was asked for.
+
+    The status is the response's, or else what the SDK's exception says.
+    """
+    status = getattr(response, "status_code", status)
     attributes: dict[str, AttributeValue] = {
         names.ATTEMPT_NUMBER: number,
         names.ATTEMPT_DURATION_S: latency_ns / 1e9,
@@ -50,6 +55,12 @@ def attempt_event(
             if found:
                 attributes[name] = str(found)
     return Event(names.ATTEMPT_EVENT, time_ns, attributes)
+
+
+def count_uncertain(events: Sequence[Event], *, answered: bool) -> int:
+    """Count the failed attempts that may have been billed; the last one failed unless the call was answered."""
+    failed = events[:-1] if answered else events
+    return sum(event.attributes[names.ATTEMPT_BILLED] != "no" for event in failed)
 
 
 def billed(provider: str, status: object, error: BaseException | None) -> Billed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from . import names
 from .record import Attributes
+from .texts import MOST_HEARD
 from .usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
 _CACHE_WRITES: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
@@ -54,6 +56,8 @@ class Facts:
     """A failure that the response tells of in its body."""
     answer: object = None
     """A whole answer that is charged in a place of its own."""
+    heard: deque[str | bytes] = field(default_factory=lambda: deque(maxlen=MOST_HEARD))
+    """What the model was heard to say in a stream, to estimate from if the counts never come."""
 
 
 def server_attributes(client: object) -> Attributes:

@@ -15,8 +15,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
-from .attempts import attempt_event
+from .attempts import attempt_event, count_uncertain
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
+from .evidence import OPERATIONS, Evidence
 from .record import (
     Attributes,
     AttributeValue,
@@ -29,6 +30,7 @@ from .record import (
     place_below,
 )
 from .sdk import Request, Sdk
+from .texts import answer_texts, asked_texts
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Call:
     """A call under way; finished exactly once, by whichever end comes first."""
 
     __slots__ = (
+        "_answer",
         "_attempt_ns",
         "_attributes",
         "_body_without_usage",
@@ -54,6 +57,7 @@ class Call:
         "_endpoint",
         "_error",
         "_events",
+        "_evidence",
         "_failed",
         "_first_ns",
         "_last_ns",
@@ -64,10 +68,12 @@ class Call:
         "_sdk",
         "_server",
         "_tags",
+        "_uncertain",
         "_watch",
+        "answered",
         "attempts",
         "facts",
-        "heard",
+        "hears_all",
         "inside",
         "stream",
     )
@@ -98,8 +104,14 @@ class Call:
         self._noted = False
         self._body_without_usage: object = None
         self.facts = Facts(asked=request.body, region=request.region)
-        self.heard = 0
-        """Characters of the answer that came in pieces of nothing but text."""
+        self.answered = False
+        """The provider has taken the request on: an answer has begun."""
+        self.hears_all = True
+        """Every piece of the answer passes here."""
+        self._answer: object = None
+        self._evidence: Evidence | None = None
+        self._uncertain = 0
+        """Failed attempts that may have been billed."""
         self.attempts: int | None = None
         self._attempt_ns = 0
         self._failed: tuple[Event, ...] = ()
@@ -162,6 +174,7 @@ class Call:
         try:
             if not self._noted:
                 self._noted = True
+                self._answer = body
                 self._endpoint.read(self.facts, body)
         except Exception as error:
             faults.report(f"{self._sdk.provider} response recorded without its usage", error)
@@ -178,7 +191,7 @@ class Call:
                 self._first_ns = now
             piece = self._endpoint.piece(event)
             if piece is not None and self.facts.response_id is not None:
-                self.heard += len(piece)
+                self.facts.heard.append(piece)
                 return True
             self._endpoint.hear(self.facts, event)
             if self.facts.error_type is not None:
@@ -220,6 +233,7 @@ class Call:
             provider=self._provider,
             response=response,
             error=error,
+            status=None if error is None else self._sdk.failure(error).status,
             answered=answered,
         )
 
@@ -242,6 +256,7 @@ class Call:
 
     def remember(self) -> None:
         """Have the call finished at exit at the latest, should its stream still be held then."""
+        self.answered = True
         if not self._done:
             _open.add(self)
 
@@ -264,6 +279,8 @@ class Call:
             if error is not None:
                 self._fail(error)
             self._body_without_usage = None
+            self._gather()
+            self._answer = None
             self.facts.asked = {}  # what may be large, and the application may change, stays with it
             ledger.add(self)
             if self._endpoint.paid_later:
@@ -279,6 +296,33 @@ class Call:
         if told.status is not None:
             self._attributes[names.HTTP_STATUS] = told.status
         self._error = error_text(error, told)
+
+    def _gather(self) -> None:
+        """Keep what tokens that nobody counted can be estimated from; of counted calls, a few to learn from."""
+        facts = self.facts
+        if self._endpoint.operation not in OPERATIONS:
+            return
+        answered = facts.complete or self._was_answered()
+        if self._events:
+            self._uncertain = count_uncertain(self._events, answered=answered)
+        if facts.complete:
+            wanted = self.hears_all and ledger.teaches(self._provider, self._model)
+        else:
+            wanted = (self.hears_all and answered) or self._uncertain > 0
+        if wanted:
+            heard = facts.heard or answer_texts(self._answer)
+            self._evidence = Evidence(asked_texts(facts.asked), tuple(heard), answered)
+
+    def _was_answered(self) -> bool:
+        """Tell whether there is something to be billed: a stream begun, or an answer that can be understood."""
+        facts = self.facts
+        if facts.counts or facts.usage is not None or facts.heard:
+            return True
+        if facts.error_type is not None:
+            return False
+        if self._noted:
+            return facts.response_model is not None or bool(answer_texts(self._answer))
+        return self.answered or self._first_ns > 0
 
     def _asked(self) -> Attributes:
         """Say what was asked for, by whom and what for."""
@@ -302,6 +346,8 @@ class Call:
         attributes.update(response_attributes(facts))
         if not self._endpoint.free:
             attributes.update(usage_attributes(usage))
+            if usage.state == "estimated":
+                attributes[names.USAGE_METHOD] = "request" if facts.units else "reported_partial"
         if self._first_ns:
             attributes[names.FIRST_CHUNK_S] = self._watch.since_start_ns(self._first_ns) / 1e9
         if self.attempts is not None:
@@ -331,7 +377,7 @@ class Call:
             return Usage(state="missing")
 
     def _metered(self, usage: Usage) -> Metered | None:
-        if usage.state in ("missing", "inconsistent"):
+        if usage.state == "inconsistent" or (usage.state == "missing" and self._evidence is None):
             return None
         facts = self.facts
         return Metered(
@@ -342,6 +388,9 @@ class Call:
             service_tier=facts.service_tier,
             speed=facts.speed,
             region=facts.region,
+            stated_pico=self._sdk.stated(self._provider, facts.usage),
+            evidence=self._evidence,
+            uncertain_attempts=self._uncertain,
         )
 
 

@@ -24,6 +24,7 @@ import _spanledger_boot as switch
 
 from . import account, endings, faults
 from .errors import SettingError
+from .evidence import Lessons
 from .fingerprints import Fingerprints, make_fingerprints
 from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
@@ -70,6 +71,7 @@ class Worker:
         self.known_hosts: dict[tuple[str, object, object, str], str] = {}
         """Who was found to serve what an SDK called."""
         self.fingerprints = make_fingerprints(settings)
+        self.lessons = Lessons()
         self._records: deque[Finished | Making] = deque()
         """What waits; a generator makes its records on this thread, as they are sent."""
         self._signals: queue.SimpleQueue[_Flush | None] = queue.SimpleQueue()
@@ -309,6 +311,11 @@ def known_hosts() -> dict[tuple[str, object, object, str], str]:
 def fingerprints() -> Fingerprints | None:
     """Return what makes fingerprints of prompts; None where they are off, and before `start`."""
     return _worker.fingerprints if _worker is not None else None
+
+
+def teaches(provider: str, model: str) -> bool:
+    """Say whether a counted call to this model is one to learn from."""
+    return _worker is not None and _worker.lessons.wants(provider, model)
 
 
 def flush(timeout_s: float = 5.0) -> bool:

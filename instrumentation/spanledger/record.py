@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from .evidence import Evidence
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Metered(NamedTuple):
     region: str | None = None
     processing: str | None = None
     """`batch`."""
+    stated_pico: int | None = None
+    """What the provider says that it charges, pico-dollars."""
+    evidence: Evidence | None = None
+    """What to estimate from where the counts are not final, or to learn from where they are."""
+    uncertain_attempts: int = 0
+    """Failed attempts that may have been billed."""
 
 
 class Event(NamedTuple):

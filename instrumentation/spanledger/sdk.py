@@ -74,6 +74,10 @@ def _never_usage_only(event: object) -> bool:
     return False
 
 
+def _states_nothing(provider: str, told: Mapping[str, Any] | None) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Sdk:
     """What the lifecycle has to know about an SDK."""
@@ -94,6 +98,8 @@ class Sdk:
     """Find what is paid for now in what a client's options brought that are no call; True: asynchronously."""
     failure: Callable[[BaseException], Failure] = read_failure
     """What an exception of the SDK says about the response that it stands for."""
+    stated: Callable[[str, Mapping[str, Any] | None], int | None] = _states_nothing
+    """What a provider says, in its usage object, that it charges: pico-dollars."""
 
     def provider_at(self, host: object, port: object = None, client: str = "") -> str:
         """Name who serves, and charges for, calls to a host by a class of clients; what the user said wins."""

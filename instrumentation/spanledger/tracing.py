@@ -11,10 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
 
 from . import faults, names
+from .attributes import usage_attributes
 from .book import shipped_book
+from .estimate import Estimates
 from .otlp import encode_request, encode_span
-from .pricing import PriceContext, price
-from .record import Attributes, Finished, Metered
+from .pricing import PriceContext, Priced, price
+from .record import Attributes, Finished, Metered, Record
 from .redaction import content_attributes
 from .settings import Settings
 
@@ -31,6 +33,7 @@ class SpanMaker:
         self._resource = _resource(settings, release)
         if key_id is not None:
             self._resource[names.FEATURES_KEY_ID] = key_id
+        self._estimates = Estimates()
         try:
             shipped_book()  # now, while nobody waits
         except Exception as error:
@@ -42,7 +45,7 @@ class SpanMaker:
         for work in finished:
             try:
                 record = work.record()
-                more = _cost_attributes(record.metered, record.start_ns) if record.metered is not None else {}
+                more = self._money(record, record.metered) if record.metered is not None else {}
                 if record.content is not None:
                     more = {**more, **content_attributes(record.content)}
                 spans.append(encode_span(record, more))
@@ -50,17 +53,38 @@ class SpanMaker:
                 faults.report("call lost from the ledger, it cannot be encoded", error)
         return encode_request(self._resource, self._scope, spans) if spans else b""
 
+    def _money(self, record: Record, metered: Metered) -> Attributes:
+        """Price a call, after an estimate of what its provider left out."""
+        try:
+            metered = self._weigh(record, metered)
+            return cost_attributes(metered, record.start_ns)
+        except Exception as error:  # the collector prices every call again
+            faults.report("calls recorded without a price", error)
+            return {}
 
-def _cost_attributes(metered: Metered, at_ns: int) -> Attributes:
-    try:
-        return cost_attributes(metered, at_ns)
-    except Exception as error:  # the collector prices every call again
-        faults.report("calls recorded without a price", error)
-        return {}
+    def _weigh(self, record: Record, metered: Metered) -> Metered:
+        """Estimate the usage where it is not final, and learn from it where it is."""
+        evidence, known = metered.evidence, metered.usage
+        if evidence is None:
+            return metered
+        if known.state == "reported":
+            self._estimates.learn(metered.provider, metered.request_model, known, evidence)
+            return metered
+        found = self._estimates.complete(metered.provider, metered.request_model, metered.model, known, evidence)
+        if found is None:
+            return metered
+        usage, method = found
+        if evidence.answered:
+            record.attributes.update(usage_attributes(usage))
+            record.attributes[names.USAGE_METHOD] = method
+        return metered._replace(usage=usage)
 
 
 def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
-    """Price a call; an unpriced one has no cost attributes at all, because unknown is not zero."""
+    """Price a call; an unpriced one has no cost attributes at all, because unknown is not zero.
+
+    What a provider states is what it bills, so that goes before the book.
+    """
     priced = price(
         metered.provider,
         metered.model,
@@ -69,14 +93,29 @@ def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
         PriceContext(metered.processing, metered.service_tier, metered.speed, metered.region),
         request_model=metered.request_model,
     )
-    if priced.cost_pico is None or priced.price_id is None:
+    found: Attributes = _retry_attributes(priced, metered.uncertain_attempts) if metered.uncertain_attempts else {}
+    if metered.stated_pico is not None:
+        found[names.COST_USD] = metered.stated_pico / 1e12
+        found[names.COST_PICO_USD] = found[names.STATED_COST_PICO_USD] = metered.stated_pico
+        found[names.COST_SOURCE] = "provider"
+    elif priced.cost_pico is not None and priced.price_id is not None and _is_answered(metered):
+        found[names.COST_USD] = priced.cost_pico / 1e12
+        found[names.COST_PICO_USD] = priced.cost_pico
+        found[names.COST_SOURCE] = priced.cost_source
+        found[names.PRICE_ID] = priced.price_id
+    return found
+
+
+def _is_answered(metered: Metered) -> bool:
+    return metered.evidence is None or metered.evidence.answered
+
+
+def _retry_attributes(priced: Priced, attempts: int) -> Attributes:
+    """Estimate what failed attempts cost, if they were billed: the call's input each; their output is not known."""
+    if priced.cost_pico is None:
         return {}
-    return {
-        names.COST_USD: priced.cost_pico / 1e12,
-        names.COST_PICO_USD: priced.cost_pico,
-        names.COST_SOURCE: priced.cost_source,
-        names.PRICE_ID: priced.price_id,
-    }
+    parts = priced.cost_input_pico, priced.cost_cache_read_pico, priced.cost_cache_write_pico
+    return {names.RETRY_COST_PICO_USD: attempts * sum(part or 0 for part in parts)}
 
 
 def _resource(settings: Settings, release: str) -> dict[str, str]:

@@ -308,7 +308,7 @@ def test_a_server_that_refuses_our_addition_is_asked_again_without_it(
 
     assert [chunk.choices[0].delta.content for chunk in chunks] == ["Bonjour"]
     assert ["stream_options" in request for request in server.requests] == [True, False]
-    assert (attributes["spanledger.usage.state"], attributes["spanledger.attempts"]) == ("missing", 2)
+    assert (attributes["spanledger.usage.state"], attributes["spanledger.attempts"]) == ("estimated", 2)
 
 
 def test_a_record_that_cannot_be_encoded_does_not_take_its_batch_along(

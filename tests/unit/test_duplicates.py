@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -137,6 +138,12 @@ def test_short_id_needs_more_evidence(begin_ms: int, end_ms: int, same_trace: bo
     assert duplicates(request(call(1, id_=SHORT_ID), scope=OURS), request(second, scope=FRAMEWORK)) == expected
 
 
+def test_an_estimate_need_not_agree_with_what_another_witness_says() -> None:
+    ours = call(1, spanledger__usage__state="estimated", gen_ai__usage__output_tokens=77)
+    theirs = call(2, gen_ai__usage__input_tokens=120)
+    assert duplicates(request(ours, scope=OURS), request(theirs, scope=FRAMEWORK)) == [None, "1"]
+
+
 def test_duplicate_has_no_reason_to_be_unpriced() -> None:
     cancelled = call(2, gen_ai__usage__input_tokens=0, gen_ai__usage__output_tokens=0)
     rows = mark_duplicates(rows_of(request(call(1), scope=OURS), request(cancelled, scope=FRAMEWORK)))
@@ -145,6 +152,24 @@ def test_duplicate_has_no_reason_to_be_unpriced() -> None:
         "usage_state": "missing",
         "unpriced_reason": None,
     }
+
+
+def test_duplicate_has_no_money_even_if_the_provider_stated_it() -> None:
+    stated: Any = {"spanledger__cost__source": "provider", "spanledger__cost__reported_pico_usd": 5}
+    bodies = [
+        request(
+            call(number, gen_ai__provider__name="openrouter", **stated),
+            scope=OURS,
+            resource={"service.name": f"service-{number}"},
+        )
+        for number in (1, 2)
+    ]
+    rows = mark_duplicates(rows_of(*bodies)).select(["duplicate_of", "cost_source", "cost_usd", "cost_other"])
+    assert [row["duplicate_of"] is None for row in rows.to_pylist()] == [True, False]
+    assert [tuple(row.values())[1:] for row in rows.to_pylist()] == [
+        ("provider", Decimal("0.000000000005"), Decimal("0.000000000005")),
+        (None, None, None),
+    ]
 
 
 def test_rows_without_duplicates_pass_as_they_are() -> None:

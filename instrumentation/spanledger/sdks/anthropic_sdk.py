@@ -75,7 +75,9 @@ def _piece(event: Any) -> str | None:
 
 def _hear(facts: Facts, event: object) -> None:
     kind = get(event, "type")
-    if kind == "message_start":
+    if kind == "content_block_delta":
+        _hear_delta(facts, get(event, "delta"))
+    elif kind == "message_start":
         _read_start(facts, get(event, "message"))
     elif kind == "message_delta":
         reason = text(get(event, "delta"), "stop_reason")
@@ -87,6 +89,12 @@ def _hear(facts: Facts, event: object) -> None:
             last = {name: value for name, value in snapshot(usage).items() if value is not None}
             facts.usage = {**(facts.usage or {}), **last}
             facts.complete = True
+
+
+def _hear_delta(facts: Facts, delta: object) -> None:
+    said = text(delta, "text") or text(delta, "partial_json") or text(delta, "thinking")
+    if said is not None:
+        facts.heard.append(said)
 
 
 def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:

@@ -67,7 +67,9 @@ def _around_stream(plain: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 
 def _watch(call: Call, events: Any) -> Any:
-    return stream.watch_iterator(events, call)
+    watched = stream.watch_iterator(events, call)
+    call.answered = False  # nothing is sent before the first event is asked for
+    return watched
 
 
 def _watch_async(call: Call, events: Any) -> Any:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spanledger.attributes import Facts
+from spanledger.texts import all_texts
 from spanledger.usage import Usage, UsageState
 
 from .fields import count, get, text
@@ -61,7 +62,17 @@ def read_content(facts: Facts, response: object) -> None:
         _read_usage(facts, usage)
     for candidate in get(body, "candidates") or ():
         _read_searches(facts, get(candidate, "groundingMetadata"))
+        for part in get(get(candidate, "content"), "parts") or ():
+            _hear_part(facts, part)
     facts.complete = bool(facts.counts and facts.finish_reasons)
+
+
+def _hear_part(facts: Facts, part: object) -> None:
+    said = text(part, "text")
+    if said is not None:
+        facts.heard.append(said)
+    elif get(part, "functionCall") is not None:
+        facts.heard.extend(all_texts(part))
 
 
 def _read_searches(facts: Facts, grounding: object) -> None:

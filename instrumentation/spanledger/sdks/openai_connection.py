@@ -203,6 +203,7 @@ class Connection:
         call = begin_request(SDK, lambda: request)
         if call is not None:
             call.remember()
+            call.hears_all = False
         return call
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from spanledger import names
@@ -19,10 +19,12 @@ from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS, no_usage, read_free
 from .openai_usage import tally_chat, tally_response, token_usage
+from .stated import stated_pico
 
 _CHAT_PATH: Final = "/chat/completions"
 _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
 """Streams that report usage only when asked."""
+_SAID: Final = ("content", "text", "reasoning_content", "reasoning", "refusal")
 _MAX_TOKENS_KEYS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -63,12 +65,40 @@ def _read_choices(facts: Facts, body: object) -> None:
         reason = text(choice, "finish_reason")
         if reason:
             facts.finish_reasons.append(reason)
-    usage = get(body, "usage")
+    usage = get(body, "usage") or _odd_usage(body, choices)
     if usage is not None:
         facts.usage = snapshot(usage)
     if facts.usage is not None:
         # Some servers report a running total on every chunk: it is final once a choice has finished.
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
+
+
+def _odd_usage(body: object, choices: Iterable[object]) -> Any:
+    """Find the usage where Groq, or Moonshot, has it in the last chunk of a stream."""
+    found = get(get(body, "x_groq"), "usage")
+    return found if found is not None else next(filter(None, (get(choice, "usage") for choice in choices)), None)
+
+
+def _hear_choices(facts: Facts, chunk: object) -> None:
+    """Read one chunk of a stream that is not just a piece of text."""
+    choices = get(chunk, "choices") or ()
+    tells = facts.response_id is None or get(chunk, "usage") is not None or not choices
+    if tells or any(get(choice, "finish_reason") for choice in choices):
+        _read_choices(facts, chunk)
+    for choice in choices:
+        _hear_delta(facts, get(choice, "delta") or choice)
+
+
+def _hear_delta(facts: Facts, delta: object) -> None:
+    """Hear what a choice adds: text of a chat or of a legacy completion, reasoning, arguments of tool calls."""
+    for name in _SAID:
+        said = text(delta, name)
+        if said is not None:
+            facts.heard.append(said)
+    for call in get(delta, "tool_calls") or ():
+        arguments = text(get(call, "function"), "arguments")
+        if arguments is not None:
+            facts.heard.append(arguments)
 
 
 def _chat_piece(chunk: Any) -> str | None:
@@ -122,6 +152,12 @@ def _count_searches(counts: dict[str, int], body: object) -> None:
 
 
 def _hear_response(facts: Facts, event: object) -> None:
+    said = get(event, "delta")
+    if type(said) is str:
+        # Sound comes as text of its own kind.
+        if get(event, "type") != "response.audio.delta":
+            facts.heard.append(said)
+        return
     response = get(event, "response")
     if response is not None:
         _read_response(facts, response)
@@ -176,9 +212,9 @@ _RESPONSES: Final = Endpoint(
 SDK: Final[Sdk] = Sdk(
     provider="openai",
     endpoints={
-        _CHAT_PATH: Endpoint("chat", _read_choices, _read_choices, token_usage, tally_chat, _chat_piece, prompt=_CHAT),
+        _CHAT_PATH: Endpoint("chat", _read_choices, _hear_choices, token_usage, tally_chat, _chat_piece, prompt=_CHAT),
         "/completions": Endpoint(
-            "text_completion", _read_choices, _read_choices, token_usage, tally_chat, prompt=Layout("prompt")
+            "text_completion", _read_choices, _hear_choices, token_usage, tally_chat, prompt=Layout("prompt")
         ),
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
@@ -195,4 +231,5 @@ SDK: Final[Sdk] = Sdk(
     hosts=COMPATIBLE_HOSTS,
     clients=OPENAI_CLIENTS,
     look_back=make_look_back(lambda: SDK),
+    stated=stated_pico,
 )

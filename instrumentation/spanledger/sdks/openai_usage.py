@@ -38,6 +38,8 @@ _INPUT_DETAILS: Final = (
     ("audio_tokens", "audio_in"),
     ("image_tokens", "image_in"),
 )
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+"""Where DeepSeek, Moonshot and Together, and Mistral say what came from the cache, if not in the details."""
 _OUTPUT_DETAILS: Final = (
     ("reasoning_tokens", "reasoning"),
     ("audio_tokens", "audio_out"),
@@ -61,11 +63,16 @@ def read_usage(facts: Facts, usage: Mapping[str, Any], told: UsageNames) -> None
             counts["cached_image"] = count(cached, "image_tokens")
         if "written" in counts:
             counts["written_12h"] = count(into.get("cache_write_tokens_details"), "ttl_12h_tokens")
+    else:
+        counts["cached"] = next((found for key in _CACHED if (found := _whole(usage.get(key)))), 0)
     out = usage.get(told.output_details)
     if type(out) is dict:
         for key, name in _OUTPUT_DETAILS:
             if found := out.get(key):
                 counts[name] = _whole(found)
+        reasoning = counts.get("reasoning", 0)
+        if reasoning and usage.get("total_tokens") == counts["input"] + counts["output"] + reasoning:
+            counts["output"] += reasoning  # xAI counts it beside the output, not in it
 
 
 def _whole(value: object) -> int:
