@@ -152,6 +152,7 @@ class Reading:
             speed=facts.speed,
             region=facts.region,
             processing="batch" if self.batch is not None else None,
+            stated_pico=self.sdk.stated(str(self.common[names.PROVIDER]), facts.usage),
         )
 
 

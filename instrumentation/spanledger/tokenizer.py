@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
@@ -29,7 +31,9 @@ _ENCODINGS: Final = (
 def count_tokens(model: str, texts: Iterable[str]) -> int | None:
     """Count the tokens of texts; None where the model's vocabulary is not known here."""
     name = next((name for name, models in _ENCODINGS if models.search(model)), None)
-    encoding = _encoding(MODULE, name) if name is not None else None
+    # A process that is ending can load it no more, nor has it the time.
+    late = MODULE not in sys.modules and not threading.main_thread().is_alive()
+    encoding = None if name is None or late else _encoding(MODULE, name)
     if encoding is None:
         return None
     try:

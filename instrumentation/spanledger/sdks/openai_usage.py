@@ -96,14 +96,15 @@ def tally_realtime(facts: Facts, usage: Mapping[str, Any]) -> None:
 
 def token_usage(counts: Mapping[str, int], state: UsageState) -> Usage:
     """Turn counts into the token vector."""
+    units = {name: Decimal(counts[name]) for name in _SEARCHES if name in counts}
     if "input" not in counts:
-        return Usage(state="missing")
+        return Usage(units=units, state=state) if units else Usage(state="missing")
     cached_audio, written_12h = counts.get("cached_audio", 0), counts.get("written_12h", 0)
     return Usage.from_totals(
         counts["input"],
         counts["output"],
         state=state,
-        units={name: Decimal(counts[name]) for name in _SEARCHES if name in counts},
+        units=units,
         cache_read_tokens=counts.get("cached", 0) - cached_audio,
         cache_read_audio_tokens=cached_audio,
         # OpenAI's shorter lifetime, 30 minutes, has the price of a plain write.
