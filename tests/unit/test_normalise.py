@@ -256,6 +256,32 @@ def test_claimed_cost_is_exact(claim: dict[str, Value], usd: str | None) -> None
     assert row_of({**USED, **claim})["reported_cost_usd"] == (None if usd is None else Decimal(usd))
 
 
+@pytest.mark.parametrize(("pico", "usd"), [(5_000_000_000, "0.005"), (0, "0"), (-1, None), (10**18, None), ("5", None)])
+def test_the_estimate_for_failed_attempts_has_a_column_of_its_own(pico: Value, usd: str | None) -> None:
+    row = row_of({**USED, names.RETRY_COST_PICO_USD: pico})
+    assert (row["retry_cost_usd"], row["cost_usd"]) == (None if usd is None else Decimal(usd), None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "source", "booked"),
+    [
+        ("openrouter", "provider", True),
+        ("xai", "provider", True),
+        ("openai", "provider", False),
+        ("openrouter", "list", False),
+    ],
+)
+def test_only_what_a_provider_that_bills_so_states_is_booked(provider: str, source: str, booked: bool) -> None:
+    stated: dict[str, Value] = {names.PROVIDER: provider, names.COST_SOURCE: source, names.STATED_COST_PICO_USD: 7}
+    row = row_of({**USED, names.USAGE_STATE: "missing", names.COST_PICO_USD: 9, **stated})
+    seven = Decimal("0.000000000007")
+    assert row["reported_cost_usd"] == seven
+    assert (row["cost_usd"], row["cost_other"], row["cost_source"]) == (
+        (seven, seven, "provider") if booked else (None, None, None)
+    )
+    assert row["unpriced_reason"] == (None if booked else "no_usage")
+
+
 @pytest.mark.parametrize(
     ("amount", "units"),
     [
