@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from . import ledger, names, tagging
+from . import ledger, names, spans, tagging
 from .attributes import Facts, response_attributes, server_attributes, usage_attributes
 from .record import Attributes, Metered, Place, Record, place_below, place_of
 from .sdk import Endpoint, Sdk
@@ -178,6 +178,7 @@ def add_answer(of: Reading, result: Result) -> None:
     if record is not None:
         _recorded.put(result.id, True)
         ledger.add(record)
+        settle()
 
 
 def submitted(sdk: Sdk, endpoint: Endpoint, attributes: Attributes, facts: Facts) -> None:
@@ -188,6 +189,12 @@ def submitted(sdk: Sdk, endpoint: Endpoint, attributes: Attributes, facts: Facts
     _asked.put(facts.response_id, asked)
     if facts.answer is not None and endpoint.answer is not None:
         add_answer(Reading(sdk, asked), Result(endpoint.answer, facts.answer, facts.response_id, ""))
+
+
+def settle() -> None:
+    """Have what was handed over sent, where the process may be frozen next."""
+    if ledger.flushes_calls and spans.current.get() is None:
+        ledger.settle()
 
 
 def note_batch(body: object, results: str) -> None:

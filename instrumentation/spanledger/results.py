@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 from . import faults, ledger
-from .later import Reading, Result
+from .later import Reading, Result, settle
 from .record import Record
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
@@ -49,6 +49,7 @@ class Lines:
         if self._rest.strip():
             add_lines(self._reading, bytes(self._rest), self._find)
         self._rest = bytearray()
+        settle()
         return b""
 
 

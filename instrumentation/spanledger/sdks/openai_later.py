@@ -55,6 +55,7 @@ def _read_file(sdk: Sdk, client: Any, file_id: str, result: Any, asynchronous: b
     content = response.content
     if content[:1] == b"{" and len(content) <= _MAX_FILE_BYTES:
         results.add_lines(reading, content, find)
+        later.settle()
 
 
 def _finder(sdk: Sdk, file_id: str) -> results.Find:
