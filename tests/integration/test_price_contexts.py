@@ -89,9 +89,12 @@ def test_speed_and_batch_of_anthropic_are_priced_alike_here_and_there(
     assert [row["role"] for row in booked] == ["inference"] * 3
 
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "paid-later.md").read_text("utf-8")
+QUERY = PAGE.partition("```sql")[2].partition("```")[0]
 READER = """
 import openai
 client = openai.OpenAI(base_url="{url}/v1", api_key="none")
+client.batches.retrieve("batch_1")
 client.files.content("file-out")
 client.responses.retrieve("resp_background_00000001")
 """
@@ -105,6 +108,7 @@ def test_what_two_processes_read_is_booked_once(tmp_path: Path) -> None:
     with CannedServer() as server, collecting(tmp_path) as collector:
         server.on("GET", "/v1/files/file-out/content", lines(line), kind="application/octet-stream")
         server.on("GET", "/v1/responses/resp_background_00000001", answered)
+        server.on("GET", "/v1/batches/batch_1", {"id": "batch_1", "output_file_id": "file-out", "created_at": MADE})
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("SPANLEDGER_", "OTEL_"))}
         clean |= {"HOME": str(tmp_path), "SPANLEDGER_ENABLED": "1", "SPANLEDGER_ENDPOINT": collector.endpoint}
         for number in range(2):
@@ -118,7 +122,9 @@ def test_what_two_processes_read_is_booked_once(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", marker], env={**clean, "OTEL_SERVICE_NAME": "s"}, check=True, timeout=60)
         collector.wait_for_spans(3)
         booked = collector.ask("select response_id, is_batch, cost_usd from spans where role = 'inference' order by 1")
+        by_batch = collector.ask(QUERY)
 
+    assert by_batch == [("batch_1", 1, Decimal("0.00175"))]
     assert booked == [
         ("chatcmpl-booked-00000001", True, Decimal("0.00175")),
         ("resp_background_00000001", None, Decimal("0.004")),
