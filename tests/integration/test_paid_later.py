@@ -232,6 +232,34 @@ def test_a_batch_of_thousands_is_recorded_in_full(traced: Traced, server: Canned
     assert len({charge["ids"] for charge in charges(traced)}) == 3000
 
 
+def test_results_read_as_a_type_of_the_applications_own_are_its_own(traced: Traced, server: CannedServer) -> None:
+    client = openai_at(with_results(server))
+
+    assert client.get("/files/file-out/content", cast_to=str) == RESULTS
+
+    assert traced.spans() == []
+
+
+@pytest.mark.parametrize("seam", ["reading", "note_batch", "add_answer"])
+def test_a_fault_of_ours_leaves_every_reading_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: CannedServer, seam: str
+) -> None:
+    from spanledger import later
+
+    def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("told to")
+
+    monkeypatch.setattr(later, seam, broken)
+    server.on("GET", "/v1/responses/resp_background_0000000000000010", finished(10))
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        client, claude = openai_at(with_results(server)), claude_at(with_claude_results(server))
+        assert client.batches.retrieve("batch_abc").output_file_id == "file-out"
+        assert client.files.content("file-out").text == RESULTS
+        assert client.responses.retrieve("resp_background_0000000000000010").status == "completed"
+        assert len(list(claude.messages.batches.results("msgbatch_01"))) == 4
+        traced.spans()
+
+
 # --- Anthropic's batches
 
 

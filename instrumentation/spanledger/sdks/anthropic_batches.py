@@ -40,7 +40,7 @@ def _read_results(sdk: Sdk, client: Any, batch_id: str, result: Any, asynchronou
     nobody = Bystander(lambda _: None, stream=False)
     if hasattr(result, "_raw_iterator"):
         result._raw_iterator = stream.tap_iterator(result._raw_iterator, nobody, lines, asynchronous=asynchronous)
-    else:
+    elif hasattr(result, "http_response"):  # not where the application asked for a type of its own
         stream.tap(result.http_response, nobody, lines, asynchronous=asynchronous)
 
 

@@ -45,6 +45,8 @@ def make_look_back(sdk: Callable[[], Sdk]) -> Callable[[Any, Any, Any, bool], No
 
 def _read_file(sdk: Sdk, client: Any, file_id: str, result: Any, asynchronous: bool) -> None:
     response = get(result, "http_response") or getattr(result, "http_response", None) or get(result, "response")
+    if response is None:
+        return  # the application asked for a type of its own
     batch = later.batches.get(file_id) or later.Batch()
     reading = later.reading(sdk, client, batch=batch)
     find = _finder(sdk, file_id)
