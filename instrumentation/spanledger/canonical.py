@@ -37,6 +37,8 @@ _RESULTS: Final = frozenset({"toolResult", "functionResponse"})
 CACHE_MARKERS: Final = frozenset({"cache_control", "cachePoint"})
 _READ_APART: Final = frozenset({"role", "content", "parts", *CACHE_MARKERS})
 _ABSENT_TYPES: Final = frozenset({"NoneType", "Omit", "NotGiven"})
+_LISTS: Final = (list, tuple)
+_FILLED: Final = frozenset({str, int, float, bool})
 _NUMBERS: Final = frozenset({int, float, bool})
 _FORMAT: Final = 2
 """Of marshal: the last one that writes equal values as equal bytes."""
@@ -77,10 +79,13 @@ class Reader:
 
     def content(self, content: object) -> tuple[bytes, int, int]:
         """Read text or a list of blocks: canonical bytes, size, and the size of results of tools in it."""
-        fields = None if type(content) in (str, list, tuple) else fields_of(content)
+        if type(content) is str:
+            data, size = self._text(content)
+            return b"t%d:%b" % (len(data), data), size, 0
+        fields = None if type(content) in _LISTS else fields_of(content)
         if fields is not None:
             content = fields.get("parts", (fields,))
-        blocks = content if isinstance(content, list | tuple) else (content,)
+        blocks: Any = content if isinstance(content, _LISTS) else (content,)
         frames, size, results = [], 0, 0
         for block in blocks:
             frame, length, is_result = self._block(block)
@@ -123,29 +128,23 @@ class Reader:
 
     def _block(self, block: object) -> tuple[bytes, int, bool]:
         fields = None if type(block) is str else fields_of(block)
-        text = block if type(block) is str else _only_text(fields) if fields is not None else None
-        if text is not None:
+        text = block if fields is None else _only_text(fields)
+        if type(text) is str:
             data, size = self._text(text)
             return b"t%d:%b" % (len(data), data), size, False
         if fields is not None and CACHE_MARKERS.issuperset(fields):
             return b"", 0, False
         data, size = self.plain(block if fields is None else fields)
-        is_result = fields is not None and (
-            fields.get("type") == "tool_result" or any(map(fields.__contains__, _RESULTS))
-        )
+        is_result = fields is not None and (fields.get("type") == "tool_result" or not _RESULTS.isdisjoint(fields))
         return b"j%d:%b" % (len(data), data), size, is_result
 
     def _text(self, text: str) -> tuple[bytes, int]:
-        if not self._may_read(len(text)):
+        length = len(text)
+        if length > self._left and length > _SHORT:
             return _sampled(text)
+        self._left -= length
         data = text.encode("utf-8", "surrogatepass")
         return data, len(data)
-
-    def _may_read(self, length: int) -> bool:
-        if length > self._left and length > _SHORT:
-            return False
-        self._left -= length
-        return True
 
     def _plain(self, value: Any) -> Any:
         kind = type(value)
@@ -160,7 +159,7 @@ class Reader:
             return {
                 key if type(key) is str else str(key): self._plain(item)
                 for key, item in fields.items()
-                if key not in CACHE_MARKERS and item is not None and not is_absent(item)
+                if key not in CACHE_MARKERS and not is_absent(item)
             }
         return self._plain_oddity(value)
 
@@ -177,7 +176,8 @@ class Reader:
             self._left -= length
             return text
         # What is no text, such as base64, has no spaces.
-        if (length <= DATA_LIMIT or " " in text[:_SHORT]) and self._may_read(length):
+        if length <= self._left and (length <= DATA_LIMIT or " " in text[:_SHORT]):
+            self._left -= length
             return text
         return self._in_short(*_sampled(text))
 
@@ -239,4 +239,7 @@ def _only_text(block: Mapping[Any, Any]) -> str | None:
 
 def is_absent(value: object) -> bool:
     """Whether a field might as well not be there."""
-    return type(value).__name__ in _ABSENT_TYPES or (isinstance(value, list | tuple | dict) and not value)
+    kind = type(value)
+    if kind in _FILLED:
+        return False
+    return not value if kind in _LISTS or kind is dict else kind.__name__ in _ABSENT_TYPES

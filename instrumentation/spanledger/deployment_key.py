@@ -92,8 +92,17 @@ def _make(path: Path) -> None:
             file.write(os.urandom(_LENGTH).hex().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            # Not renamed: that would take the place of a key that others have read already.
-            os.link(part, path)
+        _publish(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, path: Path) -> None:
+    try:
+        # Not renamed: that would take the place of a key that others have read already.
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            part.rename(path)

@@ -13,7 +13,7 @@ from .canonical import CACHE_MARKERS, SYSTEM_HEAD, Message, Reader, fields_of, i
 
 _IGNORED: Final = frozenset(
     {
-        *("model", "modelId", "stream", "stream_options", "timeout"),
+        *("model", "modelId", "stream", "stream_options", "timeout", "type", "event_id"),
         *("user", "metadata", "requestMetadata", "labels", "safety_identifier", "store", "background"),
         *("service_tier", "serviceTier", "speed", "inference_geo", "performanceConfig"),
         *("cache_control", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
@@ -72,7 +72,7 @@ def read_prompt(layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
         return reader.plain(_settings(WHOLE, body))[0]
     tools = _tools(None if layout.tools is None else body.get(layout.tools))
     system = None if layout.system is None else body.get(layout.system)
-    data, size = (b"", 0) if system is None or is_absent(system) else reader.content(system)[:2]
+    data, size = (b"", 0) if is_absent(system) else reader.content(system)[:2]
     read = [reader.message(message) for message in messages]
     count = len(read)
     while read and read[0].role == "system":
@@ -136,7 +136,7 @@ def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in body if name not in apart]
     if len(names) > 1:
         names.sort()
-    return {name: value for name in names if (value := body[name]) is not None and not is_absent(value)}
+    return {name: value for name in names if not is_absent(value := body[name])}
 
 
 def _continues(reader: Reader, layout: Layout, body: Mapping[str, Any]) -> bytes:
@@ -146,7 +146,7 @@ def _continues(reader: Reader, layout: Layout, body: Mapping[str, Any]) -> bytes
 
 def _tools(tools: object) -> object:
     """Return definitions without cache markers; None where there are none."""
-    if tools is None or is_absent(tools):
+    if is_absent(tools):
         return None
     if not isinstance(tools, list | tuple):
         return tools

@@ -81,6 +81,16 @@ def _with_junk(home: Path) -> None:
     (home / FILE).write_text("not a key")
 
 
+def test_a_file_system_without_links_keeps_a_key_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+
+    assert own_key(tmp_path) == own_key(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+
+
 def test_the_id_of_a_key_tells_keys_apart_and_is_no_part_of_them() -> None:
     one, other = DeploymentKey(bytes(32)), DeploymentKey(bytes(31) + b"\1")
 

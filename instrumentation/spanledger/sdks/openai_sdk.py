@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from spanledger import names
@@ -219,7 +220,7 @@ SDK: Final[Sdk] = Sdk(
         "/responses": _RESPONSES,
         "/responses/compact": _RESPONSES,
         "/responses/input_tokens": Endpoint("count_tokens", read_free, read_free, no_usage, free=True),
-        "/decisions": _ANSWER,
+        "/decisions": replace(_ANSWER, prompt=Layout("input")),
         "/embeddings": Endpoint(
             "embeddings", _read_embeddings, _read_embeddings, token_usage, tally_chat, prompt=WHOLE
         ),
