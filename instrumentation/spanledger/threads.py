@@ -18,41 +18,44 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 
-from . import spans, tagging
+from . import faults, spans, tagging
 
 _tags: Final = tagging.current
 _step: Final = spans.current
 _MARK: Final = "_spanledger"
 _installing = threading.Lock()
 _ours: dict[tuple[type, str], tuple[object, object]] = {}
-"""Class and name to the plain method and ours."""
+"""Class and name to what stood there before, and ours."""
 
 
 def install() -> None:
-    """Wrap both methods; does nothing where that was done before."""
+    """Wrap the methods; does nothing where that was done before."""
     with _installing:
         _replace(threading.Thread, "start", _around_start)
+        # OpenTelemetry's own instrumentation gives timers a `start` besides that of threads.
+        _replace(threading.Timer, "start", _around_start)
         _replace(ThreadPoolExecutor, "submit", _around_submit)
 
 
 def restore() -> None:
-    """Put the plain methods back, except where somebody has wrapped ours: those go straight through."""
+    """Put back what was there, except where somebody has wrapped ours: those go straight through."""
     with _installing:
-        for (owner, name), (plain, ours) in _ours.items():
+        for (owner, name), (before, ours) in _ours.items():
             if owner.__dict__.get(name) is ours:
-                setattr(owner, name, plain)
+                setattr(owner, name, before)
 
 
 def _replace(kind: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     # gevent puts a subclass in the place of `Thread`.
     owner = next(base for base in kind.__mro__ if name in base.__dict__)
-    plain = owner.__dict__[name]
+    # What somebody put there before us may need to be looked up to be called, as wrapt's wrappers do.
+    before, plain = owner.__dict__[name], getattr(owner, name)
     # The mark is copied by whoever wraps ours in the usual ways.
     if not hasattr(plain, _MARK):
         ours = functools.wraps(plain)(around(plain))
         setattr(ours, _MARK, True)
         setattr(owner, name, ours)
-        _ours[owner, name] = plain, ours
+        _ours[owner, name] = before, ours
 
 
 class _Carried:
@@ -92,8 +95,8 @@ def _around_submit(plain: Callable[..., Any]) -> Callable[..., Any]:
 
 def _is_elsewhere(pool: object) -> bool:
     """Tell a pool of interpreters (Python 3.14): it is made of threads, and pickles what they are to do."""
-    home = sys.modules.get("concurrent.futures.interpreter")
-    return home is not None and isinstance(pool, home.InterpreterPoolExecutor)
+    kind = getattr(sys.modules.get("concurrent.futures.interpreter"), "InterpreterPoolExecutor", None)
+    return kind is not None and isinstance(pool, kind)
 
 
 def _around_start(plain: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
@@ -103,14 +106,23 @@ def _around_start(plain: Callable[[threading.Thread], None]) -> Callable[[thread
         if not (switch.on and (held or open_step is not None)) or getattr(thread, "_context", None) is not None:
             plain(thread)
             return
-        run = _Run(held, open_step, thread)
+        run = _shadow_run(held, open_step, thread)
         try:
             plain(thread)
         except BaseException:
-            run.withdraw(thread)
+            if run is not None:
+                run.withdraw(thread)
             raise
 
     return start
+
+
+def _shadow_run(held: Mapping[str, str], open_step: spans.OpenSpan | None, thread: threading.Thread) -> _Run | None:
+    try:
+        return _Run(held, open_step, thread)
+    except Exception as error:
+        faults.report("thread without tags", error)
+        return None
 
 
 class _Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 import _spanledger_boot as switch
 import spanledger
-from spanledger import spans, tagging, threads
+from spanledger import faults, spans, tagging, threads
 
 CALLERS = 64
 PLAIN = {"start": threading.Thread.start, "submit": ThreadPoolExecutor.submit}
@@ -287,6 +288,69 @@ def test_a_wrapper_on_top_of_ours_stays_and_goes_straight_through(monkeypatch: p
             thread.join()
             assert (calls, seen) == ([thread], [None])
         setattr(threading.Thread, "start", PLAIN["start"])  # noqa: B010 - mypy takes no method there
+
+
+def test_what_stands_there_before_us_is_called_as_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, note = _users()
+    before: Any = functools.partialmethod(PLAIN["start"])
+    monkeypatch.setattr(threading.Thread, "start", before)
+    with spanledger.tags(user_id="u"):
+        thread = threading.Thread(target=note)
+        thread.start()
+        thread.join()
+    tagging.end_use()
+
+    assert (seen, threading.Thread.__dict__["start"]) == (["u"], before)
+    monkeypatch.undo()
+
+
+def test_a_timer_that_was_given_a_start_of_its_own_has_tags_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, note = _users()
+    plain: Any = PLAIN["start"]
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: plain(timer), raising=False)
+    with spanledger.tags(user_id="u"):
+        timer = threading.Timer(0, note)
+        timer.start()
+        timer.join()
+    tagging.end_use()
+    monkeypatch.undo()
+
+    assert seen == ["u"]
+
+
+def test_a_thread_that_cannot_be_shadowed_runs_without_tags() -> None:
+    seen, note = _users()
+
+    class Odd(threading.Thread):
+        asked = 0
+
+        @property
+        def run(self) -> Callable[[], None]:
+            self.asked += 1
+            if self.asked == 1:
+                raise RuntimeError("not yet")
+            return note
+
+    before = faults.counts()
+    with spanledger.tags(user_id="u"):
+        thread = Odd()
+        thread.start()
+        thread.join()
+
+    assert seen == [None]
+    assert faults.counts() == {**before, "thread without tags: RuntimeError": 1}
+
+
+def test_where_threads_cannot_be_wrapped_tags_hold_in_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(threads, "install", fail)
+    before = faults.counts()
+    with spanledger.tags(user_id="u"):
+        assert _user() == "u"
+
+    assert faults.counts() == {**before, "tags stay in the thread that set them: RuntimeError": 1}
 
 
 def test_the_start_of_a_program_wraps_nothing() -> None:
