@@ -418,6 +418,7 @@ def test_a_live_session_that_breaks_has_the_seconds_known_by_then(traced: Traced
 
     known = traced.span()["attributes"]
     assert (known["spanledger.unit.seconds"], known["spanledger.usage.state"]) == (30.5, "estimated")
+    assert known["spanledger.cost.pico_usd"] == 25_416_666_667
 
 
 def test_an_event_that_we_do_not_understand_reaches_the_application(
