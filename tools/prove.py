@@ -25,6 +25,7 @@ EVIDENCE: Final = ROOT / "docs" / "evidence"
 PACKAGES: Final = ("spanledger", "openai", "anthropic", "google-genai", "botocore", "httpx2", "opentelemetry-sdk")
 _PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider")
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
+    "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),

@@ -56,9 +56,9 @@ def watch_body(source: Any, call: Listener) -> None:
     call.remember()
 
 
-def watch_raw(response: Any, call: Listener, *, asynchronous: bool) -> None:
-    """Watch an HTTP response that the application reads by itself."""
-    reader = _Events(call) if call.stream else _Body(call)
+def watch_raw(response: Any, call: Listener, *, asynchronous: bool, reader: Reader | None = None) -> None:
+    """Watch an HTTP response that the application reads by itself; `reader` where it is neither events nor JSON."""
+    reader = reader or (_Events(call) if call.stream else _Body(call))
     (_tap_async if asynchronous else _tap)(response, call, reader)
     call.remember()
     weakref.finalize(response, call.abandoned).atexit = False
@@ -203,12 +203,16 @@ class _Events:
         self._searched = 0
         """Bytes of the rest in which no event ends."""
         self._given_up = False
+        self._over = False
+        """The last event was heard: who knows what it says reads no further."""
 
     def feed(self, data: bytes) -> bytes:
         if self._given_up:
             return data
         self._rest += data
         passed = b"".join(self._ended())
+        if self._over:
+            self._call.finish()
         if len(self._rest) > MAX_BODY_BYTES:
             self._given_up = True
             faults.report("usage of a raw stream", "an event is too large to keep")
@@ -221,7 +225,8 @@ class _Events:
         if self._given_up:
             rest = b""
         passes = self._hear(rest) if rest.strip() else True
-        self._call.finish()
+        if not self._over:
+            self._call.finish()
         return rest if passes and self._call.hides_usage else b""
 
     def _ended(self) -> Iterator[bytes]:
@@ -238,13 +243,22 @@ class _Events:
         lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
         data = b"\n".join(lines)
         if not data or data == b"[DONE]":
+            self._over = bool(data)
             return True
         try:
             parsed = json.loads(data)
         except ValueError as error:
             faults.report("stream event not understood", error)
             return True
+        self._over = event.startswith(b"event: message_stop")
         return self._call.hear(parsed)
+
+
+def read_events(call: Listener, body: bytes) -> None:
+    """Finish `call` with the usage of a stream that is there as a whole."""
+    reader = _Events(call)
+    reader.feed(body)
+    reader.end()
 
 
 def read_json(call: Listener, body: bytes) -> None:

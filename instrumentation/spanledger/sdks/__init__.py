@@ -26,6 +26,7 @@ HOMES: Final = {
     "anthropic._base_client": "anthropic_sdk",
     "botocore.client": "bedrock_sdk",
     "google.genai._api_client": "google_sdk",
+    "litellm.llms.custom_httpx.http_handler": "litellm_sdk",
     "openai._base_client": "openai_sdk",
     "openai.resources.beta.realtime.realtime": "openai_live",
     "openai.resources.beta.responses.responses": "openai_live",

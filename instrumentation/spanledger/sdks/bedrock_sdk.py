@@ -60,11 +60,8 @@ def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Req
         return None
     model = text(params, "modelId") or ""
     invoked = operation.startswith("InvokeModel")
-    endpoint = SDK.endpoints[operation]
-    if invoked:
-        endpoint = _invoking(next((name for part, name in _OPERATIONS if part in model), "chat"))
     return Request(
-        endpoint=endpoint,
+        endpoint=endpoint_of(operation, model),
         model=model,
         body=_read_body(params.get("body")) if invoked else params,
         server=_server(client.meta.endpoint_url),
@@ -72,6 +69,13 @@ def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Req
         region=client.meta.region_name,
         api_key=_access_key(client),
     )
+
+
+def endpoint_of(operation: str, model: str) -> Endpoint:
+    """Return what an operation does with a model."""
+    if operation.startswith("InvokeModel"):
+        return _invoking(next((name for part, name in _OPERATIONS if part in model), "chat"))
+    return SDK.endpoints[operation]
 
 
 def _read_body(body: object) -> Mapping[str, Any]:

@@ -88,13 +88,12 @@ def _read_request(
     client: Any, stream: bool, http_method: str, path: str, request_dict: Any, http_options: Any = None
 ) -> Request | None:
     name, _, verb = path.partition("?")[0].rpartition(":")
-    endpoint = SDK.endpoints.get(verb)
-    if endpoint is None or http_method.lower() != "post":
+    if verb not in SDK.endpoints or http_method.lower() != "post":
         return None
     on_vertex = bool(client.vertexai)
     url = text(http_options, "base_url") or text(client._http_options, "base_url")
     return Request(
-        endpoint=_PREDICT_EMBEDDINGS if verb == "predict" and "embedding" in name else endpoint,
+        endpoint=endpoint_of(verb, name),
         model=_model(name),
         body=request_dict if isinstance(request_dict, Mapping) else {},
         server=_server(url or ""),
@@ -103,6 +102,11 @@ def _read_request(
         region=client.location if on_vertex else None,
         api_key=getattr(client, "api_key", None),
     )
+
+
+def endpoint_of(verb: str, name: str) -> Endpoint:
+    """Return what a verb does with a model."""
+    return _PREDICT_EMBEDDINGS if verb == "predict" and "embedding" in name else SDK.endpoints[verb]
 
 
 def _model(name: str) -> str:

@@ -42,6 +42,8 @@ _SEARCHES_BY_PROMPT: Final = ("gemini-1", "gemini-2")
 
 
 def _parse(facts: Facts, response: object) -> Any:
+    if type(response) is dict:
+        return response  # parsed already
     headers = get(response, "headers") or {}
     tier = next((value for name, value in headers.items() if name.lower() == "x-gemini-service-tier"), None)
     facts.service_tier = tier or facts.service_tier

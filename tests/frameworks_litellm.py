@@ -1,0 +1,166 @@
+"""LiteLLM on top: one call is one charge with the provider's own counts, by whichever way LiteLLM sends it.
+
+Run by `tools/frameworks.py` in an environment of its own: LiteLLM wants other versions than the rest of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import spanledger
+from matrix_cases import usage_of
+from spanledger import call
+from spanledger.usage import Usage
+from spanledger_cli.demo.plans import Plan
+from spanledger_cli.demo.provider import LocalProvider
+from tracing import MESSAGES, Traced, switched_on
+
+USAGE = Usage.from_totals(1200, 345, cache_read_tokens=1024)
+ROUTES: dict[str, tuple[str, dict[str, str]]] = {
+    "openai": ("openai/gpt-4o", {"api_base": "{url}/v1"}),
+    "anthropic": ("anthropic/claude-haiku-4-5", {"api_base": "{url}"}),
+    "gcp.gemini": ("gemini/gemini-2.5-flash", {"api_base": "{url}/v1beta/models/gemini-2.5-flash"}),
+    "aws.bedrock": (
+        "bedrock/converse/anthropic.claude-haiku-4-5-20251001-v1:0",
+        {
+            "aws_bedrock_runtime_endpoint": "{url}",
+            "aws_access_key_id": "a",
+            "aws_secret_access_key": "b",
+            "aws_region_name": "us-east-1",
+        },
+    ),
+    "groq": ("groq/llama-3.3-70b-versatile", {"api_base": "{url}/v1"}),
+    "openrouter": ("openrouter/openai/gpt-4o", {"api_base": "{url}/v1"}),
+}
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Traced]:
+    with switched_on(monkeypatch, tmp_path) as traced:
+        yield traced
+
+
+@pytest.fixture
+def provider() -> Iterator[LocalProvider]:
+    with LocalProvider() as provider:
+        yield provider
+
+
+def whole(litellm: Any, asked: dict[str, Any]) -> object:
+    return litellm.completion(**asked).choices[0].message.content
+
+
+def streamed(litellm: Any, asked: dict[str, Any]) -> object:
+    return [chunk.choices[0].delta.content for chunk in litellm.completion(**asked, stream=True) if chunk.choices]
+
+
+def whole_async(litellm: Any, asked: dict[str, Any]) -> object:
+    async def call() -> object:
+        return (await litellm.acompletion(**asked)).choices[0].message.content
+
+    return asyncio.run(call())
+
+
+def streamed_async(litellm: Any, asked: dict[str, Any]) -> object:
+    async def call() -> object:
+        chunks = await litellm.acompletion(**asked, stream=True)
+        return [chunk.choices[0].delta.content async for chunk in chunks if chunk.choices]
+
+    return asyncio.run(call())
+
+
+WAYS: list[Callable[[Any, dict[str, Any]], object]] = [whole, streamed, whole_async, streamed_async]
+
+
+def asking(route: str, provider: LocalProvider) -> dict[str, Any]:
+    model, options = ROUTES[route]
+    given = {name: value.format(url=provider.url) for name, value in options.items()}
+    return {"model": model, "messages": MESSAGES, "api_key": "none", "max_tokens": 500, **given}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("route", ROUTES)
+def test_one_call_is_one_charge(route: str, way: Any, traced: Traced, provider: LocalProvider) -> None:
+    import litellm
+
+    provider.plan(Plan(usage=USAGE))
+    with spanledger.tags(user_id="u-1", feature="search"):
+        assert way(litellm, asking(route, provider))
+    gc.collect()
+    # LiteLLM may hold a stream that it read no further than it had to; the end of a process ends such calls.
+    call._finish_open()
+
+    span = traced.span()
+    attributes = span["attributes"]
+    assert [usage_of(span)] == [billed.usage for billed in provider.billed]
+    assert attributes["spanledger.usage.state"] == "reported"
+    assert (attributes["gen_ai.provider.name"], attributes["user.id"], attributes["feature.id"]) == (
+        route,
+        "u-1",
+        "search",
+    )
+    assert span["status"] == "UNSET"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("route", ["anthropic", "groq"])
+def test_application_gets_what_it_gets_without_us(
+    route: str, way: Any, provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import litellm
+
+    with LocalProvider(seed=3) as one, LocalProvider(seed=3) as other:
+        alone = way(litellm, asking(route, one))
+        with switched_on(monkeypatch, tmp_path):
+            assert way(litellm, asking(route, other)) == alone
+
+
+@pytest.mark.parametrize("route", ["openai", "anthropic", "groq"])
+def test_a_failed_call_is_a_span_with_its_status(route: str, traced: Traced, provider: LocalProvider) -> None:
+    import litellm
+
+    provider.plan(Plan(status=429))
+    with pytest.raises(litellm.exceptions.RateLimitError):
+        litellm.completion(**asking(route, provider), max_retries=0, num_retries=0)
+    span = traced.span()
+    assert (span["status"], span["attributes"]["http.response.status_code"]) == ("ERROR", 429)
+    assert "gen_ai.usage.input_tokens" not in span["attributes"]
+
+
+def test_a_request_that_has_nothing_to_do_with_models_is_no_call(traced: Traced, provider: LocalProvider) -> None:
+    from litellm.llms.custom_httpx.http_handler import HTTPHandler, MaskedHTTPStatusError
+
+    with pytest.raises(MaskedHTTPStatusError):
+        HTTPHandler().post(url=f"{provider.url}/api/public/ingestion", json={"model": "gpt-4o"})
+    assert traced.spans() == []
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-4o"])
+def test_anthropic_messages_is_one_charge(model: str, traced: Traced, provider: LocalProvider) -> None:
+    import litellm
+
+    base = provider.url if model.startswith("anthropic") else f"{provider.url}/v1"
+    asyncio.run(
+        litellm.anthropic_messages(model=model, messages=MESSAGES, max_tokens=50, api_base=base, api_key="none")
+    )
+    assert [usage_of(span) for span in traced.spans()] == [billed.usage for billed in provider.billed]
+
+
+def test_responses_and_embeddings_are_one_charge_each(traced: Traced, provider: LocalProvider) -> None:
+    import litellm
+
+    place = {"api_base": f"{provider.url}/v1", "api_key": "none"}
+    litellm.responses(model="openai/gpt-5.4", input="Hello", **place)
+    litellm.embedding(model="openai/text-embedding-3-small", input=["Hello"], **place)
+    assert [usage_of(span) for span in traced.spans()] == [billed.usage for billed in provider.billed]
+    assert len(provider.billed) == 2
