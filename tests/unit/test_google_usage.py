@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from google.genai.types import HttpResponse
 
 from spanledger.attributes import Facts
 from spanledger.sdks.google_usage import read_content, read_embeddings, token_usage
@@ -14,7 +15,7 @@ from spanledger.usage import Usage
 def _read(*events: dict[str, object], headers: dict[str, str] | None = None) -> Facts:
     facts = Facts()
     for event in events:
-        read_content(facts, {"body": json.dumps(event), "headers": headers})
+        read_content(facts, HttpResponse(body=json.dumps(event), headers=headers))
     return facts
 
 
@@ -113,6 +114,13 @@ def test_the_tier_comes_from_the_response(
 
 def test_embeddings_without_a_count_have_no_usage() -> None:
     facts = Facts()
-    read_embeddings(facts, {"body": json.dumps({"embeddings": [{"values": [0.5]}]}), "headers": {}})
+    read_embeddings(facts, HttpResponse(body=json.dumps({"embeddings": [{"values": [0.5]}]}), headers={}))
 
     assert (facts.counts, facts.complete) == ({}, False)
+
+
+def test_a_body_that_is_parsed_already_is_read_as_it_is() -> None:
+    facts = Facts()
+    read_content(facts, {"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 9}})
+
+    assert (_vector(facts), facts.finish_reasons) == (Usage(9), ["stop"])
