@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from spanledger import faults, stream
+from spanledger import bodies, faults
+from spanledger.bodies import Body, Events
 from spanledger.call import Call
-from spanledger.stream import _Body, _Events
 
 EVENTS = (b'data: {"n": 1}\n\n', b'data: {"n": 2}\r\n\r\n', b'data: {"ours": 1}\n\n', b"data: [DONE]\n\n")
 
@@ -50,7 +50,7 @@ class Whole(Heard):
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
     call = Heard()
-    reader = _Events(call)
+    reader = Events(call)
     wire = b"".join(EVENTS)
     passed = b"".join(reader.feed(wire[start : start + size]) for start in range(0, len(wire), size))
     assert passed + reader.end() == EVENTS[0] + EVENTS[1] + EVENTS[3]
@@ -58,9 +58,9 @@ def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
 
 
 def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
     call = Heard()
-    reader = _Events(call)
+    reader = Events(call)
     pieces = [b"data: " + b"x" * 500, b"x" * 600, b"x" * 700, b"x\n\n"]
     assert b"".join(reader.feed(piece) for piece in pieces) + reader.end() == b"".join(pieces)
     assert (call.events, call.finished) == ([], 1)
@@ -68,7 +68,7 @@ def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch
 
 def test_a_body_that_is_read_again_is_read_for_its_usage_once() -> None:
     call, before = Whole(), faults.counts()
-    reader = _Body(call)
+    reader = Body(call)
     for _ in range(2):
         assert reader.feed(b'{"n": ') + reader.feed(b"1}") == b'{"n": 1}'
         reader.end()

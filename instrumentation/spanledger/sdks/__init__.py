@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import _spanledger_boot as switch
-from spanledger import faults, stream
+from spanledger import bodies, faults, stream
 from spanledger.call import Call, begin, in_flight
 from spanledger.sdk import Sdk
 
@@ -155,7 +155,7 @@ def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:
             response = result
         if response is not None:
             if hasattr(response, "_content"):
-                stream.read_json(call, response.content)
+                bodies.read_json(call, response.content)
             else:
                 stream.watch_raw(response, call, asynchronous=asynchronous)
         elif call.stream and hasattr(result, "_iterator"):

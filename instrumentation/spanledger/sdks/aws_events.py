@@ -10,8 +10,8 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from spanledger import faults
+from spanledger.bodies import MAX_BODY_BYTES
 from spanledger.call import Call
-from spanledger.stream import MAX_BODY_BYTES
 
 _PRELUDE: Final = Struct(">II")
 _FRAME: Final = 16

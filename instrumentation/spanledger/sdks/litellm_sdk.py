@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import _spanledger_boot as switch
-from spanledger import faults, stream
+from spanledger import bodies, faults, stream
 from spanledger.call import Call, begin_request, in_flight
 
 from .aws_events import AwsEvents
@@ -144,9 +144,9 @@ def _settle(call: Call, response: Any, *, asynchronous: bool) -> None:
     try:
         if hasattr(response, "_content"):
             if call.stream:
-                stream.read_events(call, response.content)
+                bodies.read_events(call, response.content)
             else:
-                stream.read_json(call, response.content)
+                bodies.read_json(call, response.content)
             return
         framed = str(response.headers.get("content-type", "")).startswith("application/vnd.amazon.eventstream")
         stream.watch_raw(response, call, asynchronous=asynchronous, reader=AwsEvents(call) if framed else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from spanledger import later, ledger, results, stream
+from spanledger import bodies, later, ledger, results, stream
 from spanledger.listening import Bystander
 from spanledger.sdk import Endpoint, Sdk
 
@@ -99,7 +99,7 @@ def _read_response(sdk: Sdk, client: Any, result: Any, asynchronous: bool) -> No
     elif response is None:
         take(result)
     elif hasattr(response, "_content"):
-        stream.read_json(Bystander(take, stream=False), response.content)
+        bodies.read_json(Bystander(take, stream=False), response.content)
     else:
         kind = response.headers.get("content-type", "")
         listener = Bystander(take, stream=kind.startswith("text/event-stream"))
