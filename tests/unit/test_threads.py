@@ -325,7 +325,7 @@ def test_a_thread_that_cannot_be_shadowed_runs_without_tags() -> None:
         asked = 0
 
         @property
-        def run(self) -> Callable[[], None]:
+        def run(self) -> Callable[[], None]:  # pyright: ignore[reportIncompatibleMethodOverride]
             self.asked += 1
             if self.asked == 1:
                 raise RuntimeError("not yet")
