@@ -22,6 +22,7 @@ from old_server import OldServer
 from otlp_sink import OtlpSink
 from spanledger import (
     account,
+    bodies,
     call,
     delivery,
     faults,
@@ -113,7 +114,7 @@ SEAMS = [
     pytest.param(call, "attempt_event", _break, id="describing an attempt"),
     pytest.param(openai_sdk, "snapshot", _break, id="reading the response"),
     pytest.param(stream, "watch", _break, id="watching a stream"),
-    pytest.param(stream, "read_json", _break, id="reading a raw response"),
+    pytest.param(bodies, "read_json", _break, id="reading a raw response"),
     pytest.param(stream, "weakref", _break, id="noticing an abandoned stream"),
     pytest.param(tagging, "current", NoContext(), id="context of the tags"),
     pytest.param(spans, "current", NoContext(), id="context of the steps"),
