@@ -108,7 +108,8 @@ def _is_probe(url: str) -> bool:
 def settle(page: Page) -> None:
     """Wait until Streamlit has drawn what was asked for and the figures stand."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
-    page.wait_for_selector("[data-testid=stHeading]", timeout=60_000)
+    # A heading stands before its text: what draws Markdown is loaded when it is first needed.
+    page.wait_for_function("() => document.querySelector('[data-testid=stHeading]')?.innerText.trim()", timeout=60_000)
     page.wait_for_function(
         "() => document.querySelectorAll('[data-testid=stPlotlyChart]').length"
         " === document.querySelectorAll('[data-testid=stPlotlyChart] svg.main-svg').length / 3"
