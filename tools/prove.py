@@ -30,6 +30,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
+    "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
 }
 _MARK: Final = "evidence: "
 

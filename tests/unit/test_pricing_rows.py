@@ -1,7 +1,11 @@
-"""Pricing a batch of rows in the collector."""
+"""Pricing a batch of rows in the collector.
+
+The short form prices 20,000 random calls as rows and one by one; with SPANLEDGER_PROVE set, 100,000.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,11 +22,12 @@ from spanledger_collector.pricing import price_rows
 from spanledger_collector.row import MONEY_PARTS, SCHEMA
 
 FILLED = ("cost_usd", *MONEY_PARTS, "unpriced_reason", "cost_source", "price_id", "matched_model")
+CALLS = 100_000 if os.environ.get("SPANLEDGER_PROVE") else 20_000
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_rows_cost_what_single_calls_cost_to_the_pico() -> None:
-    calls = list(random_calls(100_000, seed=11))
+    calls = list(random_calls(CALLS, seed=11, sharing=4))
 
     priced = price_rows(_table([_row(call) for call in calls]))
 
