@@ -98,7 +98,7 @@ def price(
         asked = rates(provider, request_model, context, book=book)
         found = asked if asked.windows else found
     if not found.windows:
-        return unpriced(found.unpriced_reason or "no_price")
+        return unpriced(found.unpriced_reason or "no_price", found.matched_model)
     total_input = sum(counts[: len(INPUT_PARTS)])
     for window in found.windows:
         if window.holds(at_ns, total_input):

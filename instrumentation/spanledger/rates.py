@@ -67,6 +67,9 @@ _UNIT_PRICES: Final = {
 _NOT_UNITS: Final = frozenset(name for names in _TOKEN_PRICES.values() for name in names) | {REQUEST_METER}
 
 
+_BATCH: Final = "batch"
+
+
 class PriceContext(NamedTuple):
     """What besides the model decides a price; None where the plain price holds."""
 
@@ -148,8 +151,15 @@ def _resolve(book: PriceBook, provider: str, model: str, context: PriceContext) 
         return Rates((), found)
     borrowed = found[0].provider != book.provider_id(provider)
     values = {} if borrowed else _context_values(context)
+    if context.processing == _BATCH and not any(_has_batch_price(entry, values) for entry in found):
+        return Rates((), "no_price", found[0].model)
     windows = tuple(window for entry in found for window in _windows(entry, values))
     return Rates(windows, None, found[0].model)
+
+
+def _has_batch_price(entry: Entry, values: Mapping[str, str]) -> bool:
+    """Tell whether a batch has a price of its own, or none at all; it is never the plain one, but about half of it."""
+    return all(row.get("free") for row in entry.tables[0]) or f"processing={_BATCH}" in _known_context(entry, values)
 
 
 def _context_values(context: PriceContext) -> dict[str, str]:

@@ -66,12 +66,12 @@ def test_random_calls_cost_what_the_library_says() -> None:
         exact, priced_units = _library_price(call)
         if ours.cost_pico is None:
             assert ours.unpriced_reason == "no_price", call
-            assert _unpriced_meter(call.usage, priced_units), (call, priced_units)
+            assert _plain_in_batch(call, exact) or _unpriced_meter(call.usage, priced_units), (call, priced_units)
             outcomes["no_price"] += 1
         else:
             assert abs(Decimal(ours.cost_pico) - exact.scaleb(12)) <= _tolerance(ours), (call, ours, exact)
             outcomes["priced"] += 1
-    assert outcomes["priced"] > 0.6 * CALLS
+    assert outcomes["priced"] > 0.5 * CALLS
     assert outcomes["no_price"] > CALLS / 200
 
 
@@ -87,6 +87,14 @@ def test_one_meter_is_rounded_half_up_from_the_librarys_exact_product() -> None:
             assert ours.cost_pico == int(exact.to_integral_value(ROUND_HALF_UP)), (alone, exact)
             compared += 1
     assert compared > 5_000
+
+
+def _plain_in_batch(call: Call, exact: Decimal) -> bool:
+    """Tell whether the library has the plain price for a batch, for want of a batch price: that one is never booked."""
+    if call.context.processing != "batch":
+        return False
+    plain = Call(call.provider, call.model, call.usage, call.at_ns, call.context._replace(processing=None))
+    return _library_price(plain)[0] == exact
 
 
 def _tolerance(ours: Priced) -> Decimal:

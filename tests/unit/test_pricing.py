@@ -242,8 +242,31 @@ def test_names_in_the_wild_find_their_price(provider: str, model: str, price_id:
 def test_a_borrowed_model_has_list_prices_without_the_lenders_contexts() -> None:
     usage = Usage(input_uncached_tokens=100_000)
 
-    assert dollars("azure", "gpt-5.6-sol", usage, NOW, PriceContext("batch")) == Decimal("0.4")
-    assert dollars("openai", "gpt-5.6-sol", usage, NOW, PriceContext("batch")) == Decimal("0.2")
+    assert dollars("azure", "gpt-5.6-sol", usage, NOW, PriceContext(service_tier="flex")) == Decimal("0.4")
+    assert dollars("openai", "gpt-5.6-sol", usage, NOW, PriceContext(service_tier="flex")) == Decimal("0.2")
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [("openai", "text-embedding-3-small"), ("azure", "gpt-5.6-sol"), ("openai", "gpt-5.6-sol")],
+    ids=["no batch price is known", "the lender's batch price", "a batch price"],
+)
+def test_a_batch_never_has_the_plain_price(provider: str, name: str) -> None:
+    plain, batch = (
+        price(provider, name, Usage(input_uncached_tokens=100_000), NOW, PriceContext(processing))
+        for processing in (None, "batch")
+    )
+
+    if batch.cost_pico is None:
+        assert (batch.unpriced_reason, batch.matched_model) == ("no_price", name)
+    else:
+        assert plain.cost_pico == 2 * batch.cost_pico
+
+
+def test_a_batch_of_a_free_model_is_free() -> None:
+    free = book(model("a", {"prices": {}, "free": True}))
+
+    assert price("acme", "a", Usage(1), NOW, PriceContext("batch"), book=free).cost_pico == 0
 
 
 # Rules on a book made for the purpose
