@@ -53,7 +53,7 @@ def encode_span(record: Record, more: Mapping[str, AttributeValue]) -> bytes:
         b"\x12\x08",
         place.span_id.to_bytes(8, "big"),
         b"" if place.parent_id is None else b"\x22\x08" + place.parent_id.to_bytes(8, "big"),
-        _field(b"\x2a", record.name.encode()),
+        _field(b"\x2a", _utf8(record.name)),
         _KINDS[record.kind],
         _TIMES(b"\x39", record.start_ns, b"\x41", record.end_ns),
         _attributes(b"\x4a", record.attributes),
@@ -61,7 +61,7 @@ def encode_span(record: Record, more: Mapping[str, AttributeValue]) -> bytes:
     ]
     parts.extend([_field(b"\x5a", _event(event)) for event in record.events])
     if record.error is not None:
-        message = _field(b"\x12", record.error.encode()) if record.error else b""
+        message = _field(b"\x12", _utf8(record.error)) if record.error else b""
         parts.append(_field(b"\x7a", message + _ERROR))
     else:
         parts.append(b"\x7a\x00")
@@ -71,7 +71,7 @@ def encode_span(record: Record, more: Mapping[str, AttributeValue]) -> bytes:
 
 def _event(event: Event) -> bytes:
     return (
-        _FIXED64(b"\x09", event.time_ns) + _field(b"\x12", event.name.encode()) + _attributes(b"\x1a", event.attributes)
+        _FIXED64(b"\x09", event.time_ns) + _field(b"\x12", _utf8(event.name)) + _attributes(b"\x1a", event.attributes)
     )
 
 
@@ -99,13 +99,13 @@ def _text_pair(tag: bytes, name: str, value: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _key(name: str) -> bytes:
-    return _field(b"\x0a", name.encode())
+    return _field(b"\x0a", _utf8(name))
 
 
 def _any_value(value: AttributeValue) -> bytes:
     kind = type(value)
     if kind is str:
-        return _field(b"\x0a", value.encode())  # type: ignore[union-attr]
+        return _field(b"\x0a", _utf8(value))  # type: ignore[arg-type]
     if kind is int:
         return b"\x18" + _signed(value)  # type: ignore[arg-type]
     if kind is bool:
@@ -117,7 +117,12 @@ def _any_value(value: AttributeValue) -> bytes:
     if isinstance(value, list | tuple):
         return _field(b"\x2a", b"".join([_field(b"\x0a", _any_value(item)) for item in value]))
     # A subclass, as an enumeration's member is.
-    return _field(b"\x0a", str(value).encode())
+    return _field(b"\x0a", _utf8(str(value)))
+
+
+def _utf8(text: str) -> bytes:
+    """Encode; half a pair of surrogates, as JSON may bring, becomes a question mark: the call counts all the same."""
+    return text.encode(errors="replace")
 
 
 def _field(tag: bytes, value: bytes) -> bytes:
@@ -133,9 +138,8 @@ def _signed(number: int) -> bytes:
         return _SMALL[number]
     if 0 < number < 16384:
         return bytes((number & 127 | 128, number >> 7))
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{number} does not fit into 64 bits")
-    return _varint(number & _INT_MASK)
+    # What does not fit is no count of anything; it arrives as the largest number, and is told from a sound one there.
+    return _varint(min(max(number, -(2**63)), 2**63 - 1) & _INT_MASK)
 
 
 def _varint(number: int) -> bytes:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
 from spanledger.otlp import encode_request, encode_span
-from spanledger.record import AttributeValue, Event, Place, Record
+from spanledger.record import Attributes, AttributeValue, Event, Place, Record
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -66,3 +66,27 @@ def _as_opentelemetry_has_it(record: Record, attributes: Mapping[str, AttributeV
         start_time=record.start_ns,
         end_time=record.end_ns,
     )
+
+
+def test_a_call_counts_whatever_its_server_writes() -> None:
+    """Half a pair of surrogates is a legal escape in JSON; a number there has no limit."""
+    odd: Attributes = {
+        "half\ud800": "a\udc00",
+        "list": ["\ud800"],
+        "long": "\ud800" * 100,
+        "count": 2**70,
+        "less": -(2**70),
+    }
+    record = Record("chat \ud800", "client", Place(1, 1), 0, 0, odd, error="\ud800", events=(Event("\ud800", 0, odd),))
+
+    (span,) = (
+        ExportTraceServiceRequest.FromString(encode_request({}, ("scope", "1"), [encode_span(record, {})]))
+        .resource_spans[0]
+        .scope_spans[0]
+        .spans
+    )
+
+    values = [pair.value for pair in span.attributes]
+    assert (span.name, span.status.message, span.events[0].name) == ("chat ?", "?", "?")
+    assert (span.attributes[0].key, values[0].string_value) == ("half?", "a?")
+    assert (values[3].int_value, values[4].int_value) == (2**63 - 1, -(2**63))
