@@ -16,7 +16,7 @@ from .listening import Listener
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """A raw body, or one event of a raw stream, that is larger than this is not kept for its usage."""
-_EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n")
+_EVENT_END: Final = re.compile(rb"\n\r?\n|\r\r")
 
 
 class Body:

@@ -57,6 +57,17 @@ def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
     assert (call.events, call.finished) == ([{"n": 1}, {"n": 2}, {"ours": 1}], 1)
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_events_end_in_every_way_that_they_may(end: bytes, size: int) -> None:
+    call = Heard()
+    reader = _Events(call)
+    wire = b"".join(b'data: {"n": %d}%b' % (number, end) for number in range(3))
+    passed = b"".join(reader.feed(wire[start : start + size]) for start in range(0, len(wire), size))
+    assert passed + reader.end() == wire
+    assert call.events == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
 def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
     call = Heard()
