@@ -74,7 +74,7 @@ class Result(NamedTuple):
     id: str | None
     """The provider's id of the answer."""
     place: str
-    """What identifies it where it has none: where it stands."""
+    """Where it stands, which tells it from another with the same id: some servers give one to all their answers."""
 
 
 batches: Final[Recent[Batch]] = Recent()
@@ -125,10 +125,8 @@ class Reading:
         )
 
     def _place(self, result: Result) -> Place:
-        for identity in (result.id, result.place):
-            if identity is not None and len(identity) >= _SHORTEST_ID:
-                return place_of(self.sdk.provider, identity)
-        return place_below(None)
+        identity = [part for part in (result.id, result.place) if part is not None and len(part) >= _SHORTEST_ID]
+        return place_of(self.sdk.provider, *identity) if identity else place_below(None)
 
     def _times(self, body: object) -> tuple[int, int]:
         """Return start and end: when the answer was made, else when the batch was, else now."""
@@ -141,7 +139,8 @@ class Reading:
         return start_ns, max(start_ns, _instant_ns(_field(body, "completed_at")) or 0)
 
     def _metered(self, facts: Facts, usage: Usage, asked: str) -> Metered | None:
-        if usage.state == "inconsistent":
+        stated = self.sdk.stated(str(self.common[names.PROVIDER]), facts.usage)
+        if usage.state == "inconsistent" and stated is None:
             return None
         return Metered(
             provider=str(self.common[names.PROVIDER]),
@@ -152,7 +151,7 @@ class Reading:
             speed=facts.speed,
             region=facts.region,
             processing="batch" if self.batch is not None else None,
-            stated_pico=self.sdk.stated(str(self.common[names.PROVIDER]), facts.usage),
+            stated_pico=stated,
         )
 
 

@@ -130,7 +130,7 @@ def test_results_of_a_batch_are_charged_at_batch_price_when_they_are_read(traced
     assert content.text == RESULTS
     found = charges(traced)
     assert len({charge.pop("ids") for charge in found}) == 3
-    # gpt-4o is $2.50 and $10 a million and half that in a batch; the book has none for the embeddings ($0.02).
+    # gpt-4o is $2.50 and $10 a million and half that in a batch; for the embeddings the book has no batch price.
     chat: dict[str, Any] = {
         "parent": "",
         "start": MADE,
@@ -149,7 +149,7 @@ def test_results_of_a_batch_are_charged_at_batch_price_when_they_are_read(traced
             "start": MADE + 60,
             "name": "embeddings text-embedding-3-small",
             "tokens": (1000, 0),
-            "pico_usd": 20_000_000,
+            "pico_usd": None,
         },
     ]
 
@@ -190,6 +190,20 @@ def test_every_way_of_reading_a_file_charges_the_same(traced: Traced, server: Ca
     found = charges(traced)
     assert len(found) == 12
     assert len({charge["ids"] for charge in found}) == 3
+
+
+def test_answers_that_share_an_id_are_all_charged(traced: Traced, server: CannedServer) -> None:
+    """As a gateway's mock gives them; only the lines tell them apart."""
+    alike = [chat_line(number) for number in range(3)]
+    for line in alike:
+        line["response"]["body"]["id"] = "chatcmpl-00000000-mock"
+    server.on("GET", "/v1/files/file-mock/content", lines(*alike), kind="application/octet-stream")
+
+    client = openai_at(server)
+    for _ in range(2):
+        client.files.content("file-mock")
+
+    assert len({charge["ids"] for charge in charges(traced)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -448,6 +462,19 @@ def test_a_background_response_is_charged_once_however_often_it_is_asked_for(
     assert [charge | {"ids": None} for charge in found] == [charge_of(1, ids=None, feature="report")]
     submission = traced.spans()[0]
     assert (submission["name"], "spanledger.usage.state" in submission["attributes"]) == ("background gpt-4o", False)
+
+
+def test_what_a_response_has_used_so_far_is_not_its_charge(traced: Traced, server: CannedServer) -> None:
+    client = openai_at(server)
+    begun, answered = response("in_progress", number=33, tokens=1), finished(33)
+    server.on("POST", "/v1/responses", begun)
+    server.on("GET", f"/v1/responses/{begun['id']}", begun, answered)
+
+    made = client.responses.create(model="gpt-4o", input="Hi", background=True)
+    for _ in range(3):
+        made = client.responses.retrieve(made.id)
+
+    assert [charge | {"ids": None} for charge in charges(traced)] == [charge_of(33, ids=None)]
 
 
 def test_another_process_that_asks_gives_the_same_span(

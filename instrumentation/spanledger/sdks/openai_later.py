@@ -87,6 +87,8 @@ def _read_response(sdk: Sdk, client: Any, result: Any, asynchronous: bool) -> No
         answer = body if kind is None else get(body, "response")
         if get(answer, "background") is not True or get(answer, "usage") is None:
             return
+        if text(answer, "status") in ("queued", "in_progress"):
+            return  # what is counted so far is not what is charged
         answer_id = text(answer, "id")
         reading = later.reading(sdk, client, answer_id=answer_id)
         later.add_answer(reading, later.Result(sdk.endpoints["/responses"], answer, answer_id, ""))
