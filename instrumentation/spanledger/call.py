@@ -295,6 +295,8 @@ class Call:
         told = self._sdk.failure(error)
         if told.status is not None:
             self._attributes[names.HTTP_STATUS] = told.status
+        if not self._first_ns and getattr(error, "body", None) is not None:
+            self.answered = False  # refused in the first event of a stream, which nobody bills
         self._error = error_text(error, told)
 
     def _gather(self) -> None:
@@ -377,9 +379,11 @@ class Call:
             return Usage(state="missing")
 
     def _metered(self, usage: Usage) -> Metered | None:
-        if usage.state == "inconsistent" or (usage.state == "missing" and self._evidence is None):
-            return None
         facts = self.facts
+        stated = self._sdk.stated(self._provider, facts.usage)
+        unpriced = usage.state == "inconsistent" or (usage.state == "missing" and self._evidence is None)
+        if unpriced and stated is None:
+            return None
         return Metered(
             provider=self._provider,
             model=facts.response_model or self._model,
@@ -388,7 +392,7 @@ class Call:
             service_tier=facts.service_tier,
             speed=facts.speed,
             region=facts.region,
-            stated_pico=self._sdk.stated(self._provider, facts.usage),
+            stated_pico=stated,
             evidence=self._evidence,
             uncertain_attempts=self._uncertain,
         )

@@ -65,7 +65,7 @@ class SpanMaker:
     def _weigh(self, record: Record, metered: Metered) -> Metered:
         """Estimate the usage where it is not final, and learn from it where it is."""
         evidence, known = metered.evidence, metered.usage
-        if evidence is None:
+        if evidence is None or known.state == "inconsistent":
             return metered
         if known.state == "reported":
             self._estimates.learn(metered.provider, metered.request_model, known, evidence)

@@ -120,6 +120,21 @@ def test_running_totals_are_final_with_the_last_chunk(traced: Traced) -> None:
     assert told(traced) == ("reported", 100, 20, None, None)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("raw", [False, True])
+def test_counts_written_with_a_point_count(traced: Traced, streamed: bool, raw: bool) -> None:
+    usage = {
+        "prompt_tokens": 100.0,
+        "completion_tokens": 20.0,
+        "total_tokens": 120.0,
+        "prompt_tokens_details": {"cached_tokens": 40.0},
+    }
+    bodies = [chunk("Lutetia", "stop"), {**chunk(""), "choices": [], "usage": usage}] if streamed else [whole(usage)]
+    ask("https://gateway.test/v1", *bodies, raw=raw)
+
+    assert told(traced) == ("reported", 100, 20, 40, None)
+
+
 # What they charge
 
 
@@ -152,6 +167,18 @@ def test_what_the_provider_says_it_charges_is_booked(
     known = traced.attributes()
     assert known["spanledger.cost.reported_pico_usd"] == known["spanledger.cost.pico_usd"] == pico
     usd = Decimal(pico).scaleb(-12)
+    assert row(traced) == {"cost_source": "provider", "cost_usd": usd, "cost_other": usd, "reported_cost_usd": usd}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [{**USED, "completion_tokens_details": {"reasoning_tokens": 900}}, {"prompt_tokens": 0, "completion_tokens": 0}],
+    ids=["more reasoning than output", "no tokens"],
+)
+def test_what_the_provider_charges_is_booked_whatever_it_counts(traced: Traced, usage: dict[str, Any]) -> None:
+    ask("https://openrouter.ai/api/v1", whole({**usage, "cost": 0.1}))
+
+    usd = Decimal("0.1")
     assert row(traced) == {"cost_source": "provider", "cost_usd": usd, "cost_other": usd, "reported_cost_usd": usd}
 
 

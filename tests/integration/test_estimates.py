@@ -202,6 +202,87 @@ def test_an_answer_that_makes_no_sense_is_not_estimated(traced: Traced) -> None:
     assert usage_told(traced) == ("missing", None, None, None)
 
 
+UNCOUNTED: list[dict[str, Any]] = [
+    {},
+    {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    {"prompt_tokens": None, "completion_tokens": None},
+    {"prompt_tokens": "100", "completion_tokens": "20"},
+    {"prompt_tokens": True, "completion_tokens": False},
+]
+
+
+@pytest.mark.parametrize("usage", UNCOUNTED)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_usage_without_a_count_is_none(traced: Traced, usage: dict[str, Any], streamed: bool) -> None:
+    message = {"role": "assistant", "content": "Hotel Lutetia."}
+    whole = {"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    last = chunk({}, "stop", usage=usage)
+    with answering(
+        *([chunk({"content": "Hotel Lutetia."}), last] if streamed else [{**whole, "usage": usage}])
+    ) as client:
+        answer = client.chat.completions.create(**CHAT, stream=streamed)
+        if streamed:
+            list(answer)
+
+    assert usage_told(traced) == ("estimated", "bytes_per_token", 9, 4)
+
+
+def test_a_response_that_is_under_way_has_no_count_yet(traced: Traced) -> None:
+    begun = {"id": "resp_1", "object": "response", "model": "m", "status": "in_progress", "output": []}
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    with answering(
+        {"type": "response.created", "response": {**begun, "usage": zeros}},
+        {"type": "response.in_progress", "response": {**begun, "usage": {**zeros, "input_tokens": 50}}},
+        {"type": "response.output_text.delta", "delta": "Hotel Lutetia.", "item_id": "i", "output_index": 0},
+    ) as client:
+        list(client.responses.create(model="m", input="Where?", stream=True))
+
+    assert usage_told(traced) == ("estimated", "bytes_per_token", 50, 4)
+
+
+REFUSAL = {"error": {"message": "busy", "type": "server_error", "code": "overloaded"}}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [([], ("missing", None, None, None)), ([chunk({"content": "word"})], ("estimated", "bytes_per_token", 9, 1))],
+    ids=["at once", "after a word"],
+)
+def test_a_refusal_in_a_stream_costs_what_came_before_it(
+    traced: Traced, raw: bool, before: Chunks, expected: tuple[object, ...]
+) -> None:
+    with answering(*before, REFUSAL) as client:
+        if raw:
+            with client.chat.completions.with_streaming_response.create(**CHAT, stream=True) as response:
+                list(response.iter_lines())
+        else:
+            with pytest.raises(openai.APIError, match="busy"):
+                list(client.chat.completions.create(**CHAT, stream=True))
+
+    assert usage_told(traced) == expected
+    assert traced.span()["status"] == "ERROR"
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_message_refused_in_its_stream_costs_nothing(traced: Traced, raw: bool) -> None:
+    refusal = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+    answer = httpx2.Response(
+        200, text=f"event: error\ndata: {json.dumps(refusal)}\n\n", headers={"content-type": "text/event-stream"}
+    )
+    http_client = httpx2.Client(transport=httpx2.MockTransport(lambda _: answer))
+    with anthropic.Anthropic(base_url="https://example.test", api_key="none", http_client=http_client) as client:
+        if raw:
+            with client.messages.with_streaming_response.create(**MESSAGE, stream=True) as response:
+                list(response.iter_lines())
+        else:
+            with pytest.raises(anthropic.APIStatusError, match="busy"):
+                list(client.messages.create(**MESSAGE, stream=True))
+
+    assert usage_told(traced) == ("missing", None, None, None)
+    assert traced.span()["status"] == "ERROR"
+
+
 def test_running_totals_of_the_server_are_kept(traced: Traced) -> None:
     """As vLLM sends them with continuous_usage_stats."""
     totals: Chunks = [

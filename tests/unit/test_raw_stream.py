@@ -61,7 +61,7 @@ def test_events_are_found_in_pieces_of_any_size(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_events_end_in_every_way_that_they_may(end: bytes, size: int) -> None:
     call = Heard()
-    reader = _Events(call)
+    reader = Events(call)
     wire = b"".join(b'data: {"n": %d}%b' % (number, end) for number in range(3))
     passed = b"".join(reader.feed(wire[start : start + size]) for start in range(0, len(wire), size))
     assert passed + reader.end() == wire

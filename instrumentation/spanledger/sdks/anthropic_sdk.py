@@ -89,6 +89,8 @@ def _hear(facts: Facts, event: object) -> None:
             last = {name: value for name, value in snapshot(usage).items() if value is not None}
             facts.usage = {**(facts.usage or {}), **last}
             facts.complete = True
+    elif kind == "error":
+        facts.error_type = text(get(event, "error"), "type") or "error"
 
 
 def _hear_delta(facts: Facts, delta: object) -> None:
@@ -98,6 +100,7 @@ def _hear_delta(facts: Facts, delta: object) -> None:
 
 
 def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
+    facts.counts.clear()  # a batch of spans that comes to nothing is made again
     for key, name in _COUNTS.items():
         if usage.get(key) is not None:
             facts.counts[name] = count(usage, key)

@@ -33,8 +33,14 @@ def text(body: object, name: str) -> str | None:
 
 def count(body: object, name: str) -> int:
     """Return a field that is a whole number, else 0."""
-    value = get(body, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return whole(get(body, name))
+
+
+def whole(value: object) -> int:
+    """Return a whole number, which some servers write as 7.0; 0 for anything else."""
+    if type(value) is int:
+        return value
+    return int(value) if type(value) is float and value.is_integer() else 0
 
 
 def snapshot(body: Any) -> dict[str, Any]:

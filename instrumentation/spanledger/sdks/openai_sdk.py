@@ -19,13 +19,15 @@ from .fields import count, get, snapshot, text
 from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS, no_usage, read_free
-from .openai_usage import tally_chat, tally_response, token_usage
+from .openai_usage import CHAT_NAMES, RESPONSE_NAMES, is_told, tally_chat, tally_response, token_usage
 from .stated import stated_pico
 
 _CHAT_PATH: Final = "/chat/completions"
 _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
 """Streams that report usage only when asked."""
 _SAID: Final = ("content", "text", "reasoning_content", "reasoning", "refusal")
+_UNDER_WAY: Final = ("queued", "in_progress")
+"""Some servers report a running total, or zeros, before a response is over."""
 _MAX_TOKENS_KEYS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -69,7 +71,7 @@ def _read_choices(facts: Facts, body: object) -> None:
     usage = get(body, "usage") or _odd_usage(body, choices)
     if usage is not None:
         facts.usage = snapshot(usage)
-    if facts.usage is not None:
+    if facts.usage is not None and is_told(facts.usage, CHAT_NAMES):
         # Some servers report a running total on every chunk: it is final once a choice has finished.
         facts.complete = facts.complete or not choices or bool(facts.finish_reasons)
 
@@ -86,8 +88,16 @@ def _hear_choices(facts: Facts, chunk: object) -> None:
     tells = facts.response_id is None or get(chunk, "usage") is not None or not choices
     if tells or any(get(choice, "finish_reason") for choice in choices):
         _read_choices(facts, chunk)
+    if not choices:
+        _hear_error(facts, get(chunk, "error"))
     for choice in choices:
         _hear_delta(facts, get(choice, "delta") or choice)
+
+
+def _hear_error(facts: Facts, error: object) -> None:
+    """Hear that there is no answer, or no more of it: an event in a stream that is otherwise a good one."""
+    if error:
+        facts.error_type = text(error, "code") or text(error, "type") or "error"
 
 
 def _hear_delta(facts: Facts, delta: object) -> None:
@@ -127,7 +137,7 @@ def _read_response(facts: Facts, body: object) -> None:
     usage, status = get(body, "usage"), text(body, "status")
     if usage is not None:
         facts.usage = snapshot(usage)
-        facts.complete = True
+        facts.complete = status not in _UNDER_WAY and is_told(facts.usage, RESPONSE_NAMES)
     if status in ("completed", "incomplete", "failed", "cancelled"):
         reason = text(get(body, "incomplete_details"), "reason")
         facts.finish_reasons = [reason or status]
@@ -162,6 +172,8 @@ def _hear_response(facts: Facts, event: object) -> None:
     response = get(event, "response")
     if response is not None:
         _read_response(facts, response)
+    elif get(event, "type") == "error":
+        _hear_error(facts, get(event, "error") or event)
 
 
 def _read_embeddings(facts: Facts, body: object) -> None:
@@ -169,14 +181,14 @@ def _read_embeddings(facts: Facts, body: object) -> None:
     usage = get(body, "usage")
     if usage is not None:
         facts.usage = snapshot(usage)
-        facts.complete = True
+        facts.complete = is_told(facts.usage, CHAT_NAMES)
 
 
 def _read_submission(facts: Facts, body: object) -> None:
     """Read a response that is made in the background: its usage is charged in one place, whoever sees it first."""
     facts.response_id = text(body, "id") or facts.response_id
     facts.response_model = text(body, "model") or facts.response_model
-    if get(body, "usage") is not None:
+    if get(body, "usage") is not None and text(body, "status") not in _UNDER_WAY:
         facts.answer = body
 
 

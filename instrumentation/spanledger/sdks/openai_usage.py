@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from spanledger.attributes import Facts
 from spanledger.usage import Usage, UsageState
 
-from .fields import count
+from .fields import count, whole
 
 
 class UsageNames(NamedTuple):
@@ -49,14 +49,15 @@ _OUTPUT_DETAILS: Final = (
 
 def read_usage(facts: Facts, usage: Mapping[str, Any], told: UsageNames) -> None:
     """Read a usage object."""
-    counts = facts.counts
-    counts["input"] = _whole(usage.get(told.input))
-    counts["output"] = _whole(usage.get(told.output))
+    counts, into_all, out_all = facts.counts, whole(usage.get(told.input)), whole(usage.get(told.output))
+    if not into_all and not out_all:
+        return  # zeros, or no numbers: what a server that doesn't count says
+    counts["input"], counts["output"] = into_all, out_all
     into = usage.get(told.input_details)
     if type(into) is dict:
         for key, name in _INPUT_DETAILS:
             if found := into.get(key):
-                counts[name] = _whole(found)
+                counts[name] = whole(found)
         if "cached" in counts:
             cached = into.get("cached_tokens_details")
             counts["cached_audio"] = count(cached, "audio_tokens")
@@ -64,19 +65,20 @@ def read_usage(facts: Facts, usage: Mapping[str, Any], told: UsageNames) -> None
         if "written" in counts:
             counts["written_12h"] = count(into.get("cache_write_tokens_details"), "ttl_12h_tokens")
     else:
-        counts["cached"] = next((found for key in _CACHED if (found := _whole(usage.get(key)))), 0)
+        counts["cached"] = next((found for key in _CACHED if (found := whole(usage.get(key)))), 0)
     out = usage.get(told.output_details)
     if type(out) is dict:
         for key, name in _OUTPUT_DETAILS:
             if found := out.get(key):
-                counts[name] = _whole(found)
+                counts[name] = whole(found)
         reasoning = counts.get("reasoning", 0)
         if reasoning and usage.get("total_tokens") == counts["input"] + counts["output"] + reasoning:
             counts["output"] += reasoning  # xAI counts it beside the output, not in it
 
 
-def _whole(value: object) -> int:
-    return value if type(value) is int else 0
+def is_told(usage: Mapping[str, Any], told: UsageNames) -> bool:
+    """Tell whether a usage object counts anything; a server that can't count sends one of zeros or nulls."""
+    return bool(whole(usage.get(told.input)) or whole(usage.get(told.output)))
 
 
 def tally_chat(facts: Facts, usage: Mapping[str, Any]) -> None:
