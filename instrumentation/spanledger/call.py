@@ -425,7 +425,8 @@ def begin_request(sdk: Sdk, read: Callable[[], Request | None]) -> Call | None:
 def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request | None:
     if options.method.lower() != "post":
         return None
-    endpoint = sdk.endpoints.get(options.url.partition("?")[0])
+    path = options.url.partition("?")[0]
+    endpoint = sdk.endpoints.get(path) or sdk.endpoints.get(_plain_path(client, path))
     if endpoint is None:
         return None
     body = options.json_data if isinstance(options.json_data, Mapping) else {}
@@ -445,6 +446,11 @@ def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request 
         client=type(client).__name__,
         api_key=_api_key(client),
     )
+
+
+def _plain_path(client: Any, path: str) -> str:
+    """Return a path as the SDK's own methods write it: the application may write its whole address, or no slash."""
+    return f"/{path.removeprefix(str(client.base_url)).strip('/')}"
 
 
 def _api_key(client: Any) -> object:

@@ -227,6 +227,19 @@ def test_a_usage_without_a_count_is_none(traced: Traced, usage: dict[str, Any], 
     assert usage_told(traced) == ("estimated", "bytes_per_token", 9, 4)
 
 
+@pytest.mark.parametrize(
+    "usage", [{"input_tokens": 0, "output_tokens": 0}, {"input_tokens": "9", "output_tokens": "4"}]
+)
+def test_a_message_without_a_count_is_estimated(traced: Traced, usage: dict[str, Any]) -> None:
+    said = [{"type": "text", "text": "Hotel Lutetia."}]
+    body = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": said, "usage": usage}
+    http_client = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=body)))
+    with anthropic.Anthropic(base_url="https://example.test", api_key="none", http_client=http_client) as client:
+        client.messages.create(**MESSAGE)
+
+    assert usage_told(traced) == ("estimated", "bytes_per_token", 9, 4)
+
+
 def test_a_response_that_is_under_way_has_no_count_yet(traced: Traced) -> None:
     begun = {"id": "resp_1", "object": "response", "model": "m", "status": "in_progress", "output": []}
     zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}

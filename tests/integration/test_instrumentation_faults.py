@@ -27,6 +27,7 @@ from spanledger import (
     delivery,
     faults,
     ledger,
+    otlp,
     record,
     spans,
     spool,
@@ -315,9 +316,15 @@ def test_a_server_that_refuses_our_addition_is_asked_again_without_it(
 def test_a_record_that_cannot_be_encoded_does_not_take_its_batch_along(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    plain = otlp.encode_span
+
+    def encode(made: record.Record, more: record.Attributes) -> Any:
+        return _break() if made.name == "broken" else plain(made, more)
+
     with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        monkeypatch.setattr(tracing, "encode_span", encode)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
-        for name in ("before", "half a pair \ud800", "after"):
+        for name in ("before", "broken", "after"):
             with spanledger.span(name, kind="step"):
                 pass
         spans = traced.spans()

@@ -39,6 +39,15 @@ def client(provider: LocalProvider) -> Iterator[openai.OpenAI]:
         yield client
 
 
+@pytest.mark.parametrize("path", ["{url}/v1/chat/completions", "chat/completions", "/chat/completions?beta=true"])
+def test_a_request_is_a_call_however_its_address_is_written(
+    traced: Traced, provider: LocalProvider, client: openai.OpenAI, path: str
+) -> None:
+    client.post(path.format(url=provider.url), body=CHAT, cast_to=ChatCompletion)
+
+    assert traced.span()["name"] == "chat gpt-4o"
+
+
 def test_a_call_is_one_span_with_tokens_model_and_cost(
     traced: Traced, provider: LocalProvider, client: openai.OpenAI
 ) -> None:

@@ -18,7 +18,7 @@ from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
 
 from .anthropic_batches import make_look_back
-from .fields import count, get, snapshot, text
+from .fields import count, get, snapshot, text, whole
 from .hosts import ANTHROPIC_CLIENTS, CLAUDE_HOSTS
 
 _COUNTS: Final = {
@@ -48,7 +48,12 @@ def _never_usage_only(event: object) -> bool:
 
 def _read_message(facts: Facts, body: object) -> None:
     _read_start(facts, body)
-    facts.complete = facts.usage is not None
+    facts.complete = facts.usage is not None and _is_told(facts.usage)
+
+
+def _is_told(usage: Mapping[str, Any]) -> bool:
+    """Tell whether a usage object counts anything; a server that can't count sends one of zeros or nulls."""
+    return any(whole(usage.get(key)) for key in _COUNTS)
 
 
 def _read_start(facts: Facts, body: object) -> None:
@@ -88,7 +93,7 @@ def _hear(facts: Facts, event: object) -> None:
             # The counts at the end of a stream replace those of its start, where they are given.
             last = {name: value for name, value in snapshot(usage).items() if value is not None}
             facts.usage = {**(facts.usage or {}), **last}
-            facts.complete = True
+            facts.complete = _is_told(facts.usage)
     elif kind == "error":
         facts.error_type = text(get(event, "error"), "type") or "error"
 
@@ -101,6 +106,8 @@ def _hear_delta(facts: Facts, delta: object) -> None:
 
 def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
     facts.counts.clear()  # a batch of spans that comes to nothing is made again
+    if not _is_told(usage):
+        return
     for key, name in _COUNTS.items():
         if usage.get(key) is not None:
             facts.counts[name] = count(usage, key)
