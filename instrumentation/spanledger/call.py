@@ -59,6 +59,7 @@ class Call:
         "_events",
         "_evidence",
         "_failed",
+        "_fingerprints",
         "_first_ns",
         "_last_ns",
         "_model",
@@ -92,8 +93,8 @@ class Call:
         )
         self._tags = tagging.current.get()
         self._attributes: Attributes = sdk.request_attributes(request.body)
-        if (fingerprints := ledger.fingerprints()) is not None:
-            fingerprints.add(self._attributes, request)
+        fingerprints = ledger.fingerprints()
+        self._fingerprints = fingerprints.read(request) if fingerprints is not None else None
         self._end_ns = 0
         self._error: str | None = None
         self._events: tuple[Event, ...] = ()
@@ -339,6 +340,8 @@ class Call:
             attributes[names.REQUEST_MODEL] = self._model
         if self.stream:
             attributes[names.STREAM] = True
+        if self._fingerprints is not None:
+            attributes.update(self._fingerprints())
         return attributes
 
     def record(self) -> Record:

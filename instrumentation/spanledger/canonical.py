@@ -67,6 +67,11 @@ class Reader:
         self._cut = 0
         """Bytes that were sampled instead of written."""
 
+    @property
+    def length(self) -> int:
+        """Characters of text that were read."""
+        return TEXT_LIMIT - self._left
+
     def message(self, message: object) -> Message:
         """Read one message of a conversation."""
         if type(message) is dict and len(message) == 2:

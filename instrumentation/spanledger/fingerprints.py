@@ -8,16 +8,17 @@ that two requests share as many links as they share of a prefix. All hashes have
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from hashlib import blake2b
 from json import dumps
+from marshal import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import faults, names
 from .deployment_key import DeploymentKey, own_key, read_key
-from .prompts import Layout, Prompt, count_tools, read_prompt, user_text
+from .prompts import Layout, Prompt, count_tools, read_prompt
 from .record import Attributes
 from .settings import Settings
 from .simhash import make_simhash
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 FIRST_LINKS: Final = 32
 LAST_LINKS: Final = 96
 """Of a longer conversation's chain only these are kept: what it shares with others, and what is new in it."""
+MOST_WAITING: Final = 1 << 16
+"""A prompt of more characters is hashed at once: what waits for the ledger's thread must not add up."""
 _BYTES: Final = 8
 _SIZE_NAMES: Final = (
     names.SYSTEM_SIZE,
@@ -67,30 +70,47 @@ class Fingerprints:
         self._tools: dict[bytes, tuple[int, int]] = {}
         """Size and number of the definitions that have this digest."""
 
-    def add(self, attributes: Attributes, request: Request) -> None:
-        """Add the fingerprints of a request to its attributes; a fault costs them, not the call."""
+    def read(self, request: Request) -> Callable[[], Attributes] | None:
+        """Read a request while it is as it is sent, and return what makes its fingerprints, on any thread.
+
+        A fault costs the fingerprints, not the call.
+        """
         try:
             api_key, layout = request.api_key, request.endpoint.prompt
-            if type(api_key) is str and api_key:
-                attributes[names.API_KEY_HASH] = self._of_api_key(api_key)
-            if layout is not None and request.body:
-                attributes.update(self.of_prompt(layout, request.body))
+            prompt = self._read(layout, request.body) if layout is not None and request.body else None
+            made = partial(self._make, api_key if type(api_key) is str else None, prompt)
+            return made if _length(prompt) <= MOST_WAITING else partial(dict, made())
         except Exception as error:
             faults.report("call recorded without its fingerprints", error)
+            return None
+
+    def _make(self, api_key: str | None, prompt: Prompt | bytes | None) -> Attributes:
+        try:
+            return self._of(api_key, prompt)
+        except Exception as error:
+            faults.report("call recorded without its fingerprints", error)
+            return {}
 
     def of_prompt(self, layout: Layout, body: Mapping[str, Any]) -> Attributes:
         """Return the fingerprints of a request's body."""
-        prompt = read_prompt(layout, body)
+        return self._of(None, self._read(layout, body))
+
+    def _read(self, layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
+        return read_prompt(layout, body, with_user_text=self._simhash is not None)
+
+    def _of(self, api_key: str | None, prompt: Prompt | bytes | None) -> Attributes:
+        found: Attributes = {}
+        if api_key:
+            found[names.API_KEY_HASH] = self._of_api_key(api_key)
         if isinstance(prompt, bytes):
             whole = self._whole.copy()
             whole.update(prompt)
-            return {names.PROMPT_HASH: whole.hexdigest()}
-        found: Attributes = {names.MESSAGE_COUNT: prompt.message_count}
-        self._add_hashes(found, prompt)
-        _add_sizes(found, prompt)
-        if self._simhash is not None:
-            sketch = self._simhash(user_text(layout, body))
-            if sketch is not None:
+            found[names.PROMPT_HASH] = whole.hexdigest()
+        elif prompt is not None:
+            found[names.MESSAGE_COUNT] = prompt.message_count
+            self._add_hashes(found, prompt)
+            _add_sizes(found, prompt)
+            if self._simhash is not None and (sketch := self._simhash(prompt.user_text)) is not None:
                 found[names.SIMHASH] = sketch
         return found
 
@@ -99,7 +119,7 @@ class Fingerprints:
         if prompt.tools_data:
             tools = self._of_part(prompt.tools_data)
             found[names.TOOLS_HASH] = tools.hex()
-            found[names.TOOLS_SIZE], found[names.TOOL_COUNT] = self._measured(tools, prompt.tools)
+            found[names.TOOLS_SIZE], found[names.TOOL_COUNT] = self._measured(tools, prompt.tools_data)
         if prompt.system_data:
             system = self._of_part(prompt.system_data)
             found[names.SYSTEM_HASH] = system.hex()
@@ -115,14 +135,12 @@ class Fingerprints:
         chain.update(prompt.settings)
         found[names.PROMPT_HASH] = chain.hexdigest()
 
-    def _measured(self, digest: bytes, tools: object) -> tuple[int, int]:
+    def _measured(self, digest: bytes, data: bytes) -> tuple[int, int]:
         """Return the size of definitions as JSON and their number: measured once, as they seldom change."""
         measured = self._tools.get(digest)
         if measured is None:
-            try:
-                size = len(dumps(tools, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-            except (TypeError, ValueError):  # what the SDK knows how to write, and JSON does not
-                size = 0
+            tools = loads(data)  # noqa: S302 - written by this process
+            size = len(dumps(tools, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
             measured = size, count_tools(tools)
             if len(self._tools) < _MOST_KNOWN:
                 self._tools[digest] = measured
@@ -137,6 +155,10 @@ class Fingerprints:
         hash_ = self._api_key.copy()
         hash_.update(api_key.encode("utf-8", "surrogatepass"))
         return hash_.hexdigest()
+
+
+def _length(prompt: Prompt | bytes | None) -> int:
+    return 0 if prompt is None else len(prompt) if isinstance(prompt, bytes) else prompt.length
 
 
 def _add_sizes(found: Attributes, prompt: Prompt) -> None:

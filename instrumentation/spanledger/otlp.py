@@ -13,7 +13,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from .names import RESPONSE_ID
+from . import names
 from .record import Attributes, AttributeValue, Event, Record
 
 _SMALL: Final = tuple(bytes((number,)) for number in range(128))
@@ -33,6 +33,8 @@ _ERROR: Final = b"\x18\x02"
 _INT_MASK: Final = 2**64 - 1
 _MOST_KEPT: Final = 64
 """Characters of a text whose bytes are kept for the next span."""
+_NEVER_TWICE: Final = frozenset({names.RESPONSE_ID, names.PROMPT_HASH})
+"""Attributes whose bytes are not."""
 
 
 def encode_request(resource: Mapping[str, str], scope: tuple[str, str], spans: list[bytes]) -> bytes:
@@ -79,22 +81,32 @@ def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue
     parts = []
     for name, value in attributes.items():
         kind = type(value)
-        if kind is str and len(value) <= _MOST_KEPT and name != RESPONSE_ID:  # type: ignore[arg-type]
-            parts.append(_text_pair(tag, name, value))
+        if kind is str and len(value) <= _MOST_KEPT and name not in _NEVER_TWICE:  # type: ignore[arg-type]
+            parts.append(_pair(tag, name, value))
         elif kind is int:
-            key, number = _key(name), _signed(value)  # type: ignore[arg-type]
-            size = len(number) + 1
-            parts.append(b"%b%b%b\x12%c\x18%b" % (tag, _length(len(key) + size + 2), key, size, number))
+            number = _signed(value)  # type: ignore[arg-type]
+            parts.append(_before_number(tag, name, len(number)))
+            parts.append(number)
+        elif kind is list:
+            parts.append(_pair(tag, name, tuple(value)))  # type: ignore[arg-type]
         else:
-            pair = _key(name) + _field(b"\x12", _any_value(value))
-            parts.append(tag + _length(len(pair)) + pair)
+            parts.append(_plain_pair(tag, name, value))
     return b"".join(parts)
 
 
-@lru_cache(maxsize=2048)
-def _text_pair(tag: bytes, name: str, value: str) -> bytes:
-    """Return an attribute of the kind that call after call has: a model, a provider, a tag."""
+def _plain_pair(tag: bytes, name: str, value: AttributeValue) -> bytes:
     return _field(tag, _key(name) + _field(b"\x12", _any_value(value)))
+
+
+_pair = lru_cache(maxsize=2048)(_plain_pair)
+"""An attribute of the kind that call after call has: a model, a provider, a tag."""
+
+
+@lru_cache(maxsize=1024)
+def _before_number(tag: bytes, name: str, length: int) -> bytes:
+    """Return what comes before a whole number that is written in `length` bytes."""
+    key = _key(name)
+    return b"%b%b%b\x12%c\x18" % (tag, _length(len(key) + length + 3), key, length + 1)
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .canonical import CACHE_MARKERS, SYSTEM_HEAD, Message, Reader, fields_of, is_absent
 
@@ -42,13 +42,11 @@ class Layout:
 WHOLE: Final = Layout()
 
 
-@dataclass(slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """The parts of a request, read; what it does not have is empty."""
 
-    tools: object
-    """Definitions as the SDK sends them, without cache markers."""
     tools_data: bytes
+    """Definitions, without cache markers."""
     system_data: bytes
     """The system prompt, and messages of the system that come before all others."""
     system_size: int
@@ -60,9 +58,13 @@ class Prompt:
     """Parameters that decide what is answered."""
     continues: bytes
     """The conversation that the provider has kept, and this request continues."""
+    length: int
+    """Characters that were read."""
+    user_text: str
+    """Of the last message by the user, where it was asked for."""
 
 
-def read_prompt(layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
+def read_prompt(layout: Layout, body: Mapping[str, Any], *, with_user_text: bool = False) -> Prompt | bytes:
     """Return the parts of a body, or all of it in canonical form where it is no conversation."""
     reader = Reader()
     messages: Any = None if layout.messages is None else body.get(layout.messages)
@@ -81,7 +83,6 @@ def read_prompt(layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
         size += first.size
     settings = _settings(layout, body)
     return Prompt(
-        tools,
         reader.definition(tools) if tools else b"",
         data,
         size,
@@ -89,6 +90,8 @@ def read_prompt(layout: Layout, body: Mapping[str, Any]) -> Prompt | bytes:
         count,
         reader.definition(settings) if settings else b"",
         _continues(reader, layout, body) if layout.elsewhere else b"",
+        reader.length,
+        user_text(layout, body) if with_user_text else "",
     )
 
 

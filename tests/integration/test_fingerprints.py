@@ -335,15 +335,18 @@ def _without_hostile(params: dict[str, Any], **_more: object) -> None:
     params["messages"] = [{"role": "user", "content": [{"text": QUESTION}]}]
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"), [(fingerprints, "read_prompt"), (fingerprints, "_add_sizes"), (fingerprints, "partial")]
+)
 def test_a_fault_in_a_fingerprint_costs_no_more_than_that(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+    owner: object, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
-    def broken(*_anything: object) -> None:
+    def broken(*_anything: object, **_more: object) -> None:
         raise RuntimeError("injected")
 
     before = faults.counts()
     with switched_on(monkeypatch, tmp_path, faultless=False) as traced, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fingerprints, "read_prompt", broken)
+        patched.setattr(owner, name, broken)
         openai_chat(provider)
         attributes = traced.span()["attributes"]
 
