@@ -1,13 +1,17 @@
-"""CPU that tracing adds to one LLM call: ours beside what else there is, interleaved, each in a process of its own.
+"""CPU that tracing adds to one LLM call: ours beside what else there is, interleaved, each in processes of its own.
 
 The SDKs are the real ones, down to an in-memory transport, so that nothing but the SDK and its tracing is measured. A
-figure is the CPU of the whole process (background threads too, all spans flushed) per call. Ours prices each call,
-takes its fingerprints and its tags, and sends it to a server over HTTP; the peers price nothing, and end in an
-exporter that drops their spans: what is compared is more work of ours with less of theirs. Each peer runs as it comes,
-in a virtual environment made on first use below the cache folder, with the SDK versions of this one. Trust the ratios:
-every round runs every peer once, so that a busy machine slows all of them.
+figure is the CPU of the whole process (background threads too, all spans flushed) per call: with tracing, less that
+of the same process without it right before or after, because two processes differ by more than is measured. How
+memory happens to lie differs from start to start, too, so every peer is started several times.
 
-    python benchmarks/overhead.py [--rounds 20] [--peers otel,openinference,openllmetry]
+Ours prices each call, takes its fingerprints and its tags, and sends it to a server over HTTP; the peers price
+nothing, and end in an exporter that drops their spans: what is compared is more work of ours with less of theirs
+(`otel, sending` has an exporter that sends). Each peer runs as it comes, in a virtual environment made on first use
+below the cache folder, with the SDK versions of this one. Trust the ratios: every round runs every peer once, so that
+a busy machine slows all of them.
+
+    python benchmarks/overhead.py [--rounds 10] [--starts 3] [--peers otel,openinference,openllmetry]
     python benchmarks/overhead.py --features       # what each of our features costs, instead of peers
 """
 
@@ -29,12 +33,13 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PEERS = {
     "otel": (
         "opentelemetry-instrumentation-genai-openai==1.3b0",
         "opentelemetry-instrumentation-genai-anthropic==1.3b0",
+        "opentelemetry-exporter-otlp-proto-http",
     ),
     "openinference": (
         "openinference-instrumentation-openai==0.1.66",
@@ -193,29 +198,59 @@ def calls() -> dict[str, Callable[[], None]]:
     }
 
 
-def instrument(peer: str) -> tuple[Callable[[], object], contextlib.AbstractContextManager[object]]:
-    """Switch a peer on; return what flushes it, and the scope that its calls run in."""
-    if peer == "none":
-        return lambda: None, contextlib.nullcontext()
+class Traced(NamedTuple):
+    """A peer in this process."""
+
+    switch: Callable[[bool], None]
+    flush: Callable[[], object]
+    scope: contextlib.AbstractContextManager[object]
+    """What its calls run in."""
+
+
+def instrument(peer: str) -> Traced:
+    """Prepare a peer."""
     if peer in OURS:
         import _spanledger_boot
         import spanledger
 
-        _spanledger_boot.switch_on()
+        def switch(on: bool) -> None:
+            (_spanledger_boot.switch_on if on else _spanledger_boot.switch_off)()
+
         tags = spanledger.tags(user_id="u-17", team_id="support", feature="search", session_id="s-9")
-        return lambda: spanledger.flush(30), contextlib.nullcontext() if "without tags" in peer else tags
+        return Traced(
+            switch, lambda: spanledger.flush(30), contextlib.nullcontext() if "without tags" in peer else tags
+        )
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(exporter(peer)))
+    found = [instrumentor() for instrumentor in instrumentors(peer)]
+
+    def switch_theirs(on: bool) -> None:
+        for instrumentor in found:
+            if on and not instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.instrument(tracer_provider=provider)
+            elif not on and instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.uninstrument()
+
+    return Traced(switch_theirs, provider.force_flush, contextlib.nullcontext())
+
+
+def exporter(peer: str) -> Any:
+    """Return where a peer's spans end."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    if "sending" in peer:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter(endpoint=f"{os.environ['SPANLEDGER_ENDPOINT']}/v1/traces")
 
     class Dropping(SpanExporter):
         def export(self, spans: Any) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Dropping()))
-    for instrumentor in instrumentors(peer):
-        instrumentor().instrument(tracer_provider=provider)
-    return provider.force_flush, contextlib.nullcontext()
+    return Dropping()
 
 
 def instrumentors(peer: str) -> tuple[Any, Any]:
@@ -233,18 +268,24 @@ def instrumentors(peer: str) -> tuple[Any, Any]:
 
 
 def work(peer: str) -> None:
-    """Answer each line of stdin, the name of a case, with microseconds of CPU a call."""
-    flush, scope = instrument(peer)
+    """Answer each line of stdin, the name of a case, with microseconds of CPU a call, plain and traced."""
+    traced = instrument(peer)
     table = calls()
-    with scope:
-        for line in sys.stdin:
-            case = line.strip()
-            flush()
-            start = time.process_time_ns()
-            for _ in range(CASES[case]):
-                table[case]()
-            flush()
-            print((time.process_time_ns() - start) / 1000 / CASES[case], flush=True)
+
+    def measured(case: str, on: bool) -> float:
+        traced.switch(on)
+        start = time.process_time_ns()
+        for _ in range(CASES[case]):
+            table[case]()
+        if on:
+            traced.flush()
+        return (time.process_time_ns() - start) / 1000 / CASES[case]
+
+    with traced.scope:
+        for number, line in enumerate(sys.stdin):
+            order = (False, True) if number % 2 else (True, False)
+            taken = {on: measured(line.strip(), on) for on in order}
+            print(taken[False], taken[True], flush=True)
 
 
 # The parent: rounds and report
@@ -270,10 +311,14 @@ def collector() -> Iterator[str]:
     server.shutdown()
 
 
-def measure(peers: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Return microseconds of CPU a call, by peer and case, an element a round."""
-    found: dict[str, dict[str, list[float]]] = {peer: {case: [] for case in CASES} for peer in peers}
-    with collector() as url, tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
+Pairs = list[tuple[float, float]]
+"""Microseconds of CPU a call, plain and traced."""
+
+
+def measure(peers: list[str], rounds: int, starts: int) -> dict[str, dict[str, Pairs]]:
+    """Return what was measured, by peer and case, an element a round."""
+    found: dict[str, dict[str, Pairs]] = {peer: {case: [] for case in CASES} for peer in peers}
+    with collector() as url, tempfile.TemporaryDirectory() as home:
         environment = {
             **os.environ,
             "ANTHROPIC_OPEN_TELEMETRY": "false",
@@ -281,20 +326,27 @@ def measure(peers: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
             "SPANLEDGER_HOME": home,
         }
         environment.pop("SPANLEDGER_ENABLED", None)
-        workers = {peer: stack.enter_context(start_worker(peer, environment | OURS.get(peer, {}))) for peer in peers}
+        for _ in range(starts):
+            run(found, environment, rounds)
+    return found
+
+
+def run(found: dict[str, dict[str, Pairs]], environment: dict[str, str], rounds: int) -> None:
+    """Start every peer, and measure the rounds."""
+    with contextlib.ExitStack() as stack:
+        workers = {peer: stack.enter_context(start_worker(peer, environment | OURS.get(peer, {}))) for peer in found}
         for number in range(rounds + 2):
             for case in CASES:
                 for peer, worker in workers.items():
                     taken = ask(worker, case)
                     if number >= 2:  # the first rounds warm everything up
                         found[peer][case].append(taken)
-    return found
 
 
 @contextlib.contextmanager
 def start_worker(peer: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """Run a peer's process."""
-    python = python_of(peer) if peer in PEERS else sys.executable
+    python = sys.executable if peer in OURS else python_of(peer.partition(",")[0])
     command = [python, __file__, "--worker", peer]
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -304,30 +356,30 @@ def start_worker(peer: str, environment: dict[str, str]) -> Iterator[subprocess.
             process.stdin.close()
 
 
-def ask(worker: subprocess.Popen[str], case: str) -> float:
+def ask(worker: subprocess.Popen[str], case: str) -> tuple[float, float]:
     """Have a worker run a case once."""
     if worker.stdin is None or worker.stdout is None:
         raise SystemExit("a worker without pipes")
     worker.stdin.write(case + "\n")
     worker.stdin.flush()
-    return float(worker.stdout.readline())
+    plain, traced = worker.stdout.readline().split()
+    return float(plain), float(traced)
 
 
-def report(found: dict[str, dict[str, list[float]]]) -> dict[str, object]:
-    """Return what is printed: added is the median, over the rounds, of the difference to the plain run beside it."""
+def report(found: dict[str, dict[str, Pairs]], starts: int) -> dict[str, object]:
+    """Return what is printed: added is the median of what a traced run takes above the plain one beside it."""
     added = {
         peer: {
-            case: round(statistics.median(a - b for a, b in zip(taken, found["none"][case], strict=True)), 1)
+            case: round(statistics.median(traced - plain for plain, traced in taken), 1)
             for case, taken in cases.items()
         }
         for peer, cases in found.items()
-        if peer != "none"
     }
     ours = added["spanledger"]
     return {
-        "cpu_us_per_call": {
-            peer: {case: round(statistics.median(taken), 1) for case, taken in cases.items()}
-            for peer, cases in found.items()
+        "plain_us_per_call": {
+            case: round(statistics.median(plain for cases in found.values() for plain, _ in cases[case]), 1)
+            for case in CASES
         },
         "added_us_per_call": added,
         "spanledger_to_peer": {
@@ -335,7 +387,8 @@ def report(found: dict[str, dict[str, list[float]]]) -> dict[str, object]:
             for peer, cases in added.items()
             if peer not in OURS
         },
-        "rounds": len(next(iter(found["none"].values()))),
+        "starts": starts,
+        "rounds": len(next(iter(found["spanledger"].values()))),
         "calls_per_round": CASES,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("openai", "anthropic", "httpx2", "opentelemetry-sdk")},
@@ -346,17 +399,18 @@ def report(found: dict[str, dict[str, list[float]]]) -> dict[str, object]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=10, help="of each start")
+    parser.add_argument("--starts", type=int, default=3, help="of each peer's process")
+    parser.add_argument("--peers", default=",".join([*PEERS, "otel/sending"]))
     parser.add_argument("--features", action="store_true", help="measure our own features instead of peers")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options.worker)
         return
-    peers = [peer for peer in options.peers.split(",") if peer]
+    peers = [peer.replace("/", ", ") for peer in options.peers.split(",") if peer]
     compared = list(OURS) if options.features else ["spanledger", *peers]
-    print(json.dumps(report(measure(["none", *compared], options.rounds)), indent=1))
+    print(json.dumps(report(measure(compared, options.rounds, options.starts), options.starts), indent=1))
 
 
 if __name__ == "__main__":

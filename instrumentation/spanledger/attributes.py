@@ -28,6 +28,9 @@ TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     names.OUTPUT_IMAGE_TOKENS: ("output_image_tokens",),
 }
 """Parts that each name on the wire stands for; OpenTelemetry's names overlap where ours are disjoint."""
+_MOST_SERVERS: Final = 256
+_servers: dict[int, tuple[object, Attributes]] = {}
+"""By the identity of a client's address, which is held so that no other takes it; clients do not change theirs."""
 _PARTS: Final = INPUT_PARTS + OUTPUT_PARTS
 _PLACES: Final = [(name, [_PARTS.index(part) for part in parts]) for name, parts in TOKEN_NAMES.items()]
 
@@ -63,12 +66,17 @@ class Facts:
 def server_attributes(client: object) -> Attributes:
     """Name the host that a client of an SDK talks to; the port only where it is not the usual one."""
     url = getattr(client, "base_url", None)
+    known = _servers.get(id(url))
+    if known is not None and known[0] is url:
+        return known[1]
     host, port = getattr(url, "host", None), getattr(url, "port", None)
     found: Attributes = {}
     if isinstance(host, str) and host:
         found[names.SERVER_ADDRESS] = host
         if isinstance(port, int) and port != 443:
             found[names.SERVER_PORT] = port
+    if len(_servers) < _MOST_SERVERS:
+        _servers[id(url)] = url, found
     return found
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import faults, names
 from .deployment_key import DeploymentKey, own_key, read_key
-from .prompts import Layout, Prompt, count_tools, read_prompt
+from .prompts import Layout, Prompt, copy_flat, count_tools, read_prompt
 from .record import Attributes
 from .settings import Settings
 from .simhash import make_simhash
@@ -71,18 +71,31 @@ class Fingerprints:
         """Size and number of the definitions that have this digest."""
 
     def read(self, request: Request) -> Callable[[], Attributes] | None:
-        """Read a request while it is as it is sent, and return what makes its fingerprints, on any thread.
+        """Keep what the fingerprints of a request are made of, and return what makes them, on any thread.
 
-        A fault costs the fingerprints, not the call.
+        What the application may change afterwards is read now, and what is large is hashed now, because what waits for
+        the ledger's thread must not add up. A fault costs the fingerprints, not the call.
         """
         try:
-            api_key, layout = request.api_key, request.endpoint.prompt
-            prompt = self._read(layout, request.body) if layout is not None and request.body else None
-            made = partial(self._make, api_key if type(api_key) is str else None, prompt)
+            layout, body = request.endpoint.prompt, request.body
+            api_key = request.api_key if type(request.api_key) is str else None
+            if layout is None or not body:
+                return partial(self._make, api_key, None) if api_key else None
+            if (kept := copy_flat(layout, body, MOST_WAITING)) is not None:
+                return partial(self._read_and_make, api_key, layout, kept)
+            prompt = self._read(layout, body)
+            made = partial(self._make, api_key, prompt)
             return made if _length(prompt) <= MOST_WAITING else partial(dict, made())
         except Exception as error:
             faults.report("call recorded without its fingerprints", error)
             return None
+
+    def _read_and_make(self, api_key: str | None, layout: Layout, body: Mapping[str, Any]) -> Attributes:
+        try:
+            return self._of(api_key, self._read(layout, body))
+        except Exception as error:
+            faults.report("call recorded without its fingerprints", error)
+            return {}
 
     def _make(self, api_key: str | None, prompt: Prompt | bytes | None) -> Attributes:
         try:

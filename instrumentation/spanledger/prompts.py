@@ -22,6 +22,9 @@ _IGNORED: Final = frozenset(
 """Parameters that don't decide what is answered, but who asks, where, how fast, and what is kept of it."""
 
 
+_FLAT: Final = frozenset({bool, float, int, str, type(None)})
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The names that the parts of a prompt have in the body of a request."""
@@ -93,6 +96,39 @@ def read_prompt(layout: Layout, body: Mapping[str, Any], *, with_user_text: bool
         reader.length,
         user_text(layout, body) if with_user_text else "",
     )
+
+
+def copy_flat(layout: Layout, body: Mapping[str, Any], most: int) -> dict[str, Any] | None:
+    """Copy a body of plain values and messages of text, as most are, so that it can be read later.
+
+    None where there is more in it, that the application could change meanwhile, or more than `most` characters.
+    """
+    copy = dict(body)
+    messages = copy.get(layout.messages) if layout.messages is not None else None
+    if type(messages) is not list:
+        return None
+    kept: list[dict[str, Any]] = []
+    copy[layout.messages or ""] = None
+    length = _flat_length(copy)
+    for message in messages:
+        if length is None or length > most or type(message) is not dict:
+            return None
+        kept.append(message.copy())
+        added = _flat_length(message)
+        length = None if added is None else length + added
+    copy[layout.messages or ""] = kept
+    return None if length is None or length > most else copy
+
+
+def _flat_length(fields: dict[str, Any]) -> int | None:
+    length = 0
+    for value in fields.values():
+        kind = type(value)
+        if kind is str:
+            length += len(value)
+        elif kind not in _FLAT:
+            return None
+    return length
 
 
 def count_tools(tools: object) -> int:
