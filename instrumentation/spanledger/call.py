@@ -279,7 +279,8 @@ class Call:
                 self._events = self._attempts(error)
             if error is not None:
                 self._fail(error)
-            self._body_without_usage = None
+            if self._body_without_usage is not None:
+                self._body_without_usage = True  # a closed stream can still be read, as far as its bytes have come
             self._gather()
             self._answer = None
             self.facts.asked = {}  # what may be large, and the application may change, stays with it

@@ -242,7 +242,8 @@ class Worker:
 
 _worker: Worker | None = None
 _before_exit: list[Callable[[], None]] = []
-_starting = threading.Lock()
+_starting = threading.RLock()  # a signal handler may make a call while the thread below it is starting
+_half_started = False
 _exit_known = False
 
 listen: Callable[[Sdk, Request], tuple[Content | None, Endpoint]] | None = None
@@ -256,10 +257,18 @@ def start() -> bool:
 
     Settings that cannot be read switch us off for good, with a line on stderr: False.
     """
+    global _half_started
     if _worker is not None:
         return True
     with _starting:
-        return _start()
+        if _half_started:
+            faults.report("calls lost from the ledger", "made by a signal handler during the first")
+            return False
+        _half_started = True
+        try:
+            return _start()
+        finally:
+            _half_started = False
 
 
 def _start() -> bool:
@@ -368,10 +377,10 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _worker, _starting
+    global _worker, _starting, _half_started
     # The parent's thread is not here, and its queue is the parent's to send.
-    _worker = None
-    _starting = threading.Lock()
+    _worker, _half_started = None, False
+    _starting = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

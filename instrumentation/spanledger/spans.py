@@ -81,13 +81,13 @@ class OpenSpan:
         )
 
 
-changing = threading.Lock()
-"""Held by who puts something on an open span, which threads may share, and by who ends it."""
+changing = threading.RLock()
+"""Held by who puts something on an open span, which threads and signal handlers may share, and by who ends it."""
 
 
 def _change_anew() -> None:
     global changing
-    changing = threading.Lock()
+    changing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

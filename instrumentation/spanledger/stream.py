@@ -98,10 +98,14 @@ class _Watched:
         self._call = call
 
     def __getattr__(self, name: str) -> Any:
+        if name in _Watched.__slots__:
+            raise AttributeError(name)  # half made: Ctrl-C came in between, or somebody copies it
         return getattr(self._inner, name)
 
     def __del__(self) -> None:
-        self._call.abandoned()
+        call = getattr(self, "_call", None)
+        if call is not None:
+            call.abandoned()
 
 
 class _SyncWatched(_Watched):

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 
 MOST_HEARD: Final = 1 << 16
 """Pieces of a stream that are remembered; of a longer one, the last."""
+_MOST_PLACES: Final = 1 << 17
+"""Looked at in one walk: a list may hold itself, and the SDK's refusal of it must not have to wait for us."""
 _ASKED: Final = (
     "system",
     "instructions",
@@ -149,7 +151,11 @@ def _collect(places: Iterable[object]) -> Texts:
     texts: list[str] = []
     token_ids, whole = 0, True
     left = [(place, False) for place in places]
+    steps = 0
     while left:
+        if (steps := steps + 1) > _MOST_PLACES:
+            whole = False
+            break
         item, verbatim = left.pop()
         if isinstance(item, str):
             texts.append(item)

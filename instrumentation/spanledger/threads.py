@@ -23,7 +23,7 @@ from . import faults, spans, tagging
 _tags: Final = tagging.current
 _step: Final = spans.current
 _MARK: Final = "_spanledger"
-_installing = threading.Lock()
+_installing = threading.RLock()  # a signal handler may set tags, too
 _ours: dict[tuple[type, str], tuple[object, object]] = {}
 """Class and name to what stood there before, and ours."""
 

@@ -31,8 +31,7 @@ _ENCODINGS: Final = (
 def count_tokens(model: str, texts: Iterable[str]) -> int | None:
     """Count the tokens of texts; None where the model's vocabulary is not known here."""
     name = next((name for name, models in _ENCODINGS if models.search(model)), None)
-    # A process that is ending can load it no more, nor has it the time.
-    late = MODULE not in sys.modules and not threading.main_thread().is_alive()
+    late = MODULE not in sys.modules and _is_ending()
     encoding = None if name is None or late else _encoding(MODULE, name)
     if encoding is None:
         return None
@@ -56,5 +55,11 @@ def _encoding(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module).get_encoding(name)
     except Exception as error:
-        faults.report("tokens estimated from bytes, the tokenizer cannot be loaded", error)
+        if not _is_ending():
+            faults.report("tokens estimated from bytes, the tokenizer cannot be loaded", error)
         return None
+
+
+def _is_ending() -> bool:
+    """Tell whether the process ends: it can load nothing any more, nor has it the time."""
+    return not threading.main_thread().is_alive()

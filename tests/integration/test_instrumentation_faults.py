@@ -29,6 +29,7 @@ from spanledger import (
     ledger,
     otlp,
     record,
+    settings,
     spans,
     spool,
     stream,
@@ -214,6 +215,30 @@ def test_a_logger_that_raises_does_not_reach_the_application(
         faults.LOGGER.removeFilter(_break)
 
     assert faults.counts() == {"openai call not recorded: Broken": 1, "fault could not be logged": 1}
+
+
+@pytest.mark.usefixtures("fresh_counts")
+def test_a_signal_handler_that_calls_a_model_during_the_first_call_is_answered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: openai.OpenAI
+) -> None:
+    plain, answers = settings.load, []
+
+    def load() -> Any:
+        answers.append(client.chat.completions.create(**CHAT))  # as a handler would, on this very thread
+        return plain()
+
+    with switched_on(monkeypatch, tmp_path, faultless=False) as traced:
+        monkeypatch.setattr(ledger, "load", load)
+        first = threading.Thread(target=lambda: answers.append(client.chat.completions.create(**CHAT)), daemon=True)
+        first.start()
+        first.join(30)
+        assert not first.is_alive()
+        monkeypatch.setattr(ledger, "load", plain)
+        ids = [span["attributes"]["gen_ai.response.id"] for span in traced.spans()]
+
+    assert len(answers) == 2
+    assert ids == [answers[1].id]
+    assert faults.counts() == {"calls lost from the ledger: made by a signal handler during the first": 1}
 
 
 def test_an_application_that_patches_the_sdk_itself_is_recorded_once(

@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 
-from spanledger import call
+from spanledger import call, stream
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
@@ -68,6 +68,40 @@ def test_a_closed_stream_is_estimated_from_what_was_said_and_heard(traced: Trace
     assert traced.attributes()["spanledger.usage.method"] == "bytes_per_token"
     assert traced.attributes()["spanledger.cost.pico_usd"] == 9 * 2_500_000
     assert stream.response.is_closed
+
+
+def test_a_closed_stream_that_is_read_on_has_no_event_of_ours(traced: Traced, client: openai.OpenAI) -> None:
+    whole = list(client.chat.completions.create(**CHAT))
+    stream = client.chat.completions.create(**CHAT)
+    watched: Any = stream._iterator
+    watched._call.closed()  # as by `close`, and what has come by then stays to be read
+
+    assert len(list(stream)) == len(whole)
+    assert all(chunk.choices for chunk in whole)
+    assert len(traced.spans()) == 2
+
+
+def test_a_raw_stream_that_a_hook_has_read_is_counted_and_has_no_event_of_ours(
+    traced: Traced, provider: LocalProvider
+) -> None:
+    """As recorders of HTTP traffic do, and hooks that log it."""
+    http = openai.DefaultHttpxClient(event_hooks={"response": [lambda response: response.read()]})
+    with openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none", http_client=http) as client:
+        raw = client.chat.completions.with_raw_response.create(**CHAT)
+        chunks = list(raw.parse())
+
+    assert all(chunk.choices for chunk in chunks)
+    assert b"prompt_tokens" not in raw.content
+    assert _outcome(traced.span()) == ("UNSET", "reported", 400, 60)
+
+
+def test_a_stream_that_is_only_half_wrapped_is_dropped_in_silence() -> None:
+    """Ctrl-C may come at any moment; pytest fails where something raises in a finaliser."""
+    half = stream._SyncWatched.__new__(stream._SyncWatched)
+    with pytest.raises(AttributeError):
+        _ = half._inner
+    del half
+    gc.collect()
 
 
 def test_leaving_the_helper_early_ends_the_span(traced: Traced, client: openai.OpenAI) -> None:

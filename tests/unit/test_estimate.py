@@ -110,6 +110,15 @@ def test_a_picture_is_no_text_and_says_so() -> None:
     assert (asked.texts, asked.messages, asked.whole) == (("What is this?",), 1, False)
 
 
+def test_what_holds_itself_is_read_to_an_end() -> None:
+    """The SDK refuses it, and the application waits for us until it is told so."""
+    content: list[object] = ["Hello"]
+    content.append(content)
+    block: dict[str, object] = {"text": "Hello"}
+    block["input"] = block
+    assert [asked_texts({"messages": endless}).whole for endless in (content, [block])] == [False, False]
+
+
 @pytest.mark.parametrize("key", ["previous_response_id", "conversation", "cachedContent"])
 def test_a_prompt_that_the_provider_keeps_in_part_is_not_whole(key: str) -> None:
     assert asked_texts({"input": "And then?", key: "resp_1"}).whole is False

@@ -97,3 +97,16 @@ def test_a_tokenizer_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch)
     before = faults.counts()
     assert count_tokens("gpt-4o", ["hello"]) is None
     assert faults.counts() != before
+
+
+def test_a_process_that_ends_while_it_loads_the_tokenizer_tells_of_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_late(name: str) -> ModuleType:
+        monkeypatch.setattr(tokenizer, "_is_ending", lambda: True)
+        raise RuntimeError(f"can't load {name} after shutdown")
+
+    tokenizer._encoding.cache_clear()
+    monkeypatch.setattr(tokenizer, "MODULE", "fractions")
+    monkeypatch.setattr("importlib.import_module", too_late)
+    before = faults.counts()
+    assert count_tokens("gpt-4o", ["hello"]) is None
+    assert faults.counts() == before

@@ -154,8 +154,8 @@ def _settle(call: Call, result: Any, *, asynchronous: bool) -> None:
         if response is None and hasattr(result, "iter_bytes") and hasattr(result, "http_version"):
             response = result
         if response is not None:
-            if hasattr(response, "_content") and not call.stream:
-                bodies.read_json(call, response.content)
+            if hasattr(response, "_content"):
+                bodies.read_content(call, response)
             else:
                 stream.watch_raw(response, call, asynchronous=asynchronous)
         elif call.stream and hasattr(result, "_iterator"):
