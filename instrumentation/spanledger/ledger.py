@@ -185,6 +185,8 @@ class Worker:
                 self._maker = importlib.import_module(".tracing", __package__).SpanMaker(self._settings, key_id)
             if self._delivery is None:
                 self._delivery = importlib.import_module(".delivery", __package__).Delivery(self._settings)
+        except SettingError as error:
+            _switch_off(error)
         except Exception as error:
             faults.report("spans are not sent", error)
         return self._maker is not None and self._delivery is not None
@@ -286,12 +288,17 @@ def _start() -> bool:
             listen = None
         _worker = Worker(settings)
     except SettingError as error:
-        switch.complain(f"switched off: {error}")
-        switch.switch_off()
+        _switch_off(error)
         return False
     flushes_calls = _worker.flushes_calls
     endings.at_end_of_pool_worker(_at_exit)
     return True
+
+
+def _switch_off(error: SettingError) -> None:
+    if switch.on:
+        switch.complain(f"switched off: {error}")
+        switch.switch_off()
 
 
 def add(record: Finished | Making) -> None:
@@ -364,6 +371,8 @@ def _at_exit() -> None:
                 step()
             worker.end(EXIT_LIMIT_S)
         account.post(worker.home if worker is not None else load().home)
+    except SettingError:
+        pass  # told when it switched us off
     except KeyboardInterrupt:
         pass  # of the wait, by someone in a hurry; what was not sent is in the spool
     except Exception as error:

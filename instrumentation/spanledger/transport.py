@@ -66,11 +66,20 @@ class Target:
 def target(settings: Settings) -> Target:
     """Work out where spans go; raises SettingError where the settings do not say."""
     found = _otel_target() if settings.endpoint == "otel" else _own_target(settings)
-    if urlsplit(found.url).scheme not in ("http", "https"):
-        raise SettingError("SPANLEDGER_ENDPOINT", found.url, "expected http://host:port or https://host:port")
+    if not _is_address(found.url):
+        said = found.url if settings.endpoint == "otel" else settings.endpoint
+        raise SettingError("SPANLEDGER_ENDPOINT", said, "expected http://host:port or https://host:port")
     if found.protocol not in ("http/protobuf", "grpc"):
         raise SettingError("SPANLEDGER_PROTOCOL", found.protocol, "expected http/protobuf or grpc")
     return found
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def connect(to: Target) -> Transport:

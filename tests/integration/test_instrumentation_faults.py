@@ -384,3 +384,26 @@ def test_settings_that_cannot_be_read_switch_off_with_one_line(
     assert capsys.readouterr().err == (
         "spanledger: switched off: OTEL_BSP_SCHEDULE_DELAY = 'soon': expected a whole number above 0\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SPANLEDGER_ENDPOINT", "nonsense", "expected http://host:port or https://host:port"),
+        ("SPANLEDGER_ENDPOINT", "http://", "expected http://host:port or https://host:port"),
+        ("SPANLEDGER_ENDPOINT", "http://a:99999", "expected http://host:port or https://host:port"),
+        ("SPANLEDGER_PROTOCOL", "json", "expected http/protobuf or grpc"),
+        ("SPANLEDGER_HEADERS", "abc", "expected key=value,key=value"),
+        ("SPANLEDGER_FEATURES", "lots", "expected none, hash or sketch"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_no_traceback(
+    name: str, value: str, words: str, provider: LocalProvider, tmp_path: Path
+) -> None:
+    done = run_script("print(len(call().choices))", provider, "http://127.0.0.1:1", tmp_path / "home", **{name: value})
+    told = [line for line in done.stderr.splitlines() if not line.startswith("calls lost from the ledger: no way")]
+    assert (done.returncode, done.stdout, told) == (
+        0,
+        "1\n",
+        [f"spanledger: switched off: {name} = {value!r}: {words}"],
+    )

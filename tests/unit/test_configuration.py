@@ -57,7 +57,7 @@ def test_it_leaves_the_switch_alone_unless_told(tmp_path: Path) -> None:
         ({"endpiont": "http://x"}, "configure(endpiont): unknown setting; known: batch_delay_ms, "),
         ({"batch_size": 0}, "configure(batch_size) = '0': expected a whole number above 0"),
         ({"enabled": "perhaps"}, "configure(enabled) = 'perhaps': expected 1/true/yes/on"),
-        ({"endpoint": "localhost:4318"}, "SPANLEDGER_ENDPOINT = 'localhost:4318/v1/traces': expected http://"),
+        ({"endpoint": "localhost:4318"}, "SPANLEDGER_ENDPOINT = 'localhost:4318': expected http://"),
         ({"headers": "no pairs"}, "headers = 'no pairs': expected key=value"),
         ({"service": 3}, "configure(service) = '3': expected text"),
     ],
