@@ -115,8 +115,14 @@ class Sdk:
 
 
 def _by_end(hosts: Mapping[str, str], addresses: tuple[str, str]) -> str | None:
-    matching = (provider for address in addresses for end, provider in hosts.items() if address.endswith(end))
+    matching = (provider for address in addresses for end, provider in hosts.items() if _ends(address, end))
     return next(matching, None)
+
+
+def _ends(address: str, end: str) -> bool:
+    """Whether an address is this one, or ends with it at a border: `api.ollama.com` with `ollama.com`."""
+    before = address.removesuffix(end)
+    return before != address and (not before or end.startswith(".") or before[-1] in ".-")
 
 
 class Request(NamedTuple):

@@ -150,6 +150,8 @@ def test_anthropic_writes_without_a_split_are_of_the_default_lifetime() -> None:
     [
         ("api.openai.com", "openai"),
         ("ours.openai.azure.com", "azure.ai.openai"),
+        ("api.ollama.com", "ollama"),
+        ("notollama.com", "openai"),
         ("llm.example.org", "openai"),
         (None, "openai"),
     ],
