@@ -3,7 +3,7 @@
 Three have one already, from `benchmarks/overhead.py`; the rest are made below the cache folder. What is checked stands
 in tests/integration/test_beside_others.py.
 
-    python tools/beside_others.py
+    python tools/beside_others.py [PEER...]     # all of them, or those named
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ import overhead  # noqa: E402  # the folder holds scripts, and is no package
 
 OWN = {"logfire": ("logfire==5.2.0",)}
 """Peers that the benchmark does not have."""
+NATIVE = "anthropic"
+"""The SDK's own spans, which need nothing more."""
 NEEDED = ("click", "opentelemetry-exporter-otlp-proto-common", "pydantic", "uvicorn")
 
 
 def main() -> int:
     """Make the environments that are missing, and return the exit code of the tests."""
-    peers = {peer: python_of(peer) for peer in (*overhead.PEERS, *OWN)}
-    peers["anthropic"] = peers["otel"]  # the SDK's own spans
+    names = sys.argv[1:] or [*overhead.PEERS, *OWN, NATIVE]
+    peers = {peer: python_of("otel" if peer == NATIVE else peer) for peer in names}
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/integration/test_beside_others.py"]
     environment = {**os.environ, "SPANLEDGER_BESIDE": json.dumps(peers)}
     failed = subprocess.run(tests, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603
-    known = {**overhead.PEERS, **OWN, "anthropic": (f"anthropic=={version('anthropic')}",)}
-    print("evidence:", json.dumps({"beside": known, "orders": ["before", "after"], "cases of the SDK matrix": "all"}))
+    known = {**overhead.PEERS, **OWN, NATIVE: (f"anthropic=={version('anthropic')}",)}
+    beside = {peer: known[peer] for peer in names}
+    print("evidence:", json.dumps({"beside": beside, "orders": ["before", "after"], "cases of the SDK matrix": "all"}))
     return failed
 
 
