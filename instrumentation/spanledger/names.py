@@ -100,6 +100,8 @@ SIMHASH: Final = "spanledger.simhash"
 API_KEY_HASH: Final = "spanledger.api_key.hash"
 FEATURES_KEY_ID: Final = "spanledger.features.key_id"
 """On the resource: which key the hashes are made with."""
+BESIDE: Final = "spanledger.beside"
+"""On the resource: how the scopes of other instrumentations in the process begin, separated by commas."""
 
 USER_ID: Final = "user.id"
 TEAM_ID: Final = "team.id"

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from . import faults, names
 from .attributes import usage_attributes
+from .beside import instrumentations
 from .book import shipped_book
 from .estimate import Estimates
 from .otlp import encode_request, encode_span
@@ -51,7 +52,12 @@ class SpanMaker:
                 spans.append(encode_span(record, more))
             except Exception as error:
                 faults.report("call lost from the ledger, it cannot be encoded", error)
-        return encode_request(self._resource, self._scope, spans) if spans else b""
+        return encode_request(self._described(), self._scope, spans) if spans else b""
+
+    def _described(self) -> dict[str, str]:
+        """Describe this process as it is now: another instrumentation may come at any time."""
+        others = instrumentations()
+        return {**self._resource, names.BESIDE: others} if others else self._resource
 
     def _money(self, record: Record, metered: Metered) -> Attributes:
         """Price a call, after an estimate of what its provider left out."""
