@@ -17,6 +17,7 @@ from .listening import Listener
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """A raw body, or one event of a raw stream, that is larger than this is not kept for its usage."""
 _EVENT_END: Final = re.compile(rb"\n\r?\n|\r\r")
+_LAST: Final = b"event: message_stop"
 
 
 class Body:
@@ -48,10 +49,14 @@ class Body:
 
 
 class Events:
-    """Reads server-sent events, and holds back the one that only we asked for."""
+    """Reads server-sent events, and holds back the one that only we asked for.
 
-    def __init__(self, call: Listener) -> None:
+    Who reads them may read no further than an event that begins like one of `last`.
+    """
+
+    def __init__(self, call: Listener, *last: bytes) -> None:
         self._call = call
+        self._last = (_LAST, *last)
         self._rest = bytearray()
         self._searched = 0
         """Bytes of the rest in which no event ends."""
@@ -105,7 +110,7 @@ class Events:
         except ValueError as error:
             faults.report("stream event not understood", error)
             return True
-        self._over = event.startswith(b"event: message_stop")
+        self._over = event.startswith(self._last)
         return self._call.hear(parsed)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
 from spanledger.call import Call, begin_request, in_flight
+from spanledger.listening import Reader
 
 from .aws_events import AwsEvents
 from .litellm_wires import Wire, read_wire
@@ -148,8 +149,16 @@ def _settle(call: Call, response: Any, *, asynchronous: bool) -> None:
             else:
                 bodies.read_json(call, response.content)
             return
-        framed = str(response.headers.get("content-type", "")).startswith("application/vnd.amazon.eventstream")
-        stream.watch_raw(response, call, asynchronous=asynchronous, reader=AwsEvents(call) if framed else None)
+        stream.watch_raw(response, call, asynchronous=asynchronous, reader=_reader(call, response, asynchronous))
     except Exception as error:
         faults.report("response recorded without its usage", error)
         call.finish()
+
+
+def _reader(call: Call, response: Any, asynchronous: bool) -> Reader | None:
+    if str(response.headers.get("content-type", "")).startswith("application/vnd.amazon.eventstream"):
+        return AwsEvents(call)
+    if call.stream and not asynchronous:
+        # LiteLLM reads Anthropic's streams up to the reason why they stop, and keeps the rest open for long.
+        return bodies.Events(call, b"event: message_delta")
+    return None
