@@ -17,13 +17,22 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FRAMEWORKS: Final = {
     "litellm": ("litellm==1.106.2", "mcp", "boto3"),
     "agents": (
-        "langchain-openai",
-        "langchain-anthropic",
-        "openai-agents",
-        "pydantic-ai-slim[openai,anthropic]",
+        "langchain-openai==1.7.3",
+        "langchain-anthropic==1.7.7",
+        "openai-agents==0.24.0",
+        "pydantic-ai-slim[openai,anthropic]==2.68.0",
+        "openinference-instrumentation-langchain==0.1.80",
+        "openinference-instrumentation-openai-agents==2.6.0",
+        "opentelemetry-instrumentation-langchain==0.62.4",
+        *("numpy", "ptars", "pyarrow"),
     ),
 }
-"""Environment, which is also the end of the tests' name, to what it has."""
+"""Environment to what it has."""
+TESTS: Final = {
+    "litellm": ("tests/frameworks_litellm.py",),
+    "agents": ("tests/frameworks_agents.py", "tests/frameworks_spans.py"),
+}
+"""Environment to what runs in it."""
 NEEDED: Final = (
     "anthropic",
     "click",
@@ -33,7 +42,13 @@ NEEDED: Final = (
     "pytest",
     "uvicorn",
 )
-_SHOWN: Final = ("litellm", "langchain-openai", "langchain-anthropic", "openai-agents", "pydantic-ai-slim", "openai")
+_SHOWN: Final = frozenset(
+    {
+        "anthropic",
+        "openai",
+        *(package.partition("==")[0].partition("[")[0] for packages in FRAMEWORKS.values() for package in packages),
+    }
+)
 
 
 def main() -> int:
@@ -41,9 +56,8 @@ def main() -> int:
     failed, versions = False, {}
     for name, packages in FRAMEWORKS.items():
         python = make(name, packages)
-        tests = f"tests/frameworks_{name}.py"
         # What frameworks and their libraries warn about is theirs to say.
-        command = [python, "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider", tests]
+        command = [python, "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider", *TESTS[name]]
         failed = subprocess.run(command, cwd=ROOT, check=False).returncode != 0 or failed  # noqa: S603
         versions[name] = versions_of(python)
     print("evidence:", json.dumps({"frameworks": versions}))
@@ -56,10 +70,11 @@ def make(name: str, packages: tuple[str, ...]) -> str:
     folder = cache / "spanledger" / "frameworks" / name
     python = folder / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet"]
-    if not (folder / "complete").exists():
+    complete, wanted = folder / "complete", "\n".join((*packages, *NEEDED))
+    if not complete.exists() or complete.read_text("utf-8") != wanted:
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([*pip, *packages, *NEEDED], check=True)  # noqa: S603
-        (folder / "complete").touch()
+        complete.write_text(wanted, "utf-8")
     subprocess.run([*pip, "--no-deps", "-e", ROOT], check=True)  # noqa: S603
     return str(python)
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
 }
 _MARK: Final = "evidence: "
+_RESULT: Final = re.compile(r"\d+ passed[^=]*?(?= in \d)")
+"""What pytest says at its end."""
 
 
 def main() -> int:
@@ -50,27 +53,29 @@ def prove(name: str) -> int:
     """Run one check, and keep what it showed if it passed."""
     print(f"== {name}", flush=True)
     start = time.monotonic()
-    measured, last = {}, ""
+    measured: dict[str, Any] = {}
+    results: list[str] = []
     environment = {**os.environ, "SPANLEDGER_PROVE": "1", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(CHECKS[name], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         for line in process.stdout or ():
             print(line, end="", flush=True)
             _, found, told = line.partition(_MARK)
             measured.update(json.loads(told) if found else {})
-            last = line.strip() or last
+            if not found and (said := _RESULT.search(line)):
+                results.append(said[0])
     if process.returncode == 0:
-        keep(name, last, measured, time.monotonic() - start)
+        keep(name, results, measured, time.monotonic() - start)
     return int(process.returncode != 0)
 
 
-def keep(name: str, last: str, measured: dict[str, Any], seconds: float) -> None:
+def keep(name: str, results: list[str], measured: dict[str, Any], seconds: float) -> None:
     """Write the evidence of a check."""
     EVIDENCE.mkdir(exist_ok=True)
     told = {
         "check": name,
         "command": f"python tools/prove.py {name}",
         "date": datetime.now(UTC).date().isoformat(),
-        "result": last.rsplit(" in ", 1)[0],
+        "result": "; ".join(results),
         "seconds": round(seconds),
         "measured": measured,
         "python": platform.python_version(),
