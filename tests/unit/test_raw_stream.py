@@ -68,6 +68,18 @@ def test_events_end_in_every_way_that_they_may(end: bytes, size: int) -> None:
     assert call.events == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+def test_who_reads_no_further_than_an_event_has_the_call_ended_by_it() -> None:
+    """LiteLLM leaves Anthropic's streams open at `message_delta`, and reads `message_stop` only if it came along."""
+    last, stop = b'event: message_delta\ndata: {"n": 1}\n\n', b'event: message_stop\ndata: {"n": 2}\n\n'
+    finished = []
+    for pieces in ([last], [last + stop], [last, stop]):
+        call = Heard()
+        reader = stream.event_reader(call, b"event: message_delta")
+        assert [reader.feed(piece) for piece in pieces] == pieces
+        finished.append(call.finished > 0)
+    assert finished == [True, True, True]
+
+
 def test_an_event_without_end_is_neither_kept_for_ever_nor_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
     call = Heard()
