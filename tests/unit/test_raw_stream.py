@@ -74,7 +74,7 @@ def test_who_reads_no_further_than_an_event_has_the_call_ended_by_it() -> None:
     finished = []
     for pieces in ([last], [last + stop], [last, stop]):
         call = Heard()
-        reader = stream.event_reader(call, b"event: message_delta")
+        reader = Events(call, b"event: message_delta")
         assert [reader.feed(piece) for piece in pieces] == pieces
         finished.append(call.finished > 0)
     assert finished == [True, True, True]
