@@ -34,7 +34,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
 }
 _MARK: Final = "evidence: "
-_RESULT: Final = re.compile(r"\d+ passed[^=]*?(?= in \d)")
+_RESULT: Final = re.compile(r"\d+ passed(?:, \d+ (?:deselected|skipped|xfailed))*(?=.* in \d)")
 """What pytest says at its end."""
 
 
