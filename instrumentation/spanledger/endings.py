@@ -11,24 +11,15 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from .errors import SettingError
 from .settings import Settings
 
-_WORDS: Final = ("auto", "batch", "call")
 _POOLS: Final = ("multiprocessing", "billiard")
 """Packages with workers that leave by os._exit, past atexit, but run finalisers of their own; billiard is Celery's."""
 
 
 def flushes_calls(settings: Settings) -> bool:
-    """Say whether each outermost call waits until it is sent.
-
-    Raises:
-        SettingError: the setting is none of its three words.
-    """
-    word = settings.flush.strip().lower()
-    if word not in _WORDS:
-        raise SettingError("SPANLEDGER_FLUSH", settings.flush, "expected auto, batch or call")
-    return word == "call" or (word == "auto" and (_is_lambda() or _is_killed_when_done()))
+    """Say whether each outermost call waits until it is sent."""
+    return settings.flush == "call" or (settings.flush == "auto" and (_is_lambda() or _is_killed_when_done()))
 
 
 def at_end_of_pool_worker(step: Callable[[], None]) -> None:

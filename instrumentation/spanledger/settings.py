@@ -121,6 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "`batch` sends in the background; `call` has each outermost call or step wait until it is sent; `auto` is"
         " `call` where processes are frozen or killed between calls (AWS Lambda, multiprocessing.Pool), else `batch`.",
+        ("auto", "batch", "call"),
     ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),

@@ -59,6 +59,7 @@ def test_it_leaves_the_switch_alone_unless_told(tmp_path: Path) -> None:
         ({"enabled": "perhaps"}, "configure(enabled) = 'perhaps': expected 1/true/yes/on"),
         ({"endpoint": "localhost:4318"}, "SPANLEDGER_ENDPOINT = 'localhost:4318': expected http://"),
         ({"headers": "no pairs"}, "headers = 'no pairs': expected key=value"),
+        ({"flush": "often"}, "configure(flush) = 'often': expected auto, batch or call"),
         ({"service": 3}, "configure(service) = '3': expected text"),
     ],
 )
