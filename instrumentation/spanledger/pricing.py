@@ -82,10 +82,11 @@ def price(
     *,
     request_model: str | None = None,
     book: PriceBook | None = None,
+    itemised: bool = True,
 ) -> Priced:
     """Price one call from the book, at the prices of the instant `at_ns` (nanoseconds since 1970 UTC).
 
-    `request_model` is tried where the book doesn't know `model`.
+    `request_model` is tried where the book doesn't know `model`; `charges` stay empty unless `itemised`.
     """
     if usage.state == "missing":
         return unpriced("no_usage")
@@ -102,7 +103,7 @@ def price(
     total_input = sum(counts[: len(INPUT_PARTS)])
     for window in found.windows:
         if window.holds(at_ns, total_input):
-            return _charge(window, counts, units)
+            return _charge(window, counts, units, itemised)
     return unpriced("no_price", found.matched_model)
 
 
@@ -121,7 +122,7 @@ def unit_pico(micro_units: int, rate: int) -> int:
     return (micro_units * rate + 500_000_000_000) // 1_000_000_000_000
 
 
-def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, int]]) -> Priced:
+def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, int]], itemised: bool) -> Priced:
     parts = [0, 0, 0, 0, 0]
     charges: list[Charge] = []
     for index, count in enumerate(counts):
@@ -131,7 +132,8 @@ def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, 
                 return unpriced("no_price", window.matched_model)
             amount = token_pico(count, rate)
             parts[TOKEN_COMPONENTS[index]] += amount
-            charges.append(Charge(TOKEN_METERS[index], count, rate, amount))
+            if itemised:
+                charges.append(Charge(TOKEN_METERS[index], count, rate, amount))
     for unit, reported in units:
         rate = window.unit_rate(unit)
         if rate is None:

@@ -167,7 +167,9 @@ def _text(content: object) -> str:
 
 def _is_conversation(messages: Any) -> bool:
     """Whether this is a list of messages: no list of texts or tokens, and nothing that can be read only once."""
-    return isinstance(messages, list | tuple) and bool(messages) and fields_of(messages[0]) is not None
+    if type(messages) is not list and not isinstance(messages, list | tuple):
+        return False
+    return bool(messages) and fields_of(messages[0]) is not None
 
 
 def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:

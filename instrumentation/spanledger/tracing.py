@@ -98,6 +98,7 @@ def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
         at_ns,
         PriceContext(metered.processing, metered.service_tier, metered.speed, metered.region),
         request_model=metered.request_model,
+        itemised=False,
     )
     found: Attributes = _retry_attributes(priced, metered.uncertain_attempts) if metered.uncertain_attempts else {}
     if metered.stated_pico is not None:

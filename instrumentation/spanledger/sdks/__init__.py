@@ -6,7 +6,6 @@ once however often it is retried.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import sys
@@ -67,11 +66,16 @@ class _Attempt:
         self._token = in_flight.set(self._call)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        # A coroutine may be closed in another context than it ran in, and then there is nothing to undo.
-        with contextlib.suppress(ValueError):
+        # In line, and not by `suppress`: this runs for every call.
+        try:  # noqa: SIM105
             in_flight.reset(self._token)
-        self.due = error is not None and self._call.withdraw_usage(self._options, error)
-        if error is not None and not self.due:
+        except ValueError:
+            pass  # a coroutine may be closed in another context than it ran in, and then there is nothing to undo
+        if error is None:
+            self.due = False
+            return False
+        self.due = self._call.withdraw_usage(self._options, error)
+        if not self.due:
             self._call.fail(error)
         return self.due
 
