@@ -276,25 +276,16 @@ list(stream)
     assert [span["attributes"]["spanledger.usage.state"] for span in spans] == ["reported", "reported"]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SPANLEDGER_HEADERS", "x-team=a%0Ab"),
-        ("SPANLEDGER_HEADERS", "x-team=%E2%82%AC"),
-        ("SPANLEDGER_ENDPOINT", "http://127.0.0.1:99999"),
-        ("SPANLEDGER_ENDPOINT", "http://127.0.0.1:port"),
-    ],
-)
-def test_spans_that_a_setting_keeps_from_being_sent_are_kept(
+@pytest.mark.parametrize("value", ["x-team=a%0Ab", "x-team=%E2%82%AC"])
+def test_spans_that_a_header_keeps_from_being_sent_are_kept(
     provider: LocalProvider,
     client: openai.OpenAI,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    name: str,
     value: str,
 ) -> None:
     with switched_on(monkeypatch, tmp_path, faultless=False):
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv("SPANLEDGER_HEADERS", value)
         client.chat.completions.create(**CHAT)
         assert not spanledger.flush(20)
 

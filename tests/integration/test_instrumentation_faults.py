@@ -392,6 +392,7 @@ def test_settings_that_cannot_be_read_switch_off_with_one_line(
         ("SPANLEDGER_ENDPOINT", "nonsense", "expected http://host:port or https://host:port"),
         ("SPANLEDGER_ENDPOINT", "http://", "expected http://host:port or https://host:port"),
         ("SPANLEDGER_ENDPOINT", "http://a:99999", "expected http://host:port or https://host:port"),
+        ("SPANLEDGER_ENDPOINT", "http://a:port", "expected http://host:port or https://host:port"),
         ("SPANLEDGER_PROTOCOL", "json", "expected http/protobuf or grpc"),
         ("SPANLEDGER_HEADERS", "abc", "expected key=value,key=value"),
         ("SPANLEDGER_FEATURES", "lots", "expected none, hash or sketch"),
