@@ -105,5 +105,5 @@ def test_doctor_stops_at_settings_it_cannot_read(tmp_path: Path) -> None:
     ran = _spanledger("doctor", home=tmp_path, code=1, variables={"SPANLEDGER_ENDPOINT": "collector"})
 
     assert ran.stderr == (
-        "spanledger: SPANLEDGER_ENDPOINT = 'collector/v1/traces': expected http://host:port or https://host:port\n"
+        "spanledger: SPANLEDGER_ENDPOINT = 'collector': expected http://host:port or https://host:port\n"
     )
