@@ -296,6 +296,8 @@ def collector() -> Iterator[str]:
     """Take spans in and forget them."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # as collectors do, so that connections may be kept
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             self.send_response(200)

@@ -59,8 +59,14 @@ class Facts:
     """A failure that the response tells of in its body."""
     answer: object = None
     """A whole answer that is charged in a place of its own."""
-    heard: deque[str | bytes] = field(default_factory=lambda: deque(maxlen=MOST_HEARD))
-    """What the model was heard to say in a stream, to estimate from if the counts never come."""
+    heard: deque[str | bytes] | None = None
+    """What the model was heard to say in a stream, to estimate from if the counts never come; None is nothing yet."""
+
+    def say(self, piece: str | bytes) -> None:
+        """Add to what was heard."""
+        if self.heard is None:
+            self.heard = deque(maxlen=MOST_HEARD)
+        self.heard.append(piece)
 
 
 def server_attributes(client: object) -> Attributes:

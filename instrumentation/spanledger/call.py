@@ -48,7 +48,6 @@ class Call:
 
     __slots__ = (
         "_answer",
-        "_attempt_ns",
         "_attributes",
         "_body_without_usage",
         "_content",
@@ -62,16 +61,20 @@ class Call:
         "_fingerprints",
         "_first_ns",
         "_last_ns",
+        "_lessons",
         "_model",
         "_noted",
+        "_piece",
         "_place",
         "_provider",
         "_sdk",
         "_server",
         "_tags",
+        "_take",
         "_uncertain",
         "_watch",
         "answered",
+        "attempt_ns",
         "attempts",
         "facts",
         "hears_all",
@@ -79,28 +82,32 @@ class Call:
         "stream",
     )
 
-    def __init__(self, sdk: Sdk, request: Request) -> None:
+    def __init__(self, sdk: Sdk, request: Request, worker: ledger.Worker) -> None:
         self._sdk = sdk
         self._endpoint = request.endpoint
         self._content: Content | None = None
         if ledger.listen is not None:
             self._content, self._endpoint = ledger.listen(sdk, request)
         self._model = request.model
-        self._place = place_below(spans.current_place())
+        outer = spans.current.get()
+        self._place = place_below(outer.place if outer is not None else None)
         self._server, provider = request.server, request.provider
         self._provider = provider or sdk.provider_at(
             request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT), request.client
         )
+        self._lessons = worker.lessons
         self._tags = tagging.current.get()
         self._attributes: Attributes = sdk.request_attributes(request.body)
-        fingerprints = ledger.fingerprints()
-        self._fingerprints = fingerprints.read(request) if fingerprints is not None else None
+        self._fingerprints = worker.fingerprints.read(request) if worker.fingerprints is not None else None
         self._end_ns = 0
         self._error: str | None = None
         self._events: tuple[Event, ...] = ()
         self._first_ns = 0
         """Of the process's clock, as `_last_ns`; 0 before the first event."""
         self._last_ns = 0
+        self._piece = self._endpoint.piece
+        self._take: Callable[[str], None] | None = None
+        """Takes a piece of text of a stream; None before the event that says whose it is."""
         self._done = False
         self._noted = False
         self._body_without_usage: object = None
@@ -114,7 +121,8 @@ class Call:
         self._uncertain = 0
         """Failed attempts that may have been billed."""
         self.attempts: int | None = None
-        self._attempt_ns = 0
+        self.attempt_ns = 0
+        """When the last attempt began, by the process's clock."""
         self._failed: tuple[Event, ...] = ()
         """Attempts that the SDK made another one after."""
         self.stream = request.stream
@@ -187,15 +195,19 @@ class Call:
     def hear(self, event: object) -> bool:
         """Read one event of a stream; False if the application must not see it."""
         try:
-            self._last_ns = now = perf_counter_ns()
+            self._last_ns = perf_counter_ns()
+            if self._take is not None:
+                piece = self._piece(event)
+                if piece is not None:
+                    self._take(piece)
+                    return True
             if self._first_ns == 0:
-                self._first_ns = now
-            piece = self._endpoint.piece(event)
-            if piece is not None and self.facts.response_id is not None:
-                self.facts.heard.append(piece)
-                return True
-            self._endpoint.hear(self.facts, event)
-            if self.facts.error_type is not None:
+                self._first_ns = self._last_ns
+            facts = self.facts
+            self._endpoint.hear(facts, event)
+            if facts.heard is not None and facts.response_id is not None:
+                self._take = facts.heard.append
+            if facts.error_type is not None:
                 # Told in an event, so the application may hold the stream for long, but nothing comes after it.
                 self.finish()
             return self._body_without_usage is None or not self._sdk.is_usage_only(event)
@@ -211,14 +223,6 @@ class Call:
         else:
             self.fail(error)
 
-    def attempt(self) -> None:
-        """Note that the SDK makes an HTTP attempt."""
-        try:
-            self.attempts = (self.attempts or 0) + 1
-            self._attempt_ns = self._watch.elapsed_ns()
-        except Exception as fault:
-            faults.report("attempt not recorded", fault)
-
     def retry(self, response: Any, error: BaseException | None) -> None:
         """Note that the SDK will make another attempt, because of a response or else of an exception."""
         try:
@@ -227,10 +231,11 @@ class Call:
             faults.report("attempt not recorded", fault)
 
     def _attempt(self, *, response: Any = None, error: BaseException | None = None, answered: bool = False) -> Event:
+        began_ns = self._watch.since_start_ns(self.attempt_ns) if self.attempt_ns else 0
         return attempt_event(
             self.attempts or 1,
-            self._watch.start_ns + self._attempt_ns,
-            self._watch.elapsed_ns() - self._attempt_ns,
+            self._watch.start_ns + began_ns,
+            self._watch.elapsed_ns() - began_ns,
             provider=self._provider,
             response=response,
             error=error,
@@ -282,8 +287,9 @@ class Call:
             if self._body_without_usage is not None:
                 self._body_without_usage = True  # a closed stream can still be read, as far as its bytes have come
             self._gather()
-            self._answer = None
-            self.facts.asked = {}  # what may be large, and the application may change, stays with it
+            # What may be large, and the application may change, stays with it.
+            self._answer = self._take = None
+            self.facts.asked, self.facts.heard = {}, None
             ledger.add(self)
             if self._endpoint.paid_later:
                 later.submitted(self._sdk, self._endpoint, self._asked(), self.facts)
@@ -310,7 +316,7 @@ class Call:
         if self._events:
             self._uncertain = count_uncertain(self._events, answered=answered)
         if facts.complete:
-            wanted = self.hears_all and ledger.teaches(self._provider, self._model)
+            wanted = self.hears_all and self._lessons.wants(self._provider, self._model)
         else:
             wanted = (self.hears_all and answered) or self._uncertain > 0
         if wanted:
@@ -404,23 +410,25 @@ class Call:
 
 def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
     """Start a call of an SDK with `FinalRequestOptions`; None where the request is none, or where we are at fault."""
-    call = begin_request(sdk, lambda: _read_options(sdk, client, options, stream))
-    if call is not None:
-        try:
-            call.adopt(options)
-        except Exception as error:
-            faults.report(f"{sdk.provider} call not recorded", error)
+    try:
+        request = _read_options(sdk, client, options, stream)
+        if request is None or (worker := ledger.start()) is None:
             return None
-    return call
+        call = Call(sdk, request, worker)
+        call.adopt(options)
+        return call
+    except Exception as error:
+        faults.report(f"{sdk.provider} call not recorded", error)
+        return None
 
 
 def begin_request(sdk: Sdk, read: Callable[[], Request | None]) -> Call | None:
     """Start the call that `read` finds; None where the request is none, or where we are at fault."""
     try:
         request = read()
-        if request is None or not ledger.start():
+        if request is None or (worker := ledger.start()) is None:
             return None
-        return Call(sdk, request)
+        return Call(sdk, request, worker)
     except Exception as error:
         faults.report(f"{sdk.provider} call not recorded", error)
         return None

@@ -25,7 +25,7 @@ import _spanledger_boot as switch
 from . import account, endings, faults
 from .errors import SettingError
 from .evidence import Lessons
-from .fingerprints import Fingerprints, make_fingerprints
+from .fingerprints import make_fingerprints
 from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
 
@@ -254,18 +254,18 @@ flushes_calls = False
 """Whether the end of an outermost call or step calls `settle`."""
 
 
-def start() -> bool:
-    """Start the thread if it does not run yet; called when work begins, never by a finaliser.
+def start() -> Worker | None:
+    """Return the thread, and start it if it does not run yet; called when work begins, never by a finaliser.
 
-    Settings that cannot be read switch us off for good, with a line on stderr: False.
+    Settings that cannot be read switch us off for good, with a line on stderr: None.
     """
     global _half_started
     if _worker is not None:
-        return True
+        return _worker
     with _starting:
         if _half_started:
             faults.report("calls lost from the ledger", "made by a signal handler during the first")
-            return False
+            return None
         _half_started = True
         try:
             return _start()
@@ -273,10 +273,10 @@ def start() -> bool:
             _half_started = False
 
 
-def _start() -> bool:
+def _start() -> Worker | None:
     global _worker, _exit_known, flushes_calls, listen
     if _worker is not None:  # another thread was faster
-        return True
+        return _worker
     if not _exit_known:
         _exit_known = True
         atexit.register(_at_exit)
@@ -289,10 +289,10 @@ def _start() -> bool:
         _worker = Worker(settings)
     except SettingError as error:
         _switch_off(error)
-        return False
+        return None
     flushes_calls = _worker.flushes_calls
     endings.at_end_of_pool_worker(_at_exit)
-    return True
+    return _worker
 
 
 def _switch_off(error: SettingError) -> None:
@@ -322,16 +322,6 @@ def providers() -> Mapping[str, str]:
 def known_hosts() -> dict[tuple[str, object, object, str], str]:
     """Return who was found to serve which host and port, by SDK; forgotten with the settings in force."""
     return _worker.known_hosts if _worker is not None else {}
-
-
-def fingerprints() -> Fingerprints | None:
-    """Return what makes fingerprints of prompts; None where they are off, and before `start`."""
-    return _worker.fingerprints if _worker is not None else None
-
-
-def teaches(provider: str, model: str) -> bool:
-    """Say whether a counted call to this model is one to learn from."""
-    return _worker is not None and _worker.lessons.wants(provider, model)
 
 
 def flush(timeout_s: float = 5.0) -> bool:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import importlib
 import os
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from gzip import compress
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .errors import SettingError
 from .settings import Settings, parse_pairs
@@ -27,6 +28,8 @@ TIMEOUT_S: Final = 5.0
 _TRACES_PATH: Final = "/v1/traces"
 _GRPC_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_KEPT_S: Final = 2.0
+"""A connection that was idle for longer is made anew: servers close them after a while, five seconds at the least."""
 REFUSED_FOR_GOOD: Final = frozenset({400, 413, 415, 422})
 """The body itself is at fault. Everything else, a wrong token too, may be put right, so the spans are kept."""
 
@@ -127,37 +130,100 @@ def _seconds(text: str | None) -> float:
 
 
 class _Http:
-    """OTLP over HTTP. Redirects are not followed: a POST would turn into a GET and lose its body."""
+    """OTLP over HTTP. Redirects are not followed: a POST would turn into a GET and lose its body.
+
+    A busy process keeps its connection: to make one costs more than to send a batch over it.
+    """
 
     def __init__(self, to: Target) -> None:
         self._to = to
-        self._opener = urllib.request.OpenerDirector()
-        local = urlsplit(to.url).hostname in _LOOPBACK
-        handlers = (
-            urllib.request.ProxyHandler({} if local else None),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(context=_tls(to)),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-        )
-        for handler in handlers:
-            self._opener.add_handler(handler)
+        address = urlsplit(to.url)
+        self._path = urlunsplit(("", "", address.path, address.query, ""))
+        self._headers = {"content-type": "application/x-protobuf", "user-agent": "spanledger", **to.headers}
+        if to.gzip:
+            self._headers["content-encoding"] = "gzip"
+        self._proxy = _by_proxy(to)
+        self._connection = _connection(to)
+        self._used_at = float("-inf")
 
     def send(self, body: bytes, timeout_s: float) -> None:
-        headers = {"content-type": "application/x-protobuf", "user-agent": "spanledger", **self._to.headers}
         if self._to.gzip:
-            body, headers["content-encoding"] = compress(body), "gzip"
-        request = urllib.request.Request(self._to.url, data=body, headers=headers, method="POST")  # noqa: S310
+            body = compress(body)
+        timeout_s = min(timeout_s, self._to.timeout_s)
         try:
-            with self._opener.open(request, timeout=min(timeout_s, self._to.timeout_s)) as response:
-                response.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                words = f"{self._to.url} answers {error.code} {error.reason}"
-            raise (RefusedError if error.code in REFUSED_FOR_GOOD else AwayError)(words) from None
+            status, reason = self._exchange(body, timeout_s)
         # URLError, timeouts and broken connections are OSErrors; the others are headers and ports that cannot be sent.
         except (OSError, HTTPException, ValueError, OverflowError) as error:
             raise AwayError(f"{self._to.url}: {getattr(error, 'reason', error)}") from error
+        if not 200 <= status < 300:
+            refused = status in REFUSED_FOR_GOOD
+            raise (RefusedError if refused else AwayError)(f"{self._to.url} answers {status} {reason}")
+
+    def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, str]:
+        """Send a body, and return the status and what it is called."""
+        if self._proxy is not None:
+            return self._exchange_by(self._proxy, body, timeout_s)
+        now = time.monotonic()
+        if now - self._used_at > _KEPT_S:
+            self._connection.close()
+        self._used_at = now
+        fresh = self._connection.sock is None
+        try:
+            return self._exchange_over(self._connection, body, timeout_s)
+        except (ConnectionError, HTTPException):  # also a connection that the collector has closed
+            if fresh:
+                raise
+            return self._exchange_over(self._connection, body, timeout_s)
+
+    def _exchange_over(self, connection: HTTPConnection, body: bytes, timeout_s: float) -> tuple[int, str]:
+        connection.timeout = timeout_s
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout_s)
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            with connection.getresponse() as response:
+                response.read()
+                return response.status, response.reason
+        except BaseException:
+            connection.close()  # nobody knows what is still to come over it
+            raise
+
+    def _exchange_by(self, proxy: urllib.request.OpenerDirector, body: bytes, timeout_s: float) -> tuple[int, str]:
+        request = urllib.request.Request(self._to.url, data=body, headers=self._headers, method="POST")  # noqa: S310
+        try:
+            with proxy.open(request, timeout=timeout_s) as response:
+                response.read()
+                return response.status, response.reason
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, str(error.reason)
+
+
+def _connection(to: Target) -> HTTPConnection:
+    address = urlsplit(to.url)
+    host = address.hostname or ""
+    if address.scheme == "https":
+        return HTTPSConnection(host, address.port, context=_tls(to))
+    return HTTPConnection(host, address.port)
+
+
+def _by_proxy(to: Target) -> urllib.request.OpenerDirector | None:
+    """Return what sends by way of the proxy that the environment names; None where none is to be used."""
+    address = urlsplit(to.url)
+    proxies = urllib.request.getproxies()
+    host = address.netloc.rpartition("@")[2]
+    if address.hostname in _LOOPBACK or address.scheme not in proxies or urllib.request.proxy_bypass(host):
+        return None
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(proxies),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=_tls(to)),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 def _tls(to: Target) -> ssl.SSLContext | None:

@@ -10,6 +10,8 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
+from contextvars import Token
+from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
@@ -52,34 +54,6 @@ def wrap(module: ModuleType) -> None:
         replace(module.AsyncAPIClient, "_sleep_for_retry", _note_retry)
 
 
-class _Attempt:
-    """Holds the call in flight while the SDK is at work; due again where a server refused what we added."""
-
-    __slots__ = ("_call", "_options", "_token", "due")
-
-    def __init__(self, call: Call, options: Any) -> None:
-        self._call = call
-        self._options = options
-        self.due = True
-
-    def __enter__(self) -> None:
-        self._token = in_flight.set(self._call)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        # In line, and not by `suppress`: this runs for every call.
-        try:  # noqa: SIM105
-            in_flight.reset(self._token)
-        except ValueError:
-            pass  # a coroutine may be closed in another context than it ran in, and then there is nothing to undo
-        if error is None:
-            self.due = False
-            return False
-        self.due = self._call.withdraw_usage(self._options, error)
-        if not self.due:
-            self._call.fail(error)
-        return self.due
-
-
 def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
     def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call = begin(sdk, client, options, bool(kwargs.get("stream"))) if switch.on else None
@@ -88,10 +62,18 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=False)
             return result
-        result, attempt = None, _Attempt(call, options)
-        while attempt.due:
-            with attempt:
-                result = plain(client, cast_to, options, *args, **kwargs)
+        again, token = False, in_flight.set(call)
+        try:
+            result = plain(client, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            if not call.withdraw_usage(options, error):
+                call.fail(error)
+                raise
+            again = True  # below, so that another exception does not have this one as its context
+        finally:
+            _reset(token)
+        if again:
+            result = _again(plain, call, client, cast_to, options, *args, **kwargs)
         _settle(call, result, asynchronous=False)
         return result
 
@@ -106,21 +88,61 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=True)
             return result
-        result, attempt = None, _Attempt(call, options)
-        while attempt.due:
-            with attempt:
-                result = await plain(client, cast_to, options, *args, **kwargs)
+        again, token = False, in_flight.set(call)
+        try:
+            result = await plain(client, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            if not call.withdraw_usage(options, error):
+                call.fail(error)
+                raise
+            again = True  # below, so that another exception does not have this one as its context
+        finally:
+            _reset(token)
+        if again:
+            result = await _again_async(plain, call, client, cast_to, options, *args, **kwargs)
         _settle(call, result, asynchronous=True)
         return result
 
     return request
 
 
+def _again(plain: Callable[..., Any], call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Make a request once more, without what we had added to it."""
+    token = in_flight.set(call)
+    try:
+        return plain(*args, **kwargs)
+    except BaseException as error:
+        call.fail(error)
+        raise
+    finally:
+        _reset(token)
+
+
+async def _again_async(plain: Callable[..., Any], call: Call, *args: Any, **kwargs: Any) -> Any:
+    token = in_flight.set(call)
+    try:
+        return await plain(*args, **kwargs)
+    except BaseException as error:
+        call.fail(error)
+        raise
+    finally:
+        _reset(token)
+
+
+def _reset(token: Token[Call | None]) -> None:
+    # In line, and not by `suppress`: this runs for every call.
+    try:  # noqa: SIM105
+        in_flight.reset(token)
+    except ValueError:
+        pass  # a coroutine may be closed in another context than it ran in, and then there is nothing to undo
+
+
 def _count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
     def build(client: Any, *args: Any, **kwargs: Any) -> Any:
         call = in_flight.get()
         if call is not None:
-            call.attempt()
+            call.attempts = (call.attempts or 0) + 1
+            call.attempt_ns = perf_counter_ns()
         return plain(client, *args, **kwargs)
 
     return build

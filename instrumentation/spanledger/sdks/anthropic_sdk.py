@@ -18,7 +18,7 @@ from spanledger.sdk import Endpoint, Sdk
 from spanledger.usage import Usage, UsageState
 
 from .anthropic_batches import make_look_back
-from .fields import count, get, snapshot, text, whole
+from .fields import as_text, count, fields, get, snapshot, text, whole
 from .hosts import ANTHROPIC_CLIENTS, CLAUDE_HOSTS
 
 _COUNTS: Final = {
@@ -53,20 +53,24 @@ def _read_message(facts: Facts, body: object) -> None:
 
 def _is_told(usage: Mapping[str, Any]) -> bool:
     """Tell whether a usage object counts anything; a server that can't count sends one of zeros or nulls."""
-    return any(whole(usage.get(key)) for key in _COUNTS)
+    for key in _COUNTS:  # noqa: SIM110 - a generator costs more than all else here
+        if whole(usage.get(key)):
+            return True
+    return False
 
 
 def _read_start(facts: Facts, body: object) -> None:
-    facts.response_id = text(body, "id")
-    facts.response_model = text(body, "model")
+    told = fields(body)
+    facts.response_id = as_text(told.get("id"))
+    facts.response_model = as_text(told.get("model"))
     asked = facts.asked.get("model")
     if isinstance(asked, str) and "anthropic." in asked:
         # Bedrock answers with Anthropic's name, but the price is that of its own: a global profile is a tenth cheaper.
         facts.response_model = asked.rpartition("/")[2]
-    reason = text(body, "stop_reason")
+    reason = as_text(told.get("stop_reason"))
     if reason:
         facts.finish_reasons = [reason]
-    usage = get(body, "usage")
+    usage = told.get("usage")
     if usage is not None:
         facts.usage = snapshot(usage)
 
@@ -101,7 +105,7 @@ def _hear(facts: Facts, event: object) -> None:
 def _hear_delta(facts: Facts, delta: object) -> None:
     said = text(delta, "text") or text(delta, "partial_json") or text(delta, "thinking")
     if said is not None:
-        facts.heard.append(said)
+        facts.say(said)
 
 
 def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:

@@ -84,7 +84,7 @@ def hear_converse(facts: Facts, message: Any) -> None:
     """Read a message of an event stream; those that carry text are not even parsed, only kept."""
     kind = _kind(facts, message)
     if kind == "contentBlockDelta":
-        facts.heard.append(message.payload)
+        facts.say(message.payload)
     elif kind == "metadata":
         read_converse(facts, json.loads(message.payload))
     elif kind == "messageStop":
@@ -102,7 +102,7 @@ def hear_invoke(facts: Facts, message: Any) -> None:
     """Read a message of an event stream: a part of the family's own format, in base64."""
     if _kind(facts, message) != "chunk":
         return
-    facts.heard.append(message.payload)
+    facts.say(message.payload)
     part = json.loads(base64.b64decode(json.loads(message.payload)["bytes"]))
     _read_part(facts, part)
     # Anthropic's first event, and Nova's last but one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 _ABSENT: Final = object()
@@ -25,9 +26,22 @@ def get(body: object, name: str) -> Any:
     return getattr(body, name, None)
 
 
+def fields(body: object) -> Mapping[str, Any]:
+    """Return all fields of an object, to read several of them; what it has by inheritance is not among them."""
+    if type(body) is dict:
+        return body
+    own: dict[str, Any] = getattr(body, "__dict__", {})
+    extra = getattr(body, "__pydantic_extra__", None)
+    return {**own, **extra} if extra else own
+
+
 def text(body: object, name: str) -> str | None:
     """Return a field that is non-empty text, else None."""
-    value = get(body, name)
+    return as_text(get(body, name))
+
+
+def as_text(value: object) -> str | None:
+    """Return text that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 

@@ -72,9 +72,10 @@ def read_content(facts: Facts, response: object) -> None:
 def _hear_part(facts: Facts, part: object) -> None:
     said = text(part, "text")
     if said is not None:
-        facts.heard.append(said)
+        facts.say(said)
     elif get(part, "functionCall") is not None:
-        facts.heard.extend(all_texts(part))
+        for said in all_texts(part):
+            facts.say(said)
 
 
 def _read_searches(facts: Facts, grounding: object) -> None:

@@ -15,7 +15,7 @@ from spanledger.prompts import WHOLE, Layout
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Sdk
 
-from .fields import count, get, snapshot, text
+from .fields import as_text, count, fields, get, snapshot, text
 from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS, no_usage, read_free
@@ -59,16 +59,17 @@ def _is_usage_only(event: object) -> bool:
 
 def _read_choices(facts: Facts, body: object) -> None:
     """Read a chat or legacy completion, or one chunk of its stream."""
+    told = fields(body)
     if facts.response_id is None:
-        facts.response_id = text(body, "id")
-        facts.response_model = text(body, "model")
-    facts.service_tier = text(body, "service_tier") or facts.service_tier
-    choices = get(body, "choices") or ()
+        facts.response_id = as_text(told.get("id"))
+        facts.response_model = as_text(told.get("model"))
+    facts.service_tier = as_text(told.get("service_tier")) or facts.service_tier
+    choices = told.get("choices") or ()
     for choice in choices:
         reason = text(choice, "finish_reason")
         if reason:
             facts.finish_reasons.append(reason)
-    usage = get(body, "usage") or _odd_usage(body, choices)
+    usage = told.get("usage") or _odd_usage(body, choices)
     if usage is not None:
         facts.usage = snapshot(usage)
     if facts.usage is not None and is_told(facts.usage, CHAT_NAMES):
@@ -105,11 +106,11 @@ def _hear_delta(facts: Facts, delta: object) -> None:
     for name in _SAID:
         said = text(delta, name)
         if said is not None:
-            facts.heard.append(said)
+            facts.say(said)
     for call in get(delta, "tool_calls") or ():
         arguments = text(get(call, "function"), "arguments")
         if arguments is not None:
-            facts.heard.append(arguments)
+            facts.say(arguments)
 
 
 def _chat_piece(chunk: Any) -> str | None:
@@ -131,10 +132,11 @@ def _response_piece(event: Any) -> str | None:
 
 
 def _read_response(facts: Facts, body: object) -> None:
-    facts.response_id = text(body, "id") or facts.response_id
-    facts.response_model = text(body, "model") or facts.response_model
-    facts.service_tier = text(body, "service_tier") or facts.service_tier
-    usage, status = get(body, "usage"), text(body, "status")
+    told = fields(body)
+    facts.response_id = as_text(told.get("id")) or facts.response_id
+    facts.response_model = as_text(told.get("model")) or facts.response_model
+    facts.service_tier = as_text(told.get("service_tier")) or facts.service_tier
+    usage, status = told.get("usage"), as_text(told.get("status"))
     if usage is not None:
         facts.usage = snapshot(usage)
         facts.complete = status not in _UNDER_WAY and is_told(facts.usage, RESPONSE_NAMES)
@@ -167,7 +169,7 @@ def _hear_response(facts: Facts, event: object) -> None:
     if type(said) is str:
         # Sound comes as text of its own kind.
         if get(event, "type") != "response.audio.delta":
-            facts.heard.append(said)
+            facts.say(said)
         return
     response = get(event, "response")
     if response is not None:
