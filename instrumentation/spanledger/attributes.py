@@ -31,8 +31,10 @@ TOKEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
 _MOST_SERVERS: Final = 256
 _servers: dict[int, tuple[object, Attributes]] = {}
 """By the identity of a client's address, which is held so that no other takes it; clients do not change theirs."""
-_PARTS: Final = INPUT_PARTS + OUTPUT_PARTS
-_PLACES: Final = [(name, [_PARTS.index(part) for part in parts]) for name, parts in TOKEN_NAMES.items()]
+_COUNTED_AS: Final = [
+    tuple(name for name, parts in TOKEN_NAMES.items() if part in parts) for part in INPUT_PARTS + OUTPUT_PARTS
+]
+"""The names on the wire that each part of a usage counts in."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,8 @@ class Facts:
 
 def server_attributes(client: object) -> Attributes:
     """Name the host that a client of an SDK talks to; the port only where it is not the usual one."""
-    url = getattr(client, "base_url", None)
+    # The newer of OpenAI's clients import a module each time that the public name is asked for.
+    url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
     known = _servers.get(id(url))
     if known is not None and known[0] is url:
         return known[1]
@@ -89,15 +92,16 @@ def server_attributes(client: object) -> Attributes:
 def response_attributes(facts: Facts) -> Attributes:
     """Name what the response told about itself."""
     found: Attributes = {}
-    for name, value in (
-        (names.RESPONSE_ID, facts.response_id),
-        (names.RESPONSE_MODEL, facts.response_model),
-        (names.SERVICE_TIER, facts.service_tier),
-        (names.SPEED, facts.speed),
-        (names.REGION, facts.region),
-    ):
-        if value is not None:
-            found[name] = value
+    if facts.response_id is not None:
+        found[names.RESPONSE_ID] = facts.response_id
+    if facts.response_model is not None:
+        found[names.RESPONSE_MODEL] = facts.response_model
+    if facts.service_tier is not None:
+        found[names.SERVICE_TIER] = facts.service_tier
+    if facts.speed is not None:
+        found[names.SPEED] = facts.speed
+    if facts.region is not None:
+        found[names.REGION] = facts.region
     if facts.finish_reasons:
         found[names.FINISH_REASONS] = facts.finish_reasons
     return found
@@ -110,13 +114,10 @@ def usage_attributes(usage: Usage) -> Attributes:
         return attributes
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    counts = usage.counts
-    for name, places in _PLACES:
-        count = 0
-        for place in places:
-            count += counts[place]
+    for count, counted_as in zip(usage, _COUNTED_AS, strict=False):
         if count:
-            attributes[name] = count
+            for name in counted_as:
+                attributes[name] = attributes.get(name, 0) + count  # type: ignore[operator]
     for unit, amount in usage.units.items():
         attributes[names.UNIT_PREFIX + unit] = int(amount) if amount == int(amount) else float(amount)
     return attributes

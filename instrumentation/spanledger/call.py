@@ -441,7 +441,9 @@ def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request 
     endpoint = sdk.endpoints.get(path) or sdk.endpoints.get(_plain_path(client, path))
     if endpoint is None:
         return None
-    body = options.json_data if isinstance(options.json_data, Mapping) else {}
+    body = options.json_data
+    if type(body) is not dict and not isinstance(body, Mapping):
+        body = {}
     extra = getattr(options, "extra_json", None)
     if extra and isinstance(extra, Mapping):
         body = {**body, **extra}

@@ -36,9 +36,9 @@ _HEADS: Final = {role: b"m%d:%bt" % (len(same), same.encode()) for role, same in
 _RESULTS: Final = frozenset({"toolResult", "functionResponse"})
 CACHE_MARKERS: Final = frozenset({"cache_control", "cachePoint"})
 _READ_APART: Final = frozenset({"role", "content", "parts", *CACHE_MARKERS})
-_ABSENT_TYPES: Final = frozenset({"NoneType", "Omit", "NotGiven"})
+ABSENT_TYPES: Final = frozenset({"NoneType", "Omit", "NotGiven"})
 _LISTS: Final = (list, tuple)
-_FILLED: Final = frozenset({str, int, float, bool})
+PLAIN: Final = frozenset({str, int, float, bool})
 _NUMBERS: Final = frozenset({int, float, bool})
 _FORMAT: Final = 2
 """Of marshal: the last one that writes equal values as equal bytes."""
@@ -245,6 +245,6 @@ def _only_text(block: Mapping[Any, Any]) -> str | None:
 def is_absent(value: object) -> bool:
     """Whether a field might as well not be there."""
     kind = type(value)
-    if kind in _FILLED:
+    if kind in PLAIN:
         return False
-    return not value if kind in _LISTS or kind is dict else kind.__name__ in _ABSENT_TYPES
+    return not value if kind in _LISTS or kind is dict else kind.__name__ in ABSENT_TYPES

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from . import names
 from .record import Attributes, AttributeValue, Event, Record
 
 _SMALL: Final = tuple(bytes((number,)) for number in range(128))
+_LOW: Final = tuple(bytes((number | 128,)) for number in range(128))
+"""The lower seven bits of a larger number."""
 _DOUBLE: Final = Struct("<cd").pack
 _TIMES: Final = Struct("<cQcQ").pack
 _FIXED64: Final = Struct("<cQ").pack
@@ -33,6 +35,7 @@ _ERROR: Final = b"\x18\x02"
 _INT_MASK: Final = 2**64 - 1
 _MOST_KEPT: Final = 64
 """Characters of a text whose bytes are kept for the next span."""
+_MOST_KNOWN: Final = 2048
 _NEVER_TWICE: Final = frozenset({names.RESPONSE_ID, names.PROMPT_HASH})
 """Attributes whose bytes are not."""
 
@@ -79,13 +82,16 @@ def _event(event: Event) -> bytes:
 
 def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue]) -> bytes:
     parts = []
-    for name, value in attributes.items():
+    texts, heads = _known_texts[tag], _known_heads[tag]
+    for pair in attributes.items():
+        name, value = pair
         kind = type(value)
-        if kind is str and len(value) <= _MOST_KEPT and name not in _NEVER_TWICE:  # type: ignore[arg-type]
-            parts.append(_pair(tag, name, value))
+        if kind is str:
+            parts.append(texts.get(pair) or _new_text(tag, name, value))  # type: ignore[arg-type]
         elif kind is int:
             number = _signed(value)  # type: ignore[arg-type]
-            parts.append(_before_number(tag, name, len(number)))
+            size = name, len(number)
+            parts.append(heads.get(size) or _new_head(tag, *size))
             parts.append(number)
         elif kind is list:
             parts.append(_pair(tag, name, tuple(value)))  # type: ignore[arg-type]
@@ -98,15 +104,33 @@ def _plain_pair(tag: bytes, name: str, value: AttributeValue) -> bytes:
     return _field(tag, _key(name) + _field(b"\x12", _any_value(value)))
 
 
-_pair = lru_cache(maxsize=2048)(_plain_pair)
-"""An attribute of the kind that call after call has: a model, a provider, a tag."""
+_pair = lru_cache(maxsize=256)(_plain_pair)
+_TAGS: Final = (b"\x0a", b"\x1a", b"\x4a")
+"""Of attributes: of a resource, of an event, of a span."""
+_known_texts: Final[dict[bytes, dict[tuple[str, str], bytes]]] = {tag: {} for tag in _TAGS}
+"""Attributes of the kind that call after call has: a model, a provider, a tag."""
+_known_heads: Final[dict[bytes, dict[tuple[str, int], bytes]]] = {tag: {} for tag in _TAGS}
+"""What comes before a whole number, by the name and the bytes that the number is written in."""
 
 
-@lru_cache(maxsize=1024)
-def _before_number(tag: bytes, name: str, length: int) -> bytes:
-    """Return what comes before a whole number that is written in `length` bytes."""
+def _new_text(tag: bytes, name: str, value: str) -> bytes:
+    written = _plain_pair(tag, name, value)
+    if len(value) <= _MOST_KEPT and name not in _NEVER_TWICE:
+        _keep(_known_texts[tag], (name, value), written)
+    return written
+
+
+def _new_head(tag: bytes, name: str, length: int) -> bytes:
     key = _key(name)
-    return b"%b%b%b\x12%c\x18" % (tag, _length(len(key) + length + 3), key, length + 1)
+    head = b"%b%b%b\x12%c\x18" % (tag, _length(len(key) + length + 3), key, length + 1)
+    _keep(_known_heads[tag], (name, length), head)
+    return head
+
+
+def _keep(known: dict[Any, bytes], key: object, written: bytes) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()  # tags that never come again have filled it; what does come again is soon back
+    known[key] = written
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +173,7 @@ def _signed(number: int) -> bytes:
     if 0 <= number < 128:
         return _SMALL[number]
     if 0 < number < 16384:
-        return bytes((number & 127 | 128, number >> 7))
+        return _LOW[number & 127] + _SMALL[number >> 7]
     # What does not fit is no count of anything; it arrives as the largest number, and is told from a sound one there.
     return _varint(min(max(number, -(2**63)), 2**63 - 1) & _INT_MASK)
 

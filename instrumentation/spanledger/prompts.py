@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from .canonical import CACHE_MARKERS, SYSTEM_HEAD, Message, Reader, fields_of, is_absent
+from .canonical import ABSENT_TYPES, CACHE_MARKERS, PLAIN, SYSTEM_HEAD, Message, Reader, fields_of, is_absent
 
 _IGNORED: Final = frozenset(
     {
@@ -126,7 +126,7 @@ def _flat_length(fields: dict[str, Any]) -> int | None:
         kind = type(value)
         if kind is str:
             length += len(value)
-        elif kind not in _FLAT:
+        elif kind not in _FLAT and kind.__name__ not in ABSENT_TYPES:
             return None
     return length
 
@@ -177,7 +177,12 @@ def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in body if name not in apart]
     if len(names) > 1:
         names.sort()
-    return {name: value for name in names if not is_absent(value := body[name])}
+    settings = {}
+    for name in names:
+        value = body[name]
+        if type(value) in PLAIN or not is_absent(value):
+            settings[name] = value
+    return settings
 
 
 def _continues(reader: Reader, layout: Layout, body: Mapping[str, Any]) -> bytes:

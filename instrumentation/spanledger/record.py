@@ -32,6 +32,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
+_SPAN_ID_MASK: Final = 2**64 - 1
+
+
 class Place(NamedTuple):
     """Where a span stands in its trace; ids as OpenTelemetry has them."""
 
@@ -122,8 +125,8 @@ parent_seen: Final[list[Callable[[int], None]]] = []
 def place_below(parent: Place | None) -> Place:
     """Return a new place below `parent`, else below the application's current OpenTelemetry span, else a root."""
     # Copies of a frozen machine, as of a function that is started from a snapshot, draw the same numbers, but later.
-    now = time.time_ns()
-    span_id = _random.getrandbits(64) ^ now or 1
+    now, bits = time.time_ns(), _random.getrandbits(192)
+    span_id = bits & _SPAN_ID_MASK ^ now or 1
     if parent is not None:
         return Place(parent.trace_id, span_id, parent.span_id)
     # Not imported by us: an application that has not imported it has no current span either.
@@ -136,7 +139,7 @@ def place_below(parent: Place | None) -> Place:
                 for seen in parent_seen:
                     seen(context.span_id)
             return Place(context.trace_id, span_id, context.span_id, context.trace_flags.sampled)
-    return Place(_random.getrandbits(128) ^ now or 1, span_id)
+    return Place(bits >> 64 ^ now or 1, span_id)
 
 
 def place_of(*identity: str) -> Place:

@@ -67,12 +67,12 @@ class Usage(NamedTuple):
     @property
     def input_tokens(self) -> int:
         """All input tokens, cached ones included."""
-        return sum(self.counts[:_INPUTS])
+        return sum(self[:_INPUTS])  # type: ignore[arg-type]
 
     @property
     def output_tokens(self) -> int:
         """All output tokens, reasoning included."""
-        return sum(self.counts[_INPUTS:])
+        return sum(self[_INPUTS:_TOKENS])  # type: ignore[arg-type]
 
     @classmethod
     def from_totals(
@@ -89,13 +89,16 @@ class Usage(NamedTuple):
         What the named parts leave over is uncached text input and text output. Parts that exceed their total
         give `state="inconsistent"` and no parts at all: such a call is not priced, rather than priced wrongly.
         """
-        rest_in, rest_out, sound = input_tokens, output_tokens, True
+        vector, rest_in, rest_out, sound = [0] * _TOKENS, input_tokens, output_tokens, True
         for name, count in parts.items():
-            sound = sound and count >= 0
-            if name in _OUTPUT:
-                rest_out -= count
-            else:
-                rest_in -= count
+            if count:
+                place = _PLACES[name]
+                vector[place] = count
+                sound = sound and count > 0
+                if place < _INPUTS:
+                    rest_in -= count
+                else:
+                    rest_out -= count
         if not sound or rest_in < 0 or rest_out < 0:
             return cls(
                 input_uncached_tokens=max(input_tokens, 0),
@@ -103,9 +106,9 @@ class Usage(NamedTuple):
                 units=units or _NO_UNITS,
                 state="inconsistent",
             )
-        parts["input_uncached_tokens"] = rest_in + parts.get("input_uncached_tokens", 0)
-        parts["output_text_tokens"] = rest_out + parts.get("output_text_tokens", 0)
-        return cls(**parts, units=units or _NO_UNITS, state=state)
+        vector[0] += rest_in
+        vector[_INPUTS] += rest_out
+        return cls._make((*vector, units or _NO_UNITS, state))
 
 
-_OUTPUT: Final = frozenset(OUTPUT_PARTS)
+_PLACES: Final = {name: place for place, name in enumerate(INPUT_PARTS + OUTPUT_PARTS)}

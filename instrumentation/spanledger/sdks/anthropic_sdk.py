@@ -21,6 +21,7 @@ from .anthropic_batches import make_look_back
 from .fields import as_text, count, fields, get, snapshot, text, whole
 from .hosts import ANTHROPIC_CLIENTS, CLAUDE_HOSTS
 
+_NUMBERS: Final = (int, float)  # written out, because `int | float` makes a new type each time
 _COUNTS: Final = {
     "input_tokens": "input",
     "output_tokens": "output",
@@ -31,10 +32,10 @@ _COUNTS: Final = {
 
 def _request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
-    if isinstance(body.get("max_tokens"), int):
-        attributes[names.MAX_TOKENS] = body["max_tokens"]
-    if isinstance(body.get("temperature"), int | float):
-        attributes[names.TEMPERATURE] = float(body["temperature"])
+    if isinstance(most := body.get("max_tokens"), int):
+        attributes[names.MAX_TOKENS] = most
+    if isinstance(temperature := body.get("temperature"), _NUMBERS):
+        attributes[names.TEMPERATURE] = float(temperature)
     return attributes
 
 

@@ -28,17 +28,18 @@ _ASKS: Final = frozenset({_CHAT_PATH, "/completions"})
 _SAID: Final = ("content", "text", "reasoning_content", "reasoning", "refusal")
 _UNDER_WAY: Final = ("queued", "in_progress")
 """Some servers report a running total, or zeros, before a response is over."""
+_NUMBERS: Final = (int, float)  # written out, because `int | float` makes a new type each time
 _MAX_TOKENS_KEYS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def _request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
     for key in _MAX_TOKENS_KEYS:
-        if isinstance(body.get(key), int):
-            attributes[names.MAX_TOKENS] = body[key]
+        if isinstance(most := body.get(key), int):
+            attributes[names.MAX_TOKENS] = most
             break
-    if isinstance(body.get("temperature"), int | float):
-        attributes[names.TEMPERATURE] = float(body["temperature"])
+    if isinstance(temperature := body.get("temperature"), _NUMBERS):
+        attributes[names.TEMPERATURE] = float(temperature)
     return attributes
 
 
