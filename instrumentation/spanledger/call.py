@@ -92,9 +92,11 @@ class Call:
         outer = spans.current.get()
         self._place = place_below(outer.place if outer is not None else None)
         self._server, provider = request.server, request.provider
-        self._provider = provider or sdk.provider_at(
-            request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT), request.client
-        )
+        if provider is None:
+            address, port = request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT)
+            provider = worker.known_hosts.get((sdk.provider, address, port, request.client))
+            provider = provider or sdk.provider_at(address, port, request.client)
+        self._provider = provider
         self._lessons = worker.lessons
         self._tags = tagging.current.get()
         self._attributes: Attributes = sdk.request_attributes(request.body)

@@ -19,6 +19,7 @@ from .record import Attributes, AttributeValue, Event, Record
 _SMALL: Final = tuple(bytes((number,)) for number in range(128))
 _LOW: Final = tuple(bytes((number | 128,)) for number in range(128))
 """The lower seven bits of a larger number."""
+_FLOAT64: Final = Struct("<d").pack
 _DOUBLE: Final = Struct("<cd").pack
 _TIMES: Final = Struct("<cQcQ").pack
 _FIXED64: Final = Struct("<cQ").pack
@@ -82,48 +83,54 @@ def _event(event: Event) -> bytes:
 
 def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue]) -> bytes:
     parts = []
-    texts, heads = _known_texts[tag], _known_heads[tag]
+    known, heads = _known[tag], _heads[tag]
+    size: tuple[str, type, int]
     for pair in attributes.items():
         name, value = pair
         kind = type(value)
         if kind is str:
-            parts.append(texts.get(pair) or _new_text(tag, name, value))  # type: ignore[arg-type]
-        elif kind is int:
-            number = _signed(value)  # type: ignore[arg-type]
-            size = name, len(number)
-            parts.append(heads.get(size) or _new_head(tag, *size))
-            parts.append(number)
+            kept = name not in _NEVER_TWICE
+            written = known.get(pair) if kept else None
+            if written is None:
+                data = _utf8(value)  # type: ignore[arg-type]
+                size = name, kind, len(data)
+                written = (heads.get(size) or _new_head(tag, *size)) + data
+                if kept and len(data) <= _MOST_KEPT:
+                    _keep(known, pair, written)
+        elif kind is int or kind is float or kind is bytes:
+            data = value if kind is bytes else _FLOAT64(value) if kind is float else _signed(value)  # type: ignore[assignment, arg-type]
+            size = name, kind, len(data)
+            written = (heads.get(size) or _new_head(tag, *size)) + data
         elif kind is list:
-            parts.append(_pair(tag, name, tuple(value)))  # type: ignore[arg-type]
+            written = _pair(tag, name, tuple(value))  # type: ignore[arg-type]
         else:
-            parts.append(_plain_pair(tag, name, value))
+            written = _plain_pair(tag, name, value)
+        parts.append(written)
     return b"".join(parts)
 
 
 def _plain_pair(tag: bytes, name: str, value: AttributeValue) -> bytes:
-    return _field(tag, _key(name) + _field(b"\x12", _any_value(value)))
+    return _field(tag, _field(b"\x0a", _utf8(name)) + _field(b"\x12", _any_value(value)))
 
 
 _pair = lru_cache(maxsize=256)(_plain_pair)
+_BEFORE: Final[dict[type, bytes]] = {int: b"\x18", float: b"\x21", str: b"\x0a", bytes: b"\x3a"}
 _TAGS: Final = (b"\x0a", b"\x1a", b"\x4a")
 """Of attributes: of a resource, of an event, of a span."""
-_known_texts: Final[dict[bytes, dict[tuple[str, str], bytes]]] = {tag: {} for tag in _TAGS}
-"""Attributes of the kind that call after call has: a model, a provider, a tag."""
-_known_heads: Final[dict[bytes, dict[tuple[str, int], bytes]]] = {tag: {} for tag in _TAGS}
-"""What comes before a whole number, by the name and the bytes that the number is written in."""
+_known: Final[dict[bytes, dict[tuple[str, AttributeValue], bytes]]] = {tag: {} for tag in _TAGS}
+"""Text of the kind that call after call has: a model, a provider, a tag."""
+_heads: Final[dict[bytes, dict[tuple[str, type, int], bytes]]] = {tag: {} for tag in _TAGS}
+"""What comes before a value, by its name, its type and the bytes that it is written in."""
 
 
-def _new_text(tag: bytes, name: str, value: str) -> bytes:
-    written = _plain_pair(tag, name, value)
-    if len(value) <= _MOST_KEPT and name not in _NEVER_TWICE:
-        _keep(_known_texts[tag], (name, value), written)
-    return written
-
-
-def _new_head(tag: bytes, name: str, length: int) -> bytes:
-    key = _key(name)
-    head = b"%b%b%b\x12%c\x18" % (tag, _length(len(key) + length + 3), key, length + 1)
-    _keep(_known_heads[tag], (name, length), head)
+def _new_head(tag: bytes, name: str, kind: type, length: int) -> bytes:
+    before_value = {int: b"\x18", float: b"\x21", str: b"\x0a" + _length(length), bytes: b"\x3a" + _length(length)}[
+        kind
+    ]
+    value = b"\x12" + _length(len(before_value) + length) + before_value
+    key = _field(b"\x0a", _utf8(name))
+    head = tag + _length(len(key) + len(value) + length) + key + value
+    _keep(_heads[tag], (name, kind, length), head)
     return head
 
 
@@ -131,11 +138,6 @@ def _keep(known: dict[Any, bytes], key: object, written: bytes) -> None:
     if len(known) >= _MOST_KNOWN:
         known.clear()  # tags that never come again have filled it; what does come again is soon back
     known[key] = written
-
-
-@lru_cache(maxsize=1024)
-def _key(name: str) -> bytes:
-    return _field(b"\x0a", _utf8(name))
 
 
 def _any_value(value: AttributeValue) -> bytes:

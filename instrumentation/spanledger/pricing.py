@@ -130,7 +130,7 @@ def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, 
             rate = window.token_rates[index]
             if rate is None:
                 return unpriced("no_price", window.matched_model)
-            amount = token_pico(count, rate)
+            amount = (count * rate + 500_000) // 1_000_000  # as `token_pico`
             parts[TOKEN_COMPONENTS[index]] += amount
             if itemised:
                 charges.append(Charge(TOKEN_METERS[index], count, rate, amount))

@@ -22,6 +22,7 @@ _IGNORED: Final = frozenset(
 """Parameters that don't decide what is answered, but who asks, where, how fast, and what is kept of it."""
 
 
+_LISTS: Final = (list, tuple)
 _FLAT: Final = frozenset({bool, float, int, str, type(None)})
 
 
@@ -75,9 +76,11 @@ def read_prompt(layout: Layout, body: Mapping[str, Any], *, with_user_text: bool
         messages = ({"role": "user", "content": messages},)
     elif not _is_conversation(messages):
         return reader.plain(_settings(WHOLE, body))[0]
-    tools = _tools(None if layout.tools is None else body.get(layout.tools))
+    # Most requests have neither, and each step that they need not go is felt: this runs for every call.
+    tools = None if layout.tools is None else body.get(layout.tools)
+    tools = None if tools is None else _tools(tools)
     system = None if layout.system is None else body.get(layout.system)
-    data, size = (b"", 0) if is_absent(system) else reader.content(system)[:2]
+    data, size = (b"", 0) if system is None or is_absent(system) else reader.content(system)[:2]
     read = [reader.message(message) for message in messages]
     count = len(read)
     while read and read[0].role == "system":
@@ -167,9 +170,9 @@ def _text(content: object) -> str:
 
 def _is_conversation(messages: Any) -> bool:
     """Whether this is a list of messages: no list of texts or tokens, and nothing that can be read only once."""
-    if type(messages) is not list and not isinstance(messages, list | tuple):
+    if type(messages) is not list and not isinstance(messages, _LISTS):
         return False
-    return bool(messages) and fields_of(messages[0]) is not None
+    return bool(messages) and (type(messages[0]) is dict or fields_of(messages[0]) is not None)
 
 
 def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:

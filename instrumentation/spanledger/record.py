@@ -131,7 +131,8 @@ def place_below(parent: Place | None) -> Place:
         return Place(parent.trace_id, span_id, parent.span_id)
     # Not imported by us: an application that has not imported it has no current span either.
     # Nor has one where the ledger's thread, or another, is still in the middle of importing it.
-    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    traced = sys.modules.get("opentelemetry.trace")
+    current_span = getattr(traced, "get_current_span", None) if traced is not None else None
     if current_span is not None:
         context = current_span().get_span_context()
         if context.is_valid:
