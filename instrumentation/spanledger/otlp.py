@@ -44,10 +44,16 @@ _NEVER_TWICE: Final = frozenset({names.RESPONSE_ID, names.PROMPT_HASH})
 def encode_request(resource: Mapping[str, str], scope: tuple[str, str], spans: list[bytes]) -> bytes:
     """Return an ExportTraceServiceRequest with these spans, each from `encode_span`."""
     name, version = (text.encode() for text in scope)
-    of_scope = _field(b"\x0a", _field(b"\x0a", name) + _field(b"\x12", version))
-    scope_spans = of_scope + b"".join([_field(b"\x12", span) for span in spans])
     of_resource = _field(b"\x0a", _attributes(b"\x0a", dict(resource)))
-    return _field(b"\x0a", of_resource + _field(b"\x12", scope_spans))
+    of_scope = _field(b"\x0a", _field(b"\x0a", name) + _field(b"\x12", version))
+    pieces = [b"", of_resource, b"", of_scope]
+    for span in spans:
+        pieces.append(b"\x12" + _length(len(span)))
+        pieces.append(span)
+    # From the inside out, so that what may be large is put together once.
+    pieces[2] = b"\x12" + _length(sum(map(len, pieces[3:])))
+    pieces[0] = b"\x0a" + _length(sum(map(len, pieces[1:])))
+    return b"".join(pieces)
 
 
 def encode_span(record: Record, more: Mapping[str, AttributeValue]) -> bytes:
