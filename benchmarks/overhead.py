@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -271,9 +272,12 @@ def work(peer: str) -> None:
     """Answer each line of stdin, the name of a case, with microseconds of CPU a call, plain and traced."""
     traced = instrument(peer)
     table = calls()
+    gc.collect()
+    gc.freeze()
 
     def measured(case: str, on: bool) -> float:
         traced.switch(on)
+        gc.collect()  # so that each pays for its own garbage, and for none that the other left
         start = time.process_time_ns()
         for _ in range(CASES[case]):
             table[case]()

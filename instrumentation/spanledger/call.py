@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
@@ -24,7 +24,6 @@ from .record import (
     Event,
     Metered,
     Record,
-    Stopwatch,
     error_text,
     error_type,
     place_below,
@@ -64,15 +63,16 @@ class Call:
         "_lessons",
         "_model",
         "_noted",
+        "_origin_ns",
         "_piece",
         "_place",
         "_provider",
         "_sdk",
         "_server",
+        "_start_ns",
         "_tags",
         "_take",
         "_uncertain",
-        "_watch",
         "answered",
         "attempt_ns",
         "attempts",
@@ -130,7 +130,9 @@ class Call:
         self.stream = request.stream
         self.inside = False
         """The application is waiting for the next event; its outcome, not a close, ends the call."""
-        self._watch = Stopwatch()
+        self._start_ns = time_ns()
+        self._origin_ns = perf_counter_ns()
+        """The start by the process's clock, which nobody sets back."""
 
     def adopt(self, options: Any) -> None:
         """Have the request of an SDK with `FinalRequestOptions` tell what only it can tell."""
@@ -233,11 +235,11 @@ class Call:
             faults.report("attempt not recorded", fault)
 
     def _attempt(self, *, response: Any = None, error: BaseException | None = None, answered: bool = False) -> Event:
-        began_ns = self._watch.since_start_ns(self.attempt_ns) if self.attempt_ns else 0
+        now_ns, began_ns = perf_counter_ns(), self.attempt_ns or self._origin_ns
         return attempt_event(
             self.attempts or 1,
-            self._watch.start_ns + began_ns,
-            self._watch.elapsed_ns() - began_ns,
+            self._start_ns + began_ns - self._origin_ns,
+            now_ns - began_ns,
             provider=self._provider,
             response=response,
             error=error,
@@ -279,9 +281,8 @@ class Call:
         self._done = True
         _open.discard(self)
         try:
-            watch, last_ns = self._watch, self._last_ns
-            length_ns = watch.since_start_ns(last_ns) if abandoned and last_ns else watch.elapsed_ns()
-            self._end_ns = watch.start_ns + length_ns
+            end_ns = self._last_ns if abandoned and self._last_ns else perf_counter_ns()
+            self._end_ns = self._start_ns + end_ns - self._origin_ns
             if error is not None or self._failed:
                 self._events = self._attempts(error)
             if error is not None:
@@ -363,7 +364,7 @@ class Call:
             if usage.state == "estimated":
                 attributes[names.USAGE_METHOD] = "request" if facts.units else "reported_partial"
         if self._first_ns:
-            attributes[names.FIRST_CHUNK_S] = self._watch.since_start_ns(self._first_ns) / 1e9
+            attributes[names.FIRST_CHUNK_S] = (self._first_ns - self._origin_ns) / 1e9
         if self.attempts is not None:
             attributes[names.ATTEMPTS] = self.attempts
         if not self._place.parent_sampled:
@@ -374,7 +375,7 @@ class Call:
             name=f"{self._endpoint.operation} {self._model}".rstrip(),
             kind="client",
             place=self._place,
-            start_ns=self._watch.start_ns,
+            start_ns=self._start_ns,
             end_ns=self._end_ns,
             attributes=attributes,
             error=self._error or facts.error_type,

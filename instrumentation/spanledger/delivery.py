@@ -81,6 +81,13 @@ class Delivery:
         """Count what cannot outlive this process."""
         self._spool.give_up()
 
+    def disconnect(self) -> None:
+        """Let go of the connection, at the end of the process or in a child that has inherited it."""
+        try:
+            self._transport.close()
+        except Exception as error:
+            faults.report("connection not closed", error)
+
     def _try(self, body: bytes, haste: Haste) -> bool:
         """Attempt once; True unless the body must be kept."""
         if not self._unseen:

@@ -139,6 +139,13 @@ class Worker:
         if body:
             self._delivery.keep(body)
         self._delivery.give_up()
+        if not self._thread.is_alive():
+            self._delivery.disconnect()
+
+    def disown(self) -> None:
+        """Close what a forked child has inherited; its parent goes on with the same."""
+        if self._delivery is not None:
+            self._delivery.disconnect()
 
     def _take(self, most: int) -> list[Finished]:
         taken: list[Finished] = []
@@ -378,6 +385,8 @@ def _before_fork() -> None:
 def _after_fork_in_child() -> None:
     global _worker, _starting, _half_started
     # The parent's thread is not here, and its queue is the parent's to send.
+    if _worker is not None:
+        _worker.disown()
     _worker, _half_started = None, False
     _starting = threading.RLock()
 

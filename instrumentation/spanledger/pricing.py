@@ -90,7 +90,7 @@ def price(
     """
     if usage.state == "missing":
         return unpriced("no_usage")
-    counts = usage.counts
+    counts: tuple[int, ...] = usage[: len(TOKEN_METERS)]  # type: ignore[assignment]
     units = _micro_units(usage.units) if usage.units else ()
     if usage.state == "inconsistent" or units is None or min(counts) < 0 or max(counts) > MAX_COUNT:
         return unpriced("inconsistent")

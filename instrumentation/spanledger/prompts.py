@@ -24,6 +24,8 @@ _IGNORED: Final = frozenset(
 
 _LISTS: Final = (list, tuple)
 _FLAT: Final = frozenset({bool, float, int, str, type(None)})
+_not_given: Final[set[type]] = {type(None)}
+"""The SDKs' types for a parameter that is absent, as far as they have been met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,10 @@ def _flat_length(fields: dict[str, Any]) -> int | None:
         kind = type(value)
         if kind is str:
             length += len(value)
-        elif kind not in _FLAT and kind.__name__ not in ABSENT_TYPES:
-            return None
+        elif kind not in _FLAT and kind not in _not_given:
+            if kind.__name__ not in ABSENT_TYPES:
+                return None
+            _not_given.add(kind)
     return length
 
 
@@ -177,15 +181,11 @@ def _is_conversation(messages: Any) -> bool:
 
 def _settings(layout: Layout, body: Mapping[str, Any]) -> dict[str, Any]:
     apart = layout.not_settings
-    names = [name for name in body if name not in apart]
+    # Of all that they could say, the SDKs themselves fill in most with "not given".
+    names = [name for name, value in body.items() if name not in apart and type(value) not in _not_given]
     if len(names) > 1:
         names.sort()
-    settings = {}
-    for name in names:
-        value = body[name]
-        if type(value) in PLAIN or not is_absent(value):
-            settings[name] = value
-    return settings
+    return {name: value for name in names if type(value := body[name]) in PLAIN or not is_absent(value)}
 
 
 def _continues(reader: Reader, layout: Layout, body: Mapping[str, Any]) -> bytes:

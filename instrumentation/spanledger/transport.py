@@ -49,6 +49,10 @@ class Transport(Protocol):
         """Bring an ExportTraceServiceRequest to the collector; raises AwayError or RefusedError."""
         ...
 
+    def close(self) -> None:
+        """Let go of the connection; `send` makes another one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -159,6 +163,9 @@ class _Http:
             refused = status in REFUSED_FOR_GOOD
             raise (RefusedError if refused else AwayError)(f"{self._to.url} answers {status} {reason}")
 
+    def close(self) -> None:
+        self._connection.close()
+
     def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, str]:
         """Send a body, and return the status and what it is called."""
         if self._proxy is not None:
@@ -266,6 +273,9 @@ class _Grpc:
             raise kind(f"{self._to.url}: {error.code().name} {error.details()}") from error
         except ValueError as error:  # a header that can't be sent
             raise AwayError(f"{self._to.url}: {error}") from error
+
+    def close(self) -> None:
+        """Do nothing: gRPC looks after its channels at exit and in forked children."""
 
 
 def _grpc_credentials(grpc: Any, to: Target) -> Any:

@@ -114,24 +114,22 @@ def _tally(facts: Facts, usage: Mapping[str, Any]) -> None:
     if not _is_told(usage):
         return
     for key, name in _COUNTS.items():
-        if usage.get(key) is not None:
-            facts.counts[name] = count(usage, key)
-    created = get(usage, "cache_creation")
+        if (found := usage.get(key)) is not None:
+            facts.counts[name] = whole(found)
+    created = usage.get("cache_creation")
     if created is not None:
         facts.counts["cache_write_5m"] = count(created, "ephemeral_5m_input_tokens")
         facts.counts["cache_write_1h"] = count(created, "ephemeral_1h_input_tokens")
     for iteration in usage.get("iterations") or ():
         if text(iteration, "type") == "compaction":
             _add_compaction(facts.counts, iteration)
-    thinking = count(get(usage, "output_tokens_details"), "thinking_tokens")
-    if thinking:
+    if (details := usage.get("output_tokens_details")) and (thinking := count(details, "thinking_tokens")):
         facts.counts["thinking"] = thinking
-    searches = count(get(usage, "server_tool_use"), "web_search_requests")
-    if searches:
+    if (used := usage.get("server_tool_use")) and (searches := count(used, "web_search_requests")):
         facts.counts["web_searches"] = searches
-    facts.service_tier = text(usage, "service_tier") or facts.service_tier
-    facts.speed = text(usage, "speed") or facts.speed
-    facts.region = text(usage, "inference_geo") or facts.region
+    facts.service_tier = as_text(usage.get("service_tier")) or facts.service_tier
+    facts.speed = as_text(usage.get("speed")) or facts.speed
+    facts.region = as_text(usage.get("inference_geo")) or facts.region
 
 
 def _add_compaction(counts: dict[str, int], iteration: object) -> None:
