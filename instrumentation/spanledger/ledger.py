@@ -224,29 +224,38 @@ class Worker:
             self._under_way = []
 
     def _wait(self) -> _Flush | None:
-        """Wait for a batch: full, or as old as the batch delay, or asked for."""
-        self._collecting = False  # before the look at what waits: a record that comes in between must wake us
-        if not self._records:
-            retry_s = self._delivery.retry_in_s() if self._delivery is not None else None
-            with contextlib.suppress(queue.Empty):
-                request = self._signals.get(timeout=retry_s)
-                if request is not None:
-                    return request
-        self._collecting = True
-        if not self._records or len(self._records) >= self._settings.batch_size or self._is_making():
-            return None
-        with contextlib.suppress(queue.Empty):
-            return self._signals.get(timeout=self._delay_s())
-        return None
+        """Wait for a batch: full, or as old as the batch delay, or asked for.
 
-    def _delay_s(self) -> float:
-        """Seconds for a batch to fill: what is left of the delay since the last one, so that a rare call hardly waits.
-
-        It is as safe at the collector as a killed process can have it, and a busy process sends no more batches.
+        Every waking of this thread costs the application's more than the calls in between: two threads that want the
+        interpreter drive each other from core to core. So a busy process wakes it once a batch.
         """
         delay_s = self._settings.batch_delay_ms / 1000
-        since_last_s = time.monotonic() - self._sent_at
-        return min(delay_s, max(LINGER_S, delay_s - since_last_s))
+        since_s = time.monotonic() - self._sent_at
+        if since_s < delay_s:
+            return self._collect(delay_s - since_s)
+        if not self._records:
+            self._collecting = False
+            request = None
+            if not self._records:  # looked at again: a record that comes from now on wakes us
+                request = self._next_signal(self._delivery.retry_in_s() if self._delivery is not None else None)
+            if request is not None or not self._records:
+                return request
+        request = self._collect(min(LINGER_S, delay_s))
+        if request is None and len(self._records) > 1:
+            request = self._collect(delay_s - LINGER_S)
+        return request
+
+    def _collect(self, for_s: float) -> _Flush | None:
+        """Have records come together for a while, unless they are a batch already."""
+        self._collecting = True
+        if for_s <= 0 or len(self._records) >= self._settings.batch_size or self._is_making():
+            return None
+        return self._next_signal(for_s)
+
+    def _next_signal(self, timeout_s: float | None) -> _Flush | None:
+        with contextlib.suppress(queue.Empty):
+            return self._signals.get(timeout=timeout_s)
+        return None
 
 
 _worker: Worker | None = None
