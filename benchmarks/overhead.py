@@ -8,8 +8,9 @@ memory happens to lie differs from start to start, too, so every peer is started
 Ours prices each call, takes its fingerprints and its tags, and sends it to a server over HTTP; the peers price
 nothing, and end in an exporter that drops their spans: what is compared is more work of ours with less of theirs
 (`otel, sending` has an exporter that sends). Each peer runs as it comes, in a virtual environment made on first use
-below the cache folder, with the SDK versions of this one. Trust the ratios: every round runs every peer once, so that
-a busy machine slows all of them.
+below the cache folder, with the SDK versions of this one. A process stays on one core (`--unpinned`: it does not), as
+the caches that a thread loses by moving are the machine's and not the peer's to pay for. Trust the ratios: every round
+runs every peer once, so that a busy machine slows all of them.
 
     python benchmarks/overhead.py [--rounds 10] [--starts 3] [--peers otel,openinference,openllmetry]
     python benchmarks/overhead.py --features       # what each of our features costs, instead of peers
@@ -67,6 +68,8 @@ CASES = {
     "openai chat, 20 kB": 100,
 }
 """Calls of each case in a round; streams have 50 chunks, prompts 1 kB unless it is said otherwise."""
+UNPINNED = "BENCHMARK_UNPINNED"
+"""Variable that leaves the threads of a process on whichever core the kernel likes."""
 CHUNKS = 50
 PROMPT = "Where is the best hotel in Paris, and what does a night cost? " * 16
 
@@ -268,8 +271,15 @@ def instrumentors(peer: str) -> tuple[Any, Any]:
     return OpenAIInstrumentor, AnthropicInstrumentor
 
 
+def stay_on_a_core() -> None:
+    """Keep a worker's threads on one core: where the kernel puts them differs from run to run, for all peers."""
+    if hasattr(os, "sched_setaffinity") and not os.environ.get(UNPINNED):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def work(peer: str) -> None:
     """Answer each line of stdin, the name of a case, with microseconds of CPU a call, plain and traced."""
+    stay_on_a_core()
     traced = instrument(peer)
     table = calls()
     gc.collect()
@@ -398,6 +408,7 @@ def report(found: dict[str, dict[str, Pairs]], starts: int) -> dict[str, object]
         "calls_per_round": CASES,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("openai", "anthropic", "httpx2", "opentelemetry-sdk")},
+        "pinned_to_a_core": not os.environ.get(UNPINNED),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
 
@@ -409,11 +420,14 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3, help="of each peer's process")
     parser.add_argument("--peers", default=",".join([*PEERS, "otel/sending"]))
     parser.add_argument("--features", action="store_true", help="measure our own features instead of peers")
+    parser.add_argument("--unpinned", action="store_true", help="let the threads of a process move between cores")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options.worker)
         return
+    if options.unpinned:
+        os.environ[UNPINNED] = "1"
     peers = [peer.replace("/", ", ") for peer in options.peers.split(",") if peer]
     compared = list(OURS) if options.features else ["spanledger", *peers]
     print(json.dumps(report(measure(compared, options.rounds, options.starts), options.starts), indent=1))
