@@ -2,8 +2,9 @@
 
 The SDKs are the real ones, down to an in-memory transport, so that nothing but the SDK and its tracing is measured. A
 figure is the CPU of the whole process (background threads too, all spans flushed) per call: with tracing, less that
-of the same process without it right before or after, because two processes differ by more than is measured. How
-memory happens to lie differs from start to start, too, so every peer is started several times.
+of the same process without it right before or after, because two processes differ by more than is measured (only a
+peer that cannot be switched off again has two). How memory happens to lie differs from start to start, too, so every
+peer is started several times.
 
 Ours prices each call, takes its fingerprints and its tags, and sends it to a server over HTTP; the peers price
 nothing, and end in an exporter that drops their spans: what is compared is more work of ours with less of theirs
@@ -60,6 +61,9 @@ OURS = {
     "features=sketch": {"SPANLEDGER_FEATURES": "sketch"},
 }
 """Ourselves, as we come and otherwise, with the settings for it."""
+NEVER_RESTORED = frozenset({"openllmetry"})
+"""Peers that wrap once more each time they are switched on, and stay when switched off: one process has none of
+it and another has it always, and a pair is a plain run of the one beside a traced run of the other."""
 CASES = {
     "openai chat": 100,
     "openai stream": 20,
@@ -277,8 +281,11 @@ def stay_on_a_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def work(peer: str) -> None:
-    """Answer each line of stdin, the name of a case, with microseconds of CPU a call, plain and traced."""
+def work(peer: str, always: bool | None) -> None:
+    """Answer each line of stdin, the name of a case, with microseconds of CPU a call, plain and traced.
+
+    With `always`, the peer is on or off from start to end, and both figures are of that.
+    """
     stay_on_a_core()
     traced = instrument(peer)
     table = calls()
@@ -298,7 +305,7 @@ def work(peer: str) -> None:
     with traced.scope:
         for number, line in enumerate(sys.stdin):
             order = (False, True) if number % 2 else (True, False)
-            taken = {on: measured(line.strip(), on) for on in order}
+            taken = {on: measured(line.strip(), on if always is None else always) for on in order}
             print(taken[False], taken[True], flush=True)
 
 
@@ -350,20 +357,29 @@ def measure(peers: list[str], rounds: int, starts: int) -> dict[str, dict[str, P
 def run(found: dict[str, dict[str, Pairs]], environment: dict[str, str], rounds: int) -> None:
     """Start every peer, and measure the rounds."""
     with contextlib.ExitStack() as stack:
-        workers = {peer: stack.enter_context(start_worker(peer, environment | OURS.get(peer, {}))) for peer in found}
+        workers = {
+            peer: [
+                stack.enter_context(start_worker(peer, always, environment | OURS.get(peer, {})))
+                for always in ((False, True) if peer in NEVER_RESTORED else (None,))
+            ]
+            for peer in found
+        }
         for number in range(rounds + 2):
             for case in CASES:
-                for peer, worker in workers.items():
-                    taken = ask(worker, case)
+                for peer, processes in workers.items():
+                    answers = [ask(process, case) for process in processes]
+                    taken = answers[0][0], answers[-1][1]
                     if number >= 2:  # the first rounds warm everything up
                         found[peer][case].append(taken)
 
 
 @contextlib.contextmanager
-def start_worker(peer: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def start_worker(peer: str, always: bool | None, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """Run a peer's process."""
     python = sys.executable if peer in OURS else python_of(peer.partition(",")[0])
     command = [python, __file__, "--worker", peer]
+    if always is not None:
+        command += ["--always", "on" if always else "off"]
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -422,9 +438,10 @@ def main() -> None:
     parser.add_argument("--features", action="store_true", help="measure our own features instead of peers")
     parser.add_argument("--unpinned", action="store_true", help="let the threads of a process move between cores")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--always", choices=("on", "off"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker)
+        work(options.worker, None if options.always is None else options.always == "on")
         return
     if options.unpinned:
         os.environ[UNPINNED] = "1"

@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,11 +99,16 @@ def test_preloaded_gunicorn_workers_each_record_their_own_calls(
 ) -> None:
     argv = ["gunicorn", "--preload", "-w", "3", "-b", "127.0.0.1:PORT", "served:wsgi"]
     with _serving(argv, provider, sink, tmp_path, at_import=AT_IMPORT) as (_, address):
-        workers = {get(address) for _ in range(12)}
+        # Asked one after the other, a single worker may take them all.
+        answered: list[str] = []
+        deadline = time.monotonic() + 30
+        with ThreadPoolExecutor(6) as asking:
+            while len(set(answered)) < 2 and time.monotonic() < deadline:
+                answered += asking.map(get, [address] * 12)
 
     assert response_ids(sink) == billed_ids(provider)
-    assert len(provider.billed) == 14
-    assert len(workers) > 1
+    assert len(provider.billed) == len(answered) + 2
+    assert len(set(answered)) > 1
 
 
 def test_gunicorn_with_uvicorn_workers_records_every_call_when_spans_are_flushed_as_their_lifespan_ends(
