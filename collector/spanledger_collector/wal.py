@@ -1,28 +1,36 @@
 """The write-ahead log on disk: its names, its records, and reading a sealed segment.
 
-A record carries a marker and a checksum over everything after it, so that a damaged place costs the records it
-touches and no others: reading goes on at the next place where a whole record stands. The writer is in
+A record carries a marker, which says what signal it is of, and a checksum, so that a damaged place costs the records
+it touches and no others: reading goes on at the next place where a whole record stands. The writer is in
 `wal_writer`.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from .disk import Disk
 from .errors import WalError
 
 SEALED: Final = ".wal"
 OPEN: Final = ".wal.open"
-MARKER: Final = b"SLW1"
+Signal = Literal["traces", "logs", "metrics"]
+MARKERS: Final[dict[Signal, bytes]] = {"traces": b"SLW1", "logs": b"SLL1", "metrics": b"SLM1"}
+_SIGNALS: Final[dict[bytes, Signal]] = {marker: signal for signal, marker in MARKERS.items()}
+_ANY_MARKER: Final = re.compile(b"|".join(MARKERS.values()))
+_SEEDS: Final[dict[Signal, int]] = {
+    signal: 0 if signal == "traces" else zlib.crc32(marker) for signal, marker in MARKERS.items()
+}
+"""Where the checksum starts. Markers may be one bit apart, so it covers them; but for traces', which is older."""
 _HEADER: Final = struct.Struct("<4sIIQ")
-"""Marker, bytes of payload, crc32 of all that follows it, received time in ns since 1970 UTC."""
+"""Marker, bytes of payload, crc32, received time in ns since 1970 UTC."""
 _CHECKED: Final = struct.Struct("<IQ")
 HEADER_BYTES: Final = _HEADER.size
 
@@ -34,7 +42,8 @@ class Record:
     received_ns: int
     """When it came, nanoseconds since 1970 UTC."""
     payload: bytes
-    """ExportTraceServiceRequest, protobuf, uncompressed."""
+    """The signal's export request, protobuf, uncompressed."""
+    signal: Signal = "traces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,14 @@ def sound_length(data: bytes) -> int:
     return end
 
 
-def record_header(payload: bytes, received_ns: int) -> bytes:
+def record_header(payload: bytes, received_ns: int, signal: Signal = "traces") -> bytes:
     """Return the header that stands before `payload`."""
+    return _HEADER.pack(MARKERS[signal], len(payload), _checksum(payload, received_ns, signal), received_ns)
+
+
+def _checksum(payload: bytes, received_ns: int, signal: Signal) -> int:
     checked = _CHECKED.pack(len(payload), received_ns)
-    return _HEADER.pack(MARKER, len(payload), zlib.crc32(payload, zlib.crc32(checked)), received_ns)
+    return zlib.crc32(payload, zlib.crc32(checked, _SEEDS[signal]))
 
 
 def _whole_records(data: bytes) -> Iterator[tuple[int, Record]]:
@@ -160,10 +173,10 @@ def _next_whole(data: bytes, position: int) -> int:
         stated = position + HEADER_BYTES + length
         if _record_at(data, stated) is not None:
             return stated
-    candidate = data.find(MARKER, position + 1)
-    while candidate >= 0 and _record_at(data, candidate) is None:
-        candidate = data.find(MARKER, candidate + 1)
-    return candidate
+    for candidate in _ANY_MARKER.finditer(data, position + 1):
+        if _record_at(data, candidate.start()) is not None:
+            return candidate.start()
+    return -1
 
 
 def _record_at(data: bytes, position: int) -> Record | None:
@@ -171,9 +184,10 @@ def _record_at(data: bytes, position: int) -> Record | None:
     if start > len(data):
         return None
     marker, length, checksum, received_ns = _HEADER.unpack_from(data, position)
-    if marker != MARKER or start + length > len(data):
+    signal = _SIGNALS.get(marker)
+    if signal is None or start + length > len(data):
         return None
     payload = data[start : start + length]
-    if zlib.crc32(payload, zlib.crc32(_CHECKED.pack(length, received_ns))) != checksum:
+    if _checksum(payload, received_ns, signal) != checksum:
         return None
-    return Record(received_ns, payload)
+    return Record(received_ns, payload, signal)

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from .disk import Disk
 from .errors import OverloadedError, WalBusyError, WalError
-from .wal import OPEN, SEALED, record_header, renew_id, segment_path, segments, sound_length
+from .wal import OPEN, SEALED, Signal, record_header, renew_id, segment_path, segments, sound_length
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,14 @@ class WalState:
     """Why a request would be refused now; empty when it would be taken."""
 
 
+class _Request(NamedTuple):
+    """One request that waits for the disk."""
+
+    payload: bytes
+    signal: Signal
+    done: Done
+
+
 @dataclass(slots=True)
 class _OpenSegment:
     path: Path
@@ -86,7 +94,7 @@ class WalWriter:
         self._open: _OpenSegment | None = None
         self._recover()
         self._changed = threading.Condition()
-        self._queue: list[tuple[bytes, Done]] = []
+        self._queue: list[_Request] = []
         self._waiting_bytes = 0
         self._closing = False
         self._failing = False
@@ -98,7 +106,7 @@ class WalWriter:
         self._thread = threading.Thread(target=self._run, name="spanledger-wal", daemon=True)
         self._thread.start()
 
-    def submit(self, payload: bytes, done: Done) -> None:
+    def submit(self, payload: bytes, done: Done, signal: Signal = "traces") -> None:
         """Queue one request; `done` is called when it is durable or refused.
 
         Raises:
@@ -108,11 +116,11 @@ class WalWriter:
             refusal = self._refusal(len(payload))
             if refusal:
                 raise OverloadedError(refusal)
-            self._queue.append((payload, done))
+            self._queue.append(_Request(payload, signal, done))
             self._waiting_bytes += len(payload)
             self._changed.notify()
 
-    async def append(self, payload: bytes) -> None:
+    async def append(self, payload: bytes, signal: Signal = "traces") -> None:
         """Return when the request is durable.
 
         Raises:
@@ -129,7 +137,7 @@ class WalWriter:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, error)
 
-        self.submit(payload, done)
+        self.submit(payload, done, signal)
         error = await outcome
         if error is not None:
             raise error
@@ -183,19 +191,19 @@ class WalWriter:
             if finished:
                 return
 
-    def _take_batch(self) -> list[tuple[bytes, Done]]:
+    def _take_batch(self) -> list[_Request]:
         size = count = 0
         while count < len(self._queue) and size < _BATCH_BYTES:
-            size += len(self._queue[count][0])
+            size += len(self._queue[count].payload)
             count += 1
         batch = self._queue[:count]
         del self._queue[:count]
         return batch
 
-    def _write(self, batch: list[tuple[bytes, Done]]) -> None:
+    def _write(self, batch: list[_Request]) -> None:
         error: OverloadedError | None = None
         try:
-            written = self._write_durably([payload for payload, _ in batch])
+            written = self._write_durably(batch)
         except OSError as failure:
             if not self._failing:
                 log.error("the write-ahead log could not be written (%s); requests are refused", failure)
@@ -205,20 +213,20 @@ class WalWriter:
         if self._failing and error is None:
             log.warning("the write-ahead log can be written again")
         self._failing = error is not None
-        size = sum(len(payload) for payload, _ in batch)
+        size = sum(len(request.payload) for request in batch)
         with self._changed:
             self._waiting_bytes -= size
             self._backlog_bytes += written
             self._free_bytes -= written
             self._syncs += error is None
-        for _, done in batch:
-            done(error)
+        for request in batch:
+            request.done(error)
 
-    def _write_durably(self, payloads: list[bytes]) -> int:
+    def _write_durably(self, batch: list[_Request]) -> int:
         if self._open is None:
             self._open = self._create()
         now_ns = time.time_ns()
-        buffers = [part for payload in payloads for part in (record_header(payload, now_ns), payload)]
+        buffers = [part for payload, signal, _ in batch for part in (record_header(payload, now_ns, signal), payload)]
         end = self._disk.write(self._open.file, buffers, self._open.size)
         self._disk.sync(self._open.file)
         # Age counts from the first durable record: an empty segment has nothing that anyone waits for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from spanledger_collector.disk import Disk
 from spanledger_collector.errors import OverloadedError, WalBusyError, WalError
-from spanledger_collector.wal import read_segment, record_header, segments, wal_id
+from spanledger_collector.wal import MARKERS, read_segment, record_header, segments, wal_id
 from spanledger_collector.wal_writer import Limits, WalWriter
 from waiting import wait_until
 
@@ -94,6 +95,14 @@ def test_many_requests_at_once_are_all_written(tmp_path: Path) -> None:
     assert put(writer, *payloads) == [None] * 3000
     writer.close()
     assert logged(tmp_path) == [(1, payloads)]
+
+
+def test_a_record_keeps_its_signal(tmp_path: Path) -> None:
+    writer = WalWriter(tmp_path, NEVER)
+    for signal in MARKERS:
+        asyncio.run(writer.append(b"one", signal))
+    writer.close()
+    assert [record.signal for record in read_segment(segments(tmp_path)[0].path).records] == list(MARKERS)
 
 
 def test_numbers_are_not_used_again_after_the_committer_deleted_everything(tmp_path: Path) -> None:
