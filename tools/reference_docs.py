@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from spanledger.settings import SETTINGS, Setting
+from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import COLUMNS, Column
+from spanledger_collector.tables import LakeTable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SECTIONS = {
@@ -41,6 +43,9 @@ def schema_page() -> str:
         "|---|---|",
         "| `spans` | every span |",
         "| `llm_calls` | every charged call: `role = 'inference' and duplicate_of is null` |",
+        *(f"| [`{table.name}`](#{table.name}) | {_cell(table.sentence)} |" for table in SIDE_TABLES),
+        "",
+        "The other views are Delta tables of their own, `<lake>/<view>`, and empty until there is something in them.",
     ]
     for column in COLUMNS:
         if column.name in SECTIONS:
@@ -48,6 +53,8 @@ def schema_page() -> str:
         if column is COLUMNS[0]:
             lines.append("| `dt` | DATE | Partition: UTC date of start_time. |")
         lines.append(_column_row(column))
+    for table in SIDE_TABLES:
+        lines += _side_table(table)
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +81,12 @@ def settings_page() -> str:
 def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
     return {DOCS / "schema.md": schema_page(), DOCS / "settings.md": settings_page()}
+
+
+def _side_table(table: LakeTable) -> list[str]:
+    dt = "| `dt` | DATE | Partition: UTC date of the span, where the row is about one. |"
+    head = ["", f"## `{table.name}`", "", f"{table.sentence[0].upper()}{table.sentence[1:]}.", ""]
+    return [*head, "| column | type | meaning |", "|---|---|---|", dt, *map(_column_row, table.columns)]
 
 
 def _default(setting: Setting) -> str:

@@ -1,14 +1,11 @@
 """DuckDB over the lake: one factory for the product's own queries and one for ad-hoc SQL.
 
-DuckDB is handed the list of live files from the Delta log, pruned by day, and an empty file with today's columns
-first: older files lack columns that were added later, and the first file decides the types.
+Both work on lists of live files (`snapshot`): the product's queries on those of the days that they ask about, the
+views of ad-hoc SQL on all.
 """
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterable
 from datetime import date
@@ -23,13 +20,17 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from spanledger_collector.lake import DataFile, live_files, open_for_reading, table_path
+from spanledger_collector.catalog import SIDE_TABLES
+from spanledger_collector.lake import DataFile, file_path, live_files, open_for_reading, table_path
 from spanledger_collector.row import SCHEMA
+from spanledger_collector.tables import SPANS
+
+from .snapshot import LakeFiles, files_now, template
 
 Parameter = str | int | float | bool | date | list[str] | None
-VIEWS: Final = ("spans", "llm_calls")
+VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES))
 """Names that ad-hoc SQL can rely on."""
-_TEMPLATE: Final = "dt=1970-01-01/none.parquet"
+_MACROS: Final = ("spans", "llm_calls", "rows")
 
 
 class Ledger:
@@ -64,10 +65,10 @@ class Ledger:
         Raises:
             duckdb.Error: the query is wrong, or a file can't be read.
         """
-        files = [str(table_path(self.lake) / file.path) for file in prune(self._live()[1], first, last)]
+        files = [str(file_path(self.lake, file)) for file in prune(self._live()[1], first, last)]
         with self._connection.cursor() as cursor:
             cursor.execute("set variable some_lack_columns = $some", {"some": any(map(lacks_columns, files))})
-            relation = cursor.sql(load_query(query), params={"files": [template(), *files], **parameters})
+            relation = cursor.sql(load_query(query), params={"files": [template(SPANS), *files], **parameters})
             frame: pl.DataFrame = relation.pl()
             return frame
 
@@ -93,30 +94,25 @@ class Ledger:
         return self._table
 
 
-def view_files(lake: Path) -> list[str]:
-    """Return the files that the views stand on now: the empty one with today's columns, then the live ones."""
-    table = open_for_reading(lake)
-    files = live_files(table) if table else []
-    return [template(), *(str(table_path(lake) / file.path) for file in files)]
-
-
 def connect(lake: Path) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now."""
-    return connect_files(view_files(lake))
+    return connect_files(files_now(lake))
 
 
-def connect_files(files: list[str], *, locked: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views over `files`, the first of which decides the columns.
+def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views over `files`.
 
     With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
     another matter: see `sandbox.read_only`.
     """
     connection = open_connection()
-    connection.execute("set variable live_files = $files", {"files": files})
+    connection.execute("set variable live_files = $files", {"files": files.spans})
+    for table, paths in files.beside.items():
+        connection.execute(f"set variable {table}_files = $files", {"files": paths})
     connection.execute("set variable some_lack_columns = true")
     connection.execute(load_query("views/all"))
     if locked:
-        connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files))}]")
+        connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files.paths()))}]")
         connection.execute("set temp_directory = ''")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
@@ -129,8 +125,8 @@ def open_connection() -> duckdb.DuckDBPyConnection:
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set python_enable_replacements = false")
     connection.execute("set parquet_metadata_cache = true")
-    for view in VIEWS:
-        connection.execute(load_query(f"views/{view}"))
+    for name in _MACROS:
+        connection.execute(load_query(f"views/{name}"))
     return connection
 
 
@@ -138,17 +134,6 @@ def open_connection() -> duckdb.DuckDBPyConnection:
 def load_query(name: str) -> str:
     """Return the text of `sql/<name>.sql`."""
     return resources.files("spanledger_analytics").joinpath("sql", f"{name}.sql").read_text("utf-8")
-
-
-@cache
-def template() -> str:
-    """Return the path of an empty file with today's columns, made once a process and removed at its end."""
-    folder = tempfile.mkdtemp(prefix="spanledger-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / _TEMPLATE
-    path.parent.mkdir()
-    pq.write_table(SCHEMA.empty_table(), path)
-    return str(path)
 
 
 @lru_cache(maxsize=100_000)

@@ -17,14 +17,15 @@ import duckdb
 import pyarrow as pa
 
 from spanledger.settings import load
-from spanledger_analytics.connection import connect_files, view_files
+from spanledger_analytics.connection import VIEWS, connect_files
 from spanledger_analytics.sandbox import read_only
+from spanledger_analytics.snapshot import LakeFiles, files_now
 
 from . import lakes
 from .answer import FORMATS, MOST_TABLE_ROWS, write
 from .errors import FileError, QueryError
 
-_HINT: Final = '\nThe views are spans and llm_calls; "describe llm_calls" names their columns.'
+_HINT: Final = f'\nThe views are {", ".join(VIEWS)}; "describe llm_calls" names the columns of one.'
 
 
 @click.command()
@@ -41,8 +42,8 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
-    Views: spans (every span), llm_calls (every charged call). Columns:
-      spanledger sql "describe llm_calls"
+    Views: spans (every span), llm_calls (every charged call), and those of what became known later
+    (docs/schema.md). Columns: spanledger sql "describe llm_calls"
 
     \b
     Examples:
@@ -68,9 +69,9 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
         raise click.UsageError("parquet is not for a terminal; name a file with -o")
     path = load(lake=lake).lake
     lakes.check_readable(path)
-    files = view_files(path)
+    files = files_now(path)
     answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None)
-    if len(files) == 1:
+    if files.is_empty:
         lakes.say_empty(path)
     if answer is not None:
         with _destination(output) as target:
@@ -80,7 +81,7 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
 
 
 def ask(
-    files: list[str],
+    files: LakeFiles,
     query: str,
     most_rows: int | None = None,
     opened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
@@ -97,7 +98,7 @@ def ask(
     return (relation if most_rows is None else relation.limit(most_rows)).to_arrow_table()
 
 
-def _answer(files: list[str], query: str, most_rows: int | None) -> pa.Table | None:
+def _answer(files: LakeFiles, query: str, most_rows: int | None) -> pa.Table | None:
     running: list[duckdb.DuckDBPyConnection] = []
 
     def interrupt() -> None:

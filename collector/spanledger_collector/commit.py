@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 
+from .catalog import SIDE_TABLES, committed_anywhere
 from .errors import WalError
 from .keys import KeyIndex, keys_of, pairs_of, read_ids
-from .lake import DataFile, append_files, committed_version, folder_of, live_files, open_table, table_path, write_file
+from .lake import DataFile, append_files, committed_version, file_path, folder_of, live_files, open_table, write_file
 from .staging import Staged, manifest_path, read_manifest
+from .tables import SPANS
 from .wal import is_set_back, segment_path, segments, wal_dir, wal_id
 from .worker import LOG, run
 
@@ -59,7 +61,7 @@ class Committer:
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake)
         self._vacuumed_at = self._no_merge_before = float("-inf")
-        if is_set_back(self._wal, committed_version(self._table, self._writer)):
+        if is_set_back(self._wal, committed_anywhere(lake, self._writer)):
             raise WalError(self._wal, "is older than what the lake has of it; the converter is giving it a new id")
 
     def step(self) -> bool:
@@ -74,7 +76,8 @@ class Committer:
         self._vacuum()
         fresh = [staged for staged in ready if staged.segment > done]
         live = live_files(self._table)
-        files = self._without_repeats([file for staged in fresh for file in staged.files], live)
+        self._append_beside(fresh)
+        files = self._without_repeats([file for staged in fresh for file in staged.files_of(SPANS)], live)
         if files:
             append_files(self._table, files, writer=self._writer, version=fresh[-1].segment)
         for staged in ready:
@@ -89,13 +92,24 @@ class Committer:
             staged = read_manifest(self._home, number)
             if staged is None:
                 break
-            if number > done and not all((table_path(self._lake) / file.path).exists() for file in staged.files):
+            if number > done and not all(file_path(self._lake, file).exists() for file in staged.files):
                 # Converted for another lake, or for this one before somebody deleted it.
                 LOG.warning("the files of segment %d aren't in the lake; it is converted again", number)
                 manifest_path(self._home, number).unlink()
                 break
             ready.append(staged)
         return ready
+
+    def _append_beside(self, fresh: Sequence[Staged]) -> None:
+        """Commit what the segments hold for other tables than `spans`, where it isn't in yet."""
+        for table in SIDE_TABLES:
+            if not any(staged.files_of(table) for staged in fresh):
+                continue
+            delta = open_table(self._lake, table)
+            done = committed_version(delta, self._writer)
+            files = [file for staged in fresh if staged.segment > done for file in staged.files_of(table)]
+            if files:
+                append_files(delta, files, writer=self._writer, version=fresh[-1].segment, table=table)
 
     def _forget(self, staged: Staged) -> None:
         """Delete a committed segment; the log goes first, so that it is never converted without being known."""
@@ -129,13 +143,13 @@ class Committer:
         LOG.info("%d repeated spans dropped", int((~keep).sum()))
         if not keep.any():
             return None
-        path = table_path(self._lake) / file.path
+        path = file_path(self._lake, file)
         rows = pq.read_table(path, partitioning=None).filter(pa.array(keep))
         return write_file(self._lake, f"{path.stem}-once", rows)
 
     def _fullness(self, file: DataFile) -> np.ndarray:
         """Say how much of what a span ends with each row has."""
-        ends = pq.read_table(table_path(self._lake) / file.path, columns=_ENDS, partitioning=None)
+        ends = pq.read_table(file_path(self._lake, file), columns=_ENDS, partitioning=None)
         fullness: np.ndarray = np.sum([ends[name].is_valid().to_numpy() for name in _ENDS], axis=0)
         return fullness
 

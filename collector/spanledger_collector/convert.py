@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .catalog import committed_anywhere
 from .dead import bury
-from .lake import committed_version, open_table, write_days
+from .lake import write_days
 from .row import SCHEMA
 from .rows import Dead, convert
 from .staging import manifest_path, write_manifest
@@ -27,7 +28,7 @@ def make_step(home: Path, lake: Path) -> Callable[[], bool]:
     """Return the step of the loop: convert the oldest segment that isn't staged, if there is one."""
     wal = wal_dir(home)
     os.nice(10)
-    if is_set_back(wal, committed_version(open_table(lake), wal_id(wal))):
+    if is_set_back(wal, committed_anywhere(lake, wal_id(wal))):
         LOG.warning("%s is older than what the lake has of it; it goes on under a new id", wal)
         renew_id(wal)
 

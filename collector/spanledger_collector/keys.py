@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .lake import DataFile, table_path
+from .lake import DataFile, file_path
 from .worker import LOG
 
 Keys = npt.NDArray[np.uint64]
@@ -101,8 +101,7 @@ def read_ids(lake: Path, files: Sequence[DataFile], span_ids: Sequence[str] | No
     tables = [pa.table({name: pa.array([], pa.string()) for name in _IDS})]
     for file in files:
         try:
-            path = table_path(lake) / file.path
-            tables.append(pq.read_table(path, columns=_IDS, filters=wanted, partitioning=None))
+            tables.append(pq.read_table(file_path(lake, file), columns=_IDS, filters=wanted, partitioning=None))
         except FileNotFoundError:
             # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
             LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)

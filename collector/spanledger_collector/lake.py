@@ -1,4 +1,4 @@
-"""The lake: one Delta table `spans`, partitioned by the UTC date `dt`, on the user's own disk.
+"""The lake: Delta tables, partitioned by the UTC date `dt`, on the user's own disk.
 
 Data files are written by us and then added to the Delta log by name: adding a file takes 3 ms, where letting
 Delta write the rows again takes 44. Each commit carries `txn` = (id of the write-ahead log, highest segment), so
@@ -26,7 +26,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from .errors import LakeError
-from .row import PARTITION, SCHEMA, TABLE_SCHEMA
+from .row import PARTITION
+from .tables import SPANS, LakeTable
 
 ROW_GROUP_ROWS: Final = 122_880
 _COMMIT_TRIES: Final = 5
@@ -50,94 +51,117 @@ class DataFile:
     size: int
     """Bytes."""
     start_min: datetime
-    """Earliest start_time in it, UTC."""
+    """Earliest time on its table's clock (of spans: start_time), UTC."""
     start_max: datetime
-    """Latest start_time in it; of a file that Delta merged cut to a millisecond, as its log has it."""
+    """Latest one; of a file that Delta merged cut to a millisecond, as its log has it."""
+    table: str = SPANS.name
 
 
-def table_path(lake: Path) -> Path:
-    """Return where the table `spans` stands in a lake."""
-    return lake / "spans"
+def table_path(lake: Path, table: LakeTable = SPANS) -> Path:
+    """Return where a table stands in a lake."""
+    return lake / table.name
 
 
-def open_table(lake: Path) -> DeltaTable:
-    """Open the table `spans`, making it where there is none.
+def file_path(lake: Path, file: DataFile) -> Path:
+    """Return where a data file stands in a lake."""
+    return lake / file.table / file.path
+
+
+def open_table(lake: Path, table: LakeTable = SPANS) -> DeltaTable:
+    """Open a table, making it where there is none.
 
     Raises:
         LakeError: the folder can't be used, or the table has a feature that plain Parquet readers would ignore.
     """
-    path = table_path(lake)
+    path = table_path(lake, table)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        table = DeltaTable.create(
+        delta = DeltaTable.create(
             str(path),
-            TABLE_SCHEMA,
+            table.full_schema,
             mode="ignore",
             partition_by=[PARTITION],
-            name="spans",
-            description="spanledger: one row per span",
+            name=table.name,
+            description=f"spanledger: {table.sentence}",
             configuration=_CONFIGURATION,
         )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
     except DeltaError as error:
         raise _unreadable(lake, error) from error
-    _refuse_foreign(lake, table)
-    return table
+    _refuse_foreign(lake, table, delta)
+    return delta
 
 
-def open_for_reading(lake: Path) -> DeltaTable | None:
-    """Open the table `spans`, or return None where nothing has been collected yet; never writes."""
-    path = table_path(lake)
+def open_for_reading(lake: Path, table: LakeTable = SPANS) -> DeltaTable | None:
+    """Open a table, or return None where nothing has been put into it yet; never writes."""
+    path = table_path(lake, table)
     try:
         if not DeltaTable.is_deltatable(str(path)):
             return None
-        table = DeltaTable(str(path))
+        delta = DeltaTable(str(path))
     except DeltaError as error:
         raise _unreadable(lake, error) from error
-    _refuse_foreign(lake, table)
-    return table
+    _refuse_foreign(lake, table, delta)
+    return delta
 
 
-def write_file(lake: Path, name: str, rows: pa.Table) -> DataFile:
+def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) -> DataFile:
     """Write the rows of one day as `dt=.../<name>.parquet` (fsync, rename, 0444); not visible until added.
 
-    `rows` has the columns of `row.SCHEMA`, and all start on one UTC date. Writing the same name again replaces
-    it, which is safe as long as it has not been added.
+    `rows` has the columns of the table, and all are of one UTC date: that of their column `dt`, or of the clock
+    where they have none. Writing the same name again replaces it, which is safe as long as it has not been added.
     """
-    bounds = pc.min_max(rows["start_time"])
+    bounds = pc.min_max(rows[table.clock])
     start_min, start_max = bounds["min"].as_py(), bounds["max"].as_py()
-    dt = start_min.astimezone(UTC).date()
+    dt = _days_of(rows, table)[0].as_py()
     relative = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
-    final = table_path(lake) / relative
-    _make_day(final.parent)
+    final = table_path(lake, table) / relative
+    _make_day(lake, table, final.parent)
     draft = final.with_suffix(".tmp")
     draft.unlink(missing_ok=True)  # one that a crash left may be read-only already
-    pq.write_table(rows.cast(SCHEMA), draft, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    schema = table.schema
+    pq.write_table(rows.select(schema.names).cast(schema), draft, compression="zstd", row_group_size=ROW_GROUP_ROWS)
     with draft.open("rb") as handle:
         os.fsync(handle.fileno())
         size = os.fstat(handle.fileno()).st_size
     draft.chmod(0o444)
     draft.rename(final)
     sync_folder(final.parent)
-    return DataFile(relative, dt, rows.num_rows, size, start_min, start_max)
+    return DataFile(relative, dt, rows.num_rows, size, start_min, start_max, table.name)
 
 
-def write_days(lake: Path, name: str, rows: pa.Table) -> list[DataFile]:
-    """Write rows as one file a day; returns the files, none for no rows."""
-    days = pc.cast(pc.floor_temporal(rows["start_time"], unit="day"), pa.date32())
+def write_days(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) -> list[DataFile]:
+    """Write rows as one file a day, as `write_file` does; returns the files, none for no rows."""
+    days = _days_of(rows, table)
     distinct: list[date] = sorted(pc.unique(days).to_pylist())
     if len(distinct) == 1:
-        return [write_file(lake, name, rows)]
-    return [write_file(lake, name, rows.filter(pc.equal(days, day))) for day in distinct]
+        return [write_file(lake, name, rows, table)]
+    return [write_file(lake, name, rows.filter(pc.equal(days, day)), table) for day in distinct]
 
 
-def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: int) -> None:
+def read_rows(lake: Path, table: LakeTable, first: date | None = None, last: date | None = None) -> pa.Table:
+    """Read the live rows of a side table for the UTC days `first` to `last` (inclusive; None: no bound), with `dt`.
+
+    Where there is no table yet there are no rows; columns that a file doesn't have are NULL.
+    """
+    delta = open_for_reading(lake, table)
+    parts = [table.full_schema.empty_table()]
+    for file in live_files(delta, table) if delta else ():
+        if (first is None or file.dt >= first) and (last is None or file.dt <= last):
+            rows = pq.read_table(file_path(lake, file), partitioning=None)
+            parts.append(rows.append_column(PARTITION, pa.repeat(pa.scalar(file.dt, pa.date32()), rows.num_rows)))
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS) -> None:
     """Open the table and `append_files` to it."""
-    append_files(open_table(lake), files, writer=writer, version=version)
+    append_files(open_table(lake, table), files, writer=writer, version=version, table=table)
 
 
-def append_files(table: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int) -> None:
+def append_files(
+    delta: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS
+) -> None:
     """Make written files part of the table in one atomic commit, with `txn` = (writer, version).
 
     When it returns, the commit survives a power cut.
@@ -145,23 +169,23 @@ def append_files(table: DeltaTable, files: Sequence[DataFile], *, writer: str, v
     Raises:
         LakeError: other writers won the race every time.
     """
-    since = table.version()
+    since = delta.version()
     for tried in range(_COMMIT_TRIES):
-        table.update_incremental()
+        delta.update_incremental()
         try:
-            table.create_write_transaction(
-                [_add_action(file) for file in files],
+            delta.create_write_transaction(
+                [_add_action(file, table.clock) for file in files],
                 "append",
-                TABLE_SCHEMA,
+                table.full_schema,
                 [PARTITION],
                 commit_properties=CommitProperties(app_transactions=[Transaction(writer, version)]),
             )
         except CommitFailedError as error:
             if tried == _COMMIT_TRIES - 1:
-                raise LakeError(folder_of(table), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
+                raise LakeError(folder_of(delta), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
             time.sleep(0.01 * 2**tried)
         else:
-            _sync_log(table, since)
+            _sync_log(delta, since)
             return
 
 
@@ -171,29 +195,13 @@ def committed_version(table: DeltaTable, writer: str) -> int:
     return -1 if version is None else version
 
 
-def live_files(table: DeltaTable) -> list[DataFile]:
+def live_files(delta: DeltaTable, table: LakeTable = SPANS) -> list[DataFile]:
     """Return the files that make up the table now, by day and then name."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    wanted = [
-        "path",
-        f"partition.{PARTITION}",
-        "num_records",
-        "size_bytes",
-        "min.start_time",
-        "max.start_time",
-    ]
-    rows = actions.select(wanted).to_pylist()
-    files = [
-        DataFile(
-            row["path"],
-            row[f"partition.{PARTITION}"],
-            row["num_records"],
-            row["size_bytes"],
-            row["min.start_time"],
-            row["max.start_time"],
-        )
-        for row in rows
-    ]
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    bounds = [f"min.{table.clock}", f"max.{table.clock}"]
+    wanted = ["path", f"partition.{PARTITION}", "num_records", "size_bytes", *bounds]
+    rows = zip(*(actions[name].to_pylist() for name in wanted), strict=True)
+    files = [DataFile(path, dt, count, size, low, high, table.name) for path, dt, count, size, low, high in rows]
     return sorted(files, key=lambda file: (file.dt, file.path))
 
 
@@ -212,8 +220,10 @@ def folder_of(table: DeltaTable) -> Path:
     return Path(unquote(urlsplit(table.table_uri).path))
 
 
-def _make_day(folder: Path) -> None:
+def _make_day(lake: Path, table: LakeTable, folder: Path) -> None:
     if not folder.exists():
+        if not folder.parent.exists():
+            open_table(lake, table)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
 
@@ -233,20 +243,26 @@ def _unreadable(lake: Path, error: DeltaError) -> LakeError:
     return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
 
 
-def _refuse_foreign(lake: Path, table: DeltaTable) -> None:
-    if not {"trace_id", "span_id", "start_time"} <= {field.name for field in table.schema().fields}:
-        raise LakeError(lake, "holds another program's table `spans`; choose another folder with --lake")
-    features = set(table.protocol().reader_features or ()) & _REFUSED_FEATURES
+def _days_of(rows: pa.Table, table: LakeTable) -> pa.ChunkedArray:
+    if PARTITION in rows.column_names:
+        return rows[PARTITION]
+    return pc.cast(pc.floor_temporal(rows[table.clock], unit="day"), pa.date32())
+
+
+def _refuse_foreign(lake: Path, table: LakeTable, delta: DeltaTable) -> None:
+    if not {*table.key, table.clock} <= {field.name for field in delta.schema().fields}:
+        raise LakeError(lake, f"holds another program's table `{table.name}`; choose another folder with --lake")
+    features = set(delta.protocol().reader_features or ()) & _REFUSED_FEATURES
     if features:
         raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")
 
 
-def _add_action(file: DataFile) -> AddAction:
+def _add_action(file: DataFile, clock: str) -> AddAction:
     stats: dict[str, Any] = {
         "numRecords": file.rows,
-        "minValues": {"start_time": _log_time(file.start_min)},
-        "maxValues": {"start_time": _log_time(file.start_max)},
-        "nullCount": {"start_time": 0},
+        "minValues": {clock: _log_time(file.start_min)},
+        "maxValues": {clock: _log_time(file.start_max)},
+        "nullCount": {clock: 0},
     }
     now_ms = time.time_ns() // 1_000_000
     return AddAction(file.path, file.size, {PARTITION: file.dt.isoformat()}, now_ms, True, json.dumps(stats))

@@ -14,14 +14,20 @@ from pathlib import Path
 
 from .disk import publish
 from .lake import DataFile
+from .tables import SPANS, LakeTable
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A converted segment: files written to the lake, not yet part of the table."""
+    """A converted segment: files written to the lake, not yet part of their tables."""
 
     segment: int
     files: tuple[DataFile, ...]
+    """Of all tables."""
+
+    def files_of(self, table: LakeTable) -> list[DataFile]:
+        """Return the files of one table."""
+        return [file for file in self.files if file.table == table.name]
 
 
 def staging_folder(home: Path) -> Path:
@@ -37,7 +43,7 @@ def manifest_path(home: Path, segment: int) -> Path:
 
 
 def write_manifest(home: Path, segment: int, files: Sequence[DataFile]) -> None:
-    """Publish that a segment is converted; `files` are on disk."""
+    """Publish that a segment is converted; `files`, of whatever tables, are on disk."""
     final = manifest_path(home, segment)
     publish(final, json.dumps([_to_json(file) for file in files], indent=1).encode())
 
@@ -59,6 +65,7 @@ def _to_json(file: DataFile) -> dict[str, str | int]:
         "size": file.size,
         "start_min": file.start_min.isoformat(),
         "start_max": file.start_max.isoformat(),
+        "table": file.table,
     }
 
 
@@ -70,4 +77,5 @@ def _from_json(entry: dict[str, str | int]) -> DataFile:
         size=int(entry["size"]),
         start_min=datetime.fromisoformat(str(entry["start_min"])),
         start_max=datetime.fromisoformat(str(entry["start_max"])),
+        table=str(entry.get("table", SPANS.name)),  # manifests of 0.1 are of spans alone
     )

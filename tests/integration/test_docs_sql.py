@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger_rows import make_lake, traffic
-from spanledger_analytics.connection import view_files
+from spanledger_analytics.snapshot import files_now
 from spanledger_cli.sql import ask
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sql.md").read_text("utf-8")
@@ -30,7 +30,7 @@ def test_the_page_has_ten_questions_and_no_other_sql() -> None:
 
 @pytest.mark.parametrize(("title", "query"), QUESTIONS, ids=[title for title, _ in QUESTIONS])
 def test_a_question_has_an_answer(lake: Path, title: str, query: str) -> None:
-    answer = ask(view_files(lake), query)
+    answer = ask(files_now(lake), query)
     assert answer is not None, title
     assert answer.num_rows > 0, title
 

@@ -17,11 +17,21 @@ from deltalake import DeltaTable
 
 from spanledger_analytics.connection import connect
 from spanledger_collector import commit
+from spanledger_collector.catalog import committed_anywhere
 from spanledger_collector.commit import Committer, merge_small_files
 from spanledger_collector.keys import DayKeys, keys_of
-from spanledger_collector.lake import DataFile, committed_version, live_files, open_table, table_path, write_days
+from spanledger_collector.lake import (
+    DataFile,
+    committed_version,
+    live_files,
+    open_table,
+    read_rows,
+    table_path,
+    write_days,
+)
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
+from spanledger_collector.tables import CORRECTIONS
 from spanledger_collector.wal import segment_path, segments
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -112,6 +122,29 @@ def test_a_segment_that_was_committed_before_a_crash_is_not_committed_again(benc
     bench.stage(7, rows(range(5)))
     bench.commit_all()
     assert (bench.span_ids(), bench.waiting()) == (Counter(range(5)), [])
+
+
+def test_what_a_segment_holds_for_other_tables_is_committed_with_it_and_once(bench: Bench) -> None:
+    def stage(segment: int) -> list[DataFile]:
+        name = f"{bench.wal_id}-{segment:010d}"
+        correction = {"dt": NOON.date(), "trace_id": "a" * 32, "span_id": f"{segment:016x}", "priced_at": NOON}
+        beside = pa.Table.from_pylist([correction], schema=CORRECTIONS.full_schema)
+        return write_days(bench.lake, name, beside, CORRECTIONS)
+
+    for segment in (1, 2, 3):
+        bench.seal(segment)
+        spans = write_days(bench.lake, f"{bench.wal_id}-{segment:010d}", rows(range(segment, segment + 1)))
+        write_manifest(bench.home, segment, [*stage(segment), *(spans if segment != 2 else [])])
+    bench.commit_all()
+    bench.seal(3)
+    bench.seal(4)
+    write_manifest(bench.home, 3, stage(3))
+    write_manifest(bench.home, 4, stage(4))
+    bench.commit_all()
+    assert bench.span_ids() == Counter([1, 3])
+    assert sorted(read_rows(bench.lake, CORRECTIONS)["span_id"].to_pylist()) == [f"{n:016x}" for n in range(1, 5)]
+    assert bench.waiting() == []
+    assert committed_anywhere(bench.lake, WAL_ID) == 4
 
 
 def test_an_exporters_retry_is_dropped_within_a_segment_across_segments_and_across_days(bench: Bench) -> None:

@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from spanledger_analytics.connection import Ledger, connect, connect_files, view_files
+from spanledger_analytics.connection import VIEWS, Ledger, connect, connect_files
+from spanledger_analytics.snapshot import files_now
+from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.errors import LakeError
-from spanledger_collector.lake import add_files, open_table, table_path, write_file
+from spanledger_collector.lake import add_files, open_table, read_rows, table_path, write_days, write_file
 from spanledger_collector.row import SCHEMA
+from spanledger_collector.tables import CORRECTIONS, SUPERSEDED
 
 
 def rows(day: int, spans: int) -> pa.Table:
@@ -94,7 +97,7 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
 def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n", "utf-8")
-    connection = connect_files(view_files(lake), locked=True)
+    connection = connect_files(files_now(lake), locked=True)
     refused = (
         f"select * from '{secret}'",
         f"select * from read_text('{lake}/../secret.csv')",
@@ -110,6 +113,34 @@ def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_pa
             connection.execute(statement)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "secret.csv"]
     assert connection.execute("select count(*) from spans").fetchall() == [(7,)]
+
+
+def test_every_view_can_be_asked_before_its_table_is_there(tmp_path: Path) -> None:
+    answers = {view: connect(tmp_path).execute(f"select * from {view}").fetchall() for view in VIEWS}
+    assert answers == {view: [] for view in VIEWS}
+    assert {table.name for table in SIDE_TABLES} <= set(VIEWS)
+
+
+def test_a_view_beside_the_spans_has_their_days(lake: Path) -> None:
+    row = {
+        "dt": date(2026, 11, 3),
+        "trace_id": "a" * 32,
+        "span_id": "b" * 16,
+        "ingested_at": datetime(2026, 11, 3, 12, tzinfo=UTC),
+        "start_time": datetime(2026, 11, 3, 11, tzinfo=UTC),
+        "superseded_by": datetime(2026, 11, 5, 12, tzinfo=UTC),
+        "writer": "w",
+        "segment": 0,
+        "written_at": datetime(2026, 11, 5, 13, tzinfo=UTC),
+    }
+    for version, day in enumerate((3, 4)):
+        rows = pa.Table.from_pylist([row | {"dt": date(2026, 11, day)}], schema=SUPERSEDED.full_schema)
+        add_files(lake, write_days(lake, f"{day}", rows, SUPERSEDED), writer="w", version=version, table=SUPERSEDED)
+    query = f"select {', '.join(row)} from superseded order by dt"
+    asked = connect_files(files_now(lake), locked=True).execute(query).fetchall()
+    assert asked == [tuple(row.values()), tuple((row | {"dt": date(2026, 11, 4)}).values())]
+    assert read_rows(lake, SUPERSEDED, last=date(2026, 11, 3)).to_pylist() == [row]
+    assert read_rows(lake, CORRECTIONS).num_rows == 0
 
 
 def test_days_outside_the_bounds_are_not_read(lake: Path) -> None:

@@ -1,3 +1,5 @@
--- The views that ad-hoc SQL can rely on, over the files in the variable `live_files`.
+-- The views that ad-hoc SQL can rely on, over the files in the variables.
 create view spans as select * from spans_in(getvariable('live_files'));
 create view llm_calls as select * from llm_calls_in(getvariable('live_files'));
+create view superseded as select * from rows_in(getvariable('superseded_files'));
+create view corrections as select * from rows_in(getvariable('corrections_files'));

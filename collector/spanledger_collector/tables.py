@@ -1,0 +1,87 @@
+"""What a table of the lake is: its columns, what one row stands for, and how its files are told apart.
+
+`spans` is one of them; beside it stand small ones that say what became known later, because a row of `spans` is
+never changed. All are Delta tables of the same make, partitioned by the UTC date `dt`; `catalog` lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from .row import COLUMNS, COUNT, MONEY, PARTITION, TEXT, TIME, Column
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """The description of one table."""
+
+    name: str
+    """Of the table, of its folder in the lake, and of its view."""
+    sentence: str
+    """What one row is."""
+    key: tuple[str, ...]
+    """Columns that tell its rows apart; a table without them is another program's."""
+    clock: str
+    """Column of time, never NULL, whose bounds the log keeps for each file."""
+    columns: tuple[Column, ...]
+    """Those of a data file: `dt` stands in its path."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of a data file."""
+        return pa.schema([pa.field(column.name, column.type) for column in self.columns])
+
+    @property
+    def full_schema(self) -> pa.Schema:
+        """Columns of a row: those of the file, and `dt`."""
+        return self.schema.append(pa.field(PARTITION, pa.date32()))
+
+
+ROW_VERSION: Final = (
+    Column("trace_id", TEXT, "Trace of the span."),
+    Column("span_id", TEXT, "Span."),
+    Column("ingested_at", TIME, "Which version of its row, by the time it was taken."),
+)
+"""With `dt` (that of the span), what names one row of `spans`."""
+
+SPANS: Final = LakeTable("spans", "one row a span", ("trace_id", "span_id"), "start_time", COLUMNS)
+
+SUPERSEDED: Final = LakeTable(
+    "superseded",
+    "one row a version of a span that a fuller copy of it replaced; `spans` shows the fuller one alone",
+    ("trace_id", "span_id", "ingested_at"),
+    "start_time",
+    (
+        *ROW_VERSION,
+        Column("start_time", TIME, "When the span began, UTC."),
+        Column("superseded_by", TIME, "ingested_at of the fuller copy."),
+        Column("writer", TEXT, "Write-ahead log that brought the fuller copy."),
+        Column("segment", COUNT, "Segment of that log; the row counts from when `spans` holds it."),
+        Column("written_at", TIME, "When this was found, UTC."),
+    ),
+)
+
+CORRECTIONS: Final = LakeTable(
+    "corrections",
+    "one row a change of money that had been booked; of rows of one version and reason the latest priced_at counts",
+    ("trace_id", "span_id", "ingested_at", "priced_at"),
+    "priced_at",
+    (
+        *ROW_VERSION,
+        Column("reason", TEXT, "resent: a fuller copy of the span came after its day was over."),
+        Column("old_price_id", TEXT, "Row of the price book by which the version was booked."),
+        Column("price_id", TEXT, "Row of the price book by which it is priced now."),
+        Column("old_cost_usd", MONEY, "What was booked; NULL where it was unpriced."),
+        Column("cost_usd", MONEY, "What it is now; NULL where it is unpriced now."),
+        Column("cost_input", MONEY, "Part of cost_usd: uncached, audio and image input."),
+        Column("cost_cache_read", MONEY, "Part of cost_usd: prompt cache reads."),
+        Column("cost_cache_write", MONEY, "Part of cost_usd: prompt cache writes."),
+        Column("cost_output", MONEY, "Part of cost_usd: output and reasoning."),
+        Column("cost_other", MONEY, "Part of cost_usd: everything else."),
+        Column("unpriced_reason", TEXT, "Why cost_usd is NULL."),
+        Column("priced_at", TIME, "When this was written, UTC."),
+    ),
+)
