@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from spanledger.locks import hold
 from spanledger.spool import SENDERS_LOCK, boot_id, waiting
 
 from .dead import bury
 from .errors import MalformedError, OverloadedError
-from .intake import Intake, read_protobuf
+from .intake import Intake
+from .otlp_requests import read_protobuf
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class Adoption:
 
     async def _take_one(self, path: Path, body: bytes) -> bool:
         try:
-            await self._intake.take(read_protobuf(body), body)
+            await self._intake.take(read_protobuf(body, ExportTraceServiceRequest), body)
         except MalformedError as error:
             await asyncio.to_thread(bury, self._dead, f"spool-{path.name}", [(body, error.message)])
             LOG.warning("%s cannot be read and went to %s", path, self._dead)

@@ -10,9 +10,11 @@ import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .errors import MalformedError, OverloadedError, RefusedError, TooLargeError
-from .intake import DEFAULT_LIMIT_BYTES, TRACES_ONLY, Intake, read_protobuf
+from .intake import DEFAULT_LIMIT_BYTES, TRACES_ONLY, Intake
+from .otlp_requests import read_protobuf
 
 _PACKAGE: Final = "opentelemetry.proto.collector"
 _TRACES: Final = f"{_PACKAGE}.trace.v1.TraceService"
@@ -43,7 +45,7 @@ def make_server(intake: Intake, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> grpc.
 def _export(intake: Intake) -> Handler:
     async def export(payload: bytes, context: Context) -> bytes:
         try:
-            response = await intake.take(read_protobuf(payload), payload)
+            response = await intake.take(read_protobuf(payload, ExportTraceServiceRequest), payload)
         except RefusedError as refusal:
             await _refuse(intake, context, refusal)
         _count(intake, grpc.StatusCode.OK)

@@ -15,12 +15,14 @@ from typing import Final, cast
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .errors import MalformedError, OverloadedError, RefusedError, TooLargeError
 from .exposition import metrics_text
 from .http_body import ENCODINGS, Body
-from .intake import DEFAULT_LIMIT_BYTES, TRACES_ONLY, Intake, read_protobuf
+from .intake import DEFAULT_LIMIT_BYTES, TRACES_ONLY, Intake
 from .otlp_json import read_json
+from .otlp_requests import read_protobuf
 
 Event = Mapping[str, object]
 Receive = Callable[[], Awaitable[Event]]
@@ -97,10 +99,10 @@ class HttpDoor:
     async def _export(self, head: _Head, receive: Receive) -> _Answer:
         body = await self._read(head, receive)
         if head.content_type == JSON:
-            request = read_json(body)
+            request = read_json(body, ExportTraceServiceRequest)
             body = request.SerializeToString()
         else:
-            request = read_protobuf(body)
+            request = read_protobuf(body, ExportTraceServiceRequest)
         return _encoded(200, await self._intake.take(request, body), head.content_type)
 
     async def _read(self, head: _Head, receive: Receive) -> bytes:

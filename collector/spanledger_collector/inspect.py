@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from .errors import MalformedError
 from .otlp_json import read_json
 from .row import SCHEMA, TEXT_MAP, UNIT_MAP
@@ -41,7 +43,7 @@ def inspect_file(path: Path) -> Inspected:
     body = path.read_bytes()
     try:
         if path.suffix == ".json" or body.lstrip()[:1] == b"{":
-            body = read_json(body).SerializeToString()
+            body = read_json(body, ExportTraceServiceRequest).SerializeToString()
     except MalformedError as error:
         return Inspected([], [str(error)])
     converted = convert([body], [time.time_ns()], any_date=True)

@@ -1,7 +1,6 @@
 """What both doors do with a request: check every span's ids, put it in the log, then answer.
 
-The whole request is parsed before it is acknowledged, so that a client hears of bad data while it can still do
-something about it; what is logged is the bytes as they came, unknown fields included.
+What is logged is the bytes as they came, unknown fields included.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -17,7 +15,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from .errors import MalformedError
 from .wal_writer import WalState, WalWriter
 
 DEFAULT_LIMIT_BYTES: Final = 20 << 20
@@ -26,18 +23,6 @@ TRACES_ONLY: Final = "spanledger takes traces only, at /v1/traces or TraceServic
 
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
-
-
-def read_protobuf(body: bytes) -> ExportTraceServiceRequest:
-    """Parse a request.
-
-    Raises:
-        MalformedError: it isn't one.
-    """
-    try:
-        return ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise MalformedError(f"not an ExportTraceServiceRequest in protobuf: {error}") from error
 
 
 class Intake:

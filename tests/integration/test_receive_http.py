@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import socket
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ from spanledger_collector.serve import CollectorOptions, run_collector
 from spanledger_collector.wal_writer import Limits
 from waiting import wait_until
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 LIMIT = 100_000
 BODY = spans_request(1, 2).SerializeToString()
 
@@ -40,13 +46,15 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
         yield open_receiver
 
 
-def deflated(data: bytes) -> bytes:
-    return zlib.compress(data)
-
-
 @pytest.mark.parametrize(
     ("encoding", "encoded"),
-    [("", BODY), ("identity", BODY), ("gzip", gzip.compress(BODY)), ("deflate", deflated(BODY))],
+    [
+        ("", BODY),
+        ("identity", BODY),
+        ("gzip", gzip.compress(BODY)),
+        ("deflate", zlib.compress(BODY)),
+        ("zstd", zstd.compress(BODY)),
+    ],
 )
 def test_protobuf_is_logged_as_it_came(receiver: Receiver, encoding: str, encoded: bytes) -> None:
     headers = PROTOBUF | ({"Content-Encoding": encoding} if encoding else {})
@@ -79,6 +87,7 @@ def test_json_is_answered_in_json_and_logged_as_protobuf(receiver: Receiver) -> 
 
 
 GZIP = {"Content-Encoding": "gzip"}
+ZSTD = {"Content-Encoding": "zstd"}
 REFUSALS = {
     "not protobuf": (b"\xff\xff\xff", PROTOBUF, 400, 3),
     "truncated protobuf": (BODY[:-3], PROTOBUF, 400, 3),
@@ -89,12 +98,17 @@ REFUSALS = {
     "not gzip": (BODY, PROTOBUF | GZIP, 400, 3),
     "truncated gzip": (gzip.compress(BODY)[:-9], PROTOBUF | GZIP, 400, 3),
     "gzip with a tail": (gzip.compress(BODY) + b"tail", PROTOBUF | GZIP, 400, 3),
+    "not zstd": (BODY, PROTOBUF | ZSTD, 400, 3),
+    "truncated zstd": (zstd.compress(BODY)[:-3], PROTOBUF | ZSTD, 400, 3),
+    "zstd with a tail": (zstd.compress(BODY) + b"tail", PROTOBUF | ZSTD, 400, 3),
+    "zstd with a window of 2 GiB": (bytes.fromhex("28b52ffd00a8010000"), PROTOBUF | ZSTD, 400, 3),
     "unknown type": (BODY, {"Content-Type": "text/plain"}, 415, 3),
     "no type": (BODY, {}, 415, 3),
     "unknown encoding": (BODY, PROTOBUF | {"Content-Encoding": "br"}, 415, 3),
     "too large": (b"x" * (LIMIT + 1), PROTOBUF, 413, 3),
     "too large in JSON": (b" " * (LIMIT + 1), JSON, 413, 3),
     "bomb": (gzip.compress(bytes(100 * LIMIT)), PROTOBUF | GZIP, 413, 3),
+    "bomb in zstd": (zstd.compress(bytes(100 * LIMIT)), PROTOBUF | ZSTD, 413, 3),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -33,6 +35,10 @@ DOCUMENT = """
 """
 
 
+def read(document: str) -> ExportTraceServiceRequest:
+    return read_json(document.encode(), ExportTraceServiceRequest)
+
+
 def expected() -> ExportTraceServiceRequest:
     message = ExportTraceServiceRequest()
     resource = message.resource_spans.add()
@@ -58,12 +64,47 @@ def expected() -> ExportTraceServiceRequest:
 
 
 def test_every_kind_of_field_is_read() -> None:
-    assert read_json(DOCUMENT.encode()) == expected()
+    assert read(DOCUMENT) == expected()
+
+
+def test_ids_of_logs_are_read() -> None:
+    log = {"traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "eee19b7ec3c1b174", "timeUnixNano": "7"}
+    document = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [log]}]}]})
+    expected_logs = ExportLogsServiceRequest()
+    expected_logs.resource_logs.add().scope_logs.add().log_records.add(
+        trace_id=bytes.fromhex("5b8efff798038103d269b633813fc60c"),
+        span_id=bytes.fromhex("eee19b7ec3c1b174"),
+        time_unix_nano=7,
+    )
+    assert read_json(document.encode(), ExportLogsServiceRequest) == expected_logs
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("gauge", "gauge"),
+        ("sum", "sum"),
+        ("histogram", "histogram"),
+        ("exponentialHistogram", "exponential_histogram"),
+    ],
+)
+def test_ids_of_the_exemplars_of_metrics_are_read(kind: str, field: str) -> None:
+    exemplar = {"traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "eee19b7ec3c1b174", "asInt": "3"}
+    metric = {"name": "tokens", kind: {"dataPoints": [{"exemplars": [exemplar]}]}}
+    document = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
+    expected_metrics = ExportMetricsServiceRequest()
+    expected_metric = expected_metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="tokens")
+    getattr(expected_metric, field).data_points.add().exemplars.add(
+        trace_id=bytes.fromhex("5b8efff798038103d269b633813fc60c"),
+        span_id=bytes.fromhex("eee19b7ec3c1b174"),
+        as_int=3,
+    )
+    assert read_json(document.encode(), ExportMetricsServiceRequest) == expected_metrics
 
 
 @pytest.mark.parametrize("document", ["{}", '{"resourceSpans": null}', '{"resourceSpans": [{"scopeSpans": []}]}'])
 def test_what_is_empty_has_no_spans(document: str) -> None:
-    assert not [s for r in read_json(document.encode()).resource_spans for c in r.scope_spans for s in c.spans]
+    assert not [s for r in read(document).resource_spans for c in r.scope_spans for s in c.spans]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +136,7 @@ def test_what_is_empty_has_no_spans(document: str) -> None:
 )
 def test_what_cannot_be_read_is_malformed(document: str) -> None:
     with pytest.raises(MalformedError):
-        read_json(document.encode())
+        read(document)
 
 
 def test_ids_in_the_wrong_form_never_become_valid_ones() -> None:
@@ -103,5 +144,5 @@ def test_ids_in_the_wrong_form_never_become_valid_ones() -> None:
         {"traceId": trace_id, "spanId": "01" * 8} for trace_id in ("", "zz" * 16, "0" * 31, "W47/95gDgQPSabYzgT/GDA==")
     ]
     document = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
-    read = read_json(document.encode()).resource_spans[0].scope_spans[0].spans
-    assert [span.trace_id for span in read] == [b"", b"\0", b"\0", b"\0"]
+    spans_read = read(document).resource_spans[0].scope_spans[0].spans
+    assert [span.trace_id for span in spans_read] == [b"", b"\0", b"\0", b"\0"]
