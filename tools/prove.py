@@ -29,6 +29,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
+    "ingest": (sys.executable, "benchmarks/ingest.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),

@@ -1,0 +1,101 @@
+"""What a process and all its descendants take of the machine, as Linux tells in /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as it stands."""
+
+    pid: int
+    parent: int
+    cpu_s: float
+    """With what its children took that have ended."""
+    rss_bytes: int
+    command: str
+
+
+def tree_of(pid: int) -> list[Process]:
+    """Return a process and its descendants, itself first."""
+    everyone = {process.pid: process for process in _processes()}
+    members = [pid] if pid in everyone else []
+    for member in members:
+        members += [process.pid for process in everyone.values() if process.parent == member]
+    return [everyone[member] for member in members]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what the tree has taken so far."""
+    return sum(process.cpu_s for process in tree_of(pid))
+
+
+def thread_cpu_seconds(pid: int) -> dict[int, float]:
+    """Return what each thread of one process has taken."""
+    return {int(task.name): _cpu_s(_fields(task)[:2]) for task in (_PROC / str(pid) / "task").iterdir()}
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory of the tree; what its processes share is counted for each."""
+    return sum(process.rss_bytes for process in tree_of(pid))
+
+
+@contextlib.contextmanager
+def watching_memory(pid: int, every_s: float = 0.05) -> Iterator[list[int]]:
+    """Note the memory of the tree again and again, in bytes, while the block runs."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every_s):
+            seen.append(rss_bytes(pid))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _processes() -> Iterator[Process]:
+    for folder in _PROC.iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                yield _process(folder)
+
+
+def _process(folder: Path) -> Process:
+    stat = (folder / "stat").read_text()
+    fields = stat.rpartition(")")[2].split()
+    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return Process(
+        pid=int(folder.name),
+        parent=int(fields[1]),
+        cpu_s=_cpu_s(fields[11:15]),
+        rss_bytes=int(fields[21]) * _PAGE_BYTES,
+        command=command,
+    )
+
+
+def _fields(task: Path) -> list[str]:
+    """Return utime, stime and what follows."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return (task / "stat").read_text().rpartition(")")[2].split()[11:]
+    return ["0", "0"]
+
+
+def _cpu_s(ticks: list[str]) -> float:
+    return sum(int(tick) for tick in ticks) / _TICKS_PER_S
