@@ -90,8 +90,17 @@ def _is_address(url: str) -> bool:
 
 
 def connect(to: Target) -> Transport:
-    """Make the transport; connects on first use."""
-    return _Grpc(to) if to.protocol == "grpc" else _Http(to)
+    """Make the transport; connects on first use.
+
+    What keeps it from being made, as a library or a certificate that is missing, can be put right, so spans are kept.
+    """
+    try:
+        return _Grpc(to) if to.protocol == "grpc" else _Http(to)
+    except ImportError:
+        return _Away(f"{to.url}: grpc needs the extra: pip install 'spanledger[grpc]', or unset SPANLEDGER_PROTOCOL")
+    except OSError as error:
+        files = ", ".join(filter(None, (to.certificate, to.client_certificate, to.client_key)))
+        return _Away(f"{to.url}: {error} (one of {files})")
 
 
 def _own_target(settings: Settings) -> Target:
@@ -240,6 +249,19 @@ def _tls(to: Target) -> ssl.SSLContext | None:
     if to.client_certificate:
         context.load_cert_chain(to.client_certificate, to.client_key)
     return context
+
+
+class _Away:
+    """Where there is no way to the collector as long as this process lives."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def send(self, body: bytes, timeout_s: float) -> None:
+        raise AwayError(self._why)
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _Grpc:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +111,22 @@ def test_a_collector_that_is_gone_is_away() -> None:
     with pytest.raises(AwayError):
         way.send(b"third", 5)
     way.close()
+
+
+def test_without_the_library_for_grpc_the_collector_is_away_and_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    to_collector = connect(Target("http://127.0.0.1:4317", "grpc"))
+
+    with pytest.raises(AwayError, match=r"pip install 'spanledger\[grpc\]'"):
+        to_collector.send(b"", 1.0)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_certificate_that_is_not_there_keeps_the_spans_rather_than_losing_them(tmp_path: Path, protocol: str) -> None:
+    missing = tmp_path / "ca.pem"
+    to_collector = connect(Target("https://127.0.0.1:4318/v1/traces", protocol, certificate=str(missing)))
+
+    with pytest.raises(AwayError, match=r"ca\.pem"):
+        to_collector.send(b"", 1.0)
