@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
 from .attempts import attempt_event, count_uncertain
-from .attributes import Facts, response_attributes, server_attributes, usage_attributes
+from .attributes import Facts, response_attributes, usage_attributes
 from .evidence import OPERATIONS, Evidence
 from .record import (
     Attributes,
@@ -409,72 +409,6 @@ class Call:
             evidence=self._evidence,
             uncertain_attempts=self._uncertain,
         )
-
-
-def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
-    """Start a call of an SDK with `FinalRequestOptions`; None where the request is none, or where we are at fault."""
-    try:
-        request = _read_options(sdk, client, options, stream)
-        if request is None or (worker := ledger.start()) is None:
-            return None
-        call = Call(sdk, request, worker)
-        call.adopt(options)
-        return call
-    except Exception as error:
-        faults.report(f"{sdk.provider} call not recorded", error)
-        return None
-
-
-def begin_request(sdk: Sdk, read: Callable[[], Request | None]) -> Call | None:
-    """Start the call that `read` finds; None where the request is none, or where we are at fault."""
-    try:
-        request = read()
-        if request is None or (worker := ledger.start()) is None:
-            return None
-        return Call(sdk, request, worker)
-    except Exception as error:
-        faults.report(f"{sdk.provider} call not recorded", error)
-        return None
-
-
-def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request | None:
-    if options.method.lower() != "post":
-        return None
-    path = options.url.partition("?")[0]
-    endpoint = sdk.endpoints.get(path) or sdk.endpoints.get(_plain_path(client, path))
-    if endpoint is None:
-        return None
-    body = options.json_data
-    if type(body) is not dict and not isinstance(body, Mapping):
-        body = {}
-    extra = getattr(options, "extra_json", None)
-    if extra and isinstance(extra, Mapping):
-        body = {**body, **extra}
-    if endpoint.background is not None and body.get("background") is True:
-        endpoint = endpoint.background
-    model = body.get("model")
-    asked = model if isinstance(model, str) else ""
-    return Request(
-        endpoint,
-        asked,
-        body,
-        server_attributes(client),
-        stream,
-        client=type(client).__name__,
-        api_key=_api_key(client),
-    )
-
-
-def _plain_path(client: Any, path: str) -> str:
-    """Return a path as the SDK's own methods write it: the application may write its whole address, or no slash."""
-    return f"/{path.removeprefix(str(client.base_url)).strip('/')}"
-
-
-def _api_key(client: Any) -> object:
-    # One that is asked for anew before each request is a token, and another one every hour.
-    key = None if getattr(client, "_api_key_provider", None) is not None else getattr(client, "api_key", None)
-    # Azure's client says "<missing API key>" where it has such a token instead.
-    return None if isinstance(key, str) and key.startswith("<") else key
 
 
 def open_streams() -> int:

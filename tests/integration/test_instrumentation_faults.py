@@ -22,6 +22,7 @@ from old_server import OldServer
 from otlp_sink import OtlpSink
 from spanledger import (
     account,
+    begin,
     bodies,
     call,
     delivery,
@@ -112,7 +113,7 @@ SEAMS = [
     pytest.param(call.Call, "_usage", _break, id="counting"),
     pytest.param(call.Call, "remember", _break, id="holding a stream"),
     pytest.param(call, "place_below", _break, id="finding the parent"),
-    pytest.param(call, "server_attributes", _break, id="reading the client"),
+    pytest.param(begin, "server_attributes", _break, id="reading the client"),
     pytest.param(call, "attempt_event", _break, id="describing an attempt"),
     pytest.param(openai_sdk, "snapshot", _break, id="reading the response"),
     pytest.param(stream, "watch", _break, id="watching a stream"),

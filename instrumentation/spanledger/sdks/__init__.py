@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
-from spanledger.call import Call, begin, in_flight
+from spanledger.begin import begin
+from spanledger.call import Call, in_flight
 from spanledger.sdk import Sdk
 
 from .inherited import replace_everywhere

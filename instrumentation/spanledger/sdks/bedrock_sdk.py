@@ -14,7 +14,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from spanledger import names, stream
-from spanledger.call import Call, begin_request
+from spanledger.begin import begin_request
+from spanledger.call import Call
 from spanledger.prompts import Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import _spanledger_boot as switch
 from spanledger import names, stream
-from spanledger.call import Call, begin_request, in_flight
+from spanledger.begin import begin_request
+from spanledger.call import Call, in_flight
 from spanledger.prompts import WHOLE, Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk

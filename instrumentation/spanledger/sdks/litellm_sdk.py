@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
-from spanledger.call import Call, begin_request, in_flight
+from spanledger.begin import begin_request
+from spanledger.call import Call, in_flight
 from spanledger.listening import Reader
 
 from .aws_events import AwsEvents

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from spanledger import names
 from spanledger.attributes import Facts
-from spanledger.call import Call, begin_request
+from spanledger.begin import begin_request
+from spanledger.call import Call
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint, Request
 
