@@ -25,7 +25,7 @@ LONG_ID: Final = 16
 _STREAM_SLIP: Final = 1
 """OpenLLMetry 0.62 counts one output token too many on Anthropic streams."""
 _NEIGHBOURS: Final = 32
-_LOOKED_AT: Final = (
+LOOKED_AT: Final = (
     "trace_id",
     "span_id",
     "provider",
@@ -62,14 +62,12 @@ class _Call:
 
 def mark_duplicates(rows: pa.Table) -> pa.Table:
     """Return the rows with `duplicate_of` filled, and neither `unpriced_reason` nor money on those."""
-    losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
-    losers |= nameless_losers(rows, losers.keys())
+    losers = find_losers(rows)
     if not losers:
         return rows
-    marks: list[str | None] = [None] * rows.num_rows
-    for loser, winner in losers.items():
-        marks[loser] = winner
-    marked = pa.array(marks, pa.string())
+    winners = np.full(rows.num_rows, -1)
+    winners[list(losers)] = list(losers.values())
+    marked = rows["span_id"].combine_chunks().take(pa.array(winners, mask=winners < 0))
     columns = {"duplicate_of": marked}
     for name in ("unpriced_reason", "cost_source", "cost_usd", *MONEY_PARTS):
         columns[name] = pc.if_else(pc.is_valid(marked), pa.scalar(None, rows.schema.field(name).type), rows[name])
@@ -78,10 +76,18 @@ def mark_duplicates(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def find_losers(rows: pa.Table) -> dict[int, int]:
+    """Return the rows whose call another row stands for, each with that row; what they are marked with is not read."""
+    losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
+    losers |= nameless_losers(rows, losers.keys())
+    return losers
+
+
 def _groups(rows: pa.Table) -> Iterator[list[_Call]]:
-    """Yield the inferences that share provider and response id with another."""
+    """Yield the inferences that share provider and response id with another; not what a cache answered again."""
     identified = pc.and_(pc.equal(rows["role"], "inference"), pc.is_valid(rows["response_id"]))
-    places = np.flatnonzero(identified.to_numpy())
+    replayed = pc.fill_null(pc.equal(rows["billing_basis"], "cached"), False)
+    places = np.flatnonzero(pc.and_not(identified, replayed).to_numpy())
     if not len(places):
         return
     keys = pc.binary_join_element_wise(pc.fill_null(rows["provider"], ""), rows["response_id"], "\n").take(
@@ -98,7 +104,7 @@ def _groups(rows: pa.Table) -> Iterator[list[_Call]]:
 
 def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
     calls = []
-    for place, row in zip(places, rows.select(_LOOKED_AT).take(pa.array(places)).to_pylist(), strict=True):
+    for place, row in zip(places, rows.select(LOOKED_AT).take(pa.array(places)).to_pylist(), strict=True):
         start_us = int(row["start_time"].timestamp() * 1_000_000)
         counted = row["usage_state"] != "estimated"  # two who guess need not guess the same
         calls.append(
@@ -120,8 +126,8 @@ def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
     return sorted(calls, key=_precedence)
 
 
-def _losers(calls: list[_Call]) -> Iterator[tuple[int, str]]:
-    """Yield (row, span id of the winner) for the calls that another of the group stands for; best rank first."""
+def _losers(calls: list[_Call]) -> Iterator[tuple[int, int]]:
+    """Yield (row, row of the winner) for the calls that another of the group stands for; best rank first."""
     if len({(call.scope, call.service) for call in calls}) == 1:
         return
     winners: list[_Call] = []
@@ -133,7 +139,7 @@ def _losers(calls: list[_Call]) -> Iterator[tuple[int, str]]:
         if winner is None:
             winners.insert(place, call)
         else:
-            yield call.row, winner.span_id
+            yield call.row, winner.row
 
 
 def _start(call: _Call) -> int:

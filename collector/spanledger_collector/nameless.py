@@ -30,7 +30,7 @@ sent, Logfire tells of a stream's tokens once it is over."""
 _EARLIER: Final = 256
 _LATER: Final = 32
 """Better sights that are looked at, by their start: a long stream has many that started since."""
-_LOOKED_AT: Final = (
+LOOKED_AT: Final = (
     "trace_id",
     "span_id",
     "parent_span_id",
@@ -85,8 +85,8 @@ class _Sight:
         return self.trace_id, self.span_id
 
 
-def nameless_losers(rows: pa.Table, losers: Collection[int]) -> Iterator[tuple[int, str]]:
-    """Yield (row, span id of the winner) for inferences without an id that a better witness saw; not for `losers`."""
+def nameless_losers(rows: pa.Table, losers: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Yield (row, row of the winner) for inferences without an id that a better witness saw; not for `losers`."""
     inference = is_word(rows["role"], "inference")
     best = flags(pc.fill_null(pc.is_in(rows["dialect"], pa.array(_BEST)), False))
     nameless = inference & ~known(rows["response_id"]) & ~is_word(rows["dialect"], _BEST[0])
@@ -102,7 +102,7 @@ def nameless_losers(rows: pa.Table, losers: Collection[int]) -> Iterator[tuple[i
             mark = (winner.row, sight.scope, sight.moment)
             if mark not in taken and winner.rank < sight.rank and _same(sight, winner):
                 taken.add(mark)
-                yield sight.row, winner.span_id
+                yield sight.row, winner.row
                 break
 
 
@@ -159,7 +159,7 @@ def _start(sight: _Sight) -> int:
 
 def _sights(rows: pa.Table, which: Flags) -> list[_Sight]:
     places = pa.array(np.flatnonzero(which))
-    picked = rows.select(_LOOKED_AT).take(places)
+    picked = rows.select(LOOKED_AT).take(places)
     resources, attributes = rows["resource"].take(places), rows["attributes"].take(places)
     return [
         _sight(place, row, start_us, process, beside, length)

@@ -34,7 +34,7 @@ from .row import MONEY, TEXT, UNIT_MAP
 _MICRO: Final = 10**6
 _METER_LIMIT: Final = 2**57
 """Pico-dollars of one meter; the sum of all meters of a row then fits in 64 bits."""
-_READ: Final = (
+READ: Final = (
     *CLASS_COLUMNS,
     *TOKEN_METERS,
     "input_tokens",
@@ -54,7 +54,7 @@ def price_rows(rows: pa.Table) -> pa.Table:
     others pass as they are. A row is never dropped: what can't be priced says why.
     """
     wanted = _unpriced_calls(rows)
-    read = rows.select(_READ)
+    read = rows.select(READ)
     everything = bool(pc.all(wanted, min_count=0).as_py())
     chosen = read if everything else read.filter(wanted)
     if not chosen.num_rows:

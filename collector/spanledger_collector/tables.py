@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from .row import COLUMNS, COUNT, MONEY, PARTITION, TEXT, TIME, Column
+from .row import COLUMNS, COUNT, MONEY, MONEY_PARTS, PARTITION, TEXT, TIME, Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +83,40 @@ CORRECTIONS: Final = LakeTable(
         Column("cost_other", MONEY, "Part of cost_usd: everything else."),
         Column("unpriced_reason", TEXT, "Why cost_usd is NULL."),
         Column("priced_at", TIME, "When this was written, UTC."),
+    ),
+)
+
+SETTLED: Final = (
+    "duplicate_of",
+    "user_id",
+    "team_id",
+    "customer_id",
+    "feature",
+    "session_id",
+    "cost_usd",
+    *MONEY_PARTS,
+    "unpriced_reason",
+    "cost_source",
+    "price_id",
+    "matched_model",
+    "billing_basis",
+)
+"""Columns of `spans` that a settlement says anew, all of them each time."""
+
+SETTLEMENTS: Final = LakeTable(
+    "settlements",
+    "one row a decision on a span, made when its whole trace was seen; of those of one version the latest counts",
+    ("trace_id", "span_id", "ingested_at", "settled_at"),
+    "settled_at",
+    (
+        *ROW_VERSION,
+        Column("settled_at", TIME, "When this was decided, UTC."),
+        Column("replaces", TIME, "settled_at of the decision that it takes the place of; NULL for the first."),
+        Column(
+            "reason",
+            TEXT,
+            "What it makes of the row as booked, comma-separated: aggregate, duplicate, inherited, priced; or booked.",
+        ),
+        *(column for column in COLUMNS if column.name in SETTLED),
     ),
 )
