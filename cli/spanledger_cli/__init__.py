@@ -27,7 +27,7 @@ class _Command(NamedTuple):
 
 
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
-    "collector": ("deltalake", "grpc", "pyarrow"),
+    "collector": ("deltalake", "grpc", "pyarrow", "rich"),
     "analytics": ("duckdb", "rich"),
     "dashboard": ("grpc", "streamlit"),
     "all": ("anthropic", "grpc", "openai", "streamlit"),
@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
+    "dead": _Command("dead", "collector", "Look at what could not become rows, and send it again."),
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),
     "outcome": _Command("outcome", "", "Say how work ended, by its session or trace."),
     "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),

@@ -6,6 +6,7 @@ spanledger.errors.SpanledgerError
 ├── DoorError           a door can't be opened for another reason
 ├── WalError            the write-ahead log can't be used
 │   └── WalBusyError    another collector has it
+├── DeliveryError       a body could not be handed to the ledger
 └── RefusedError        a request isn't taken; nothing of it is kept
     ├── MalformedError  it will never be taken as it is
     ├── TooLargeError   it is over the limit, as sent or after decompression
@@ -58,6 +59,10 @@ class WalError(SpanledgerError):
 
 class WalBusyError(WalError):
     """Another collector writes this log."""
+
+
+class DeliveryError(SpanledgerError):
+    """A body could not be handed to the ledger; it is still where it came from."""
 
 
 class RefusedError(SpanledgerError):

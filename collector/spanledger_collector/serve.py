@@ -89,7 +89,7 @@ async def _run(options: CollectorOptions) -> None:
         intake = Intake(wal)
         doors = await open_doors(intake, options.address)
         adopting = asyncio.create_task(_adoption(options, intake).run())
-        stages = [Child(_stage(name, options)) for name in STAGES]
+        stages = [Child(stage(name, options.home, options.lake)) for name in STAGES]
         others = [Child(command) for command in options.beside]
         with _announced(options, doors):
             await stops.get()
@@ -133,8 +133,9 @@ def _open_log(options: CollectorOptions) -> Iterator[WalWriter]:
         wal.close()
 
 
-def _stage(name: str, options: CollectorOptions) -> ChildCommand:
-    argv = (sys.executable, "-m", f"spanledger_collector.{name}", "--home", options.home, "--lake", options.lake)
+def stage(name: str, home: Path, lake: Path) -> ChildCommand:
+    """Return how to start the child process that is one of `STAGES`."""
+    argv = (sys.executable, "-m", f"spanledger_collector.{name}", "--home", home, "--lake", lake)
     return ChildCommand(name, tuple(str(part) for part in argv))
 
 
