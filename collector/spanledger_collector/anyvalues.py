@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from . import slim
 from .vocabulary import Kind
 from .wire import HASH_BYTES, json_text, json_value, plain_text
 
@@ -28,15 +29,16 @@ STRING: Final = 0x0A
 BOOL: Final = 0x10
 INT: Final = 0x18
 DOUBLE: Final = 0x21
+ARRAY: Final = 0x2A
 BYTES: Final = 0x3A
-_DELIMITED: Final = (STRING, 0x2A, 0x32, BYTES)
+_DELIMITED: Final = (STRING, ARRAY, 0x32, BYTES)
 """String, array, kvlist, bytes: a length follows the tag."""
 _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
     "text": (STRING, INT),
     "count": (INT,),
     "number": (DOUBLE, INT),
     "flag": (BOOL,),
-    "first": (STRING, 0x2A),
+    "first": (STRING, ARRAY),
     "hashes": (BYTES,),
 }
 _END: Final = 2**31 - 1
@@ -98,7 +100,7 @@ def hashes(values: pa.Array) -> tuple[pa.Array, Mask]:
 
 def json_texts(values: pa.Array, tags: Bytes) -> pa.Array:
     """Return each value as JSON text."""
-    return _by_tag(values, tags, {STRING: _string_jsons, INT: _int_texts}, _slow_jsons)
+    return _by_tag(values, tags, {STRING: _string_jsons, INT: _int_texts, ARRAY: _array_jsons}, _slow_jsons)
 
 
 def plain_texts(values: pa.Array, tags: Bytes) -> pa.Array:
@@ -250,6 +252,26 @@ def _string_jsons(values: pa.Array) -> pa.Array:
     escaped[np.searchsorted(offsets, hits, side="right") - 1] = True
     anew = [json_text(text) for text in texts.filter(pa.array(escaped)).to_pylist()]
     return pc.replace_with_mask(quoted, pa.array(escaped), pa.array(anew, pa.string()))
+
+
+def _array_jsons(values: pa.Array) -> pa.Array:
+    """Return arrays as JSON; such as hold more than strings and whole numbers are read one by one."""
+    try:
+        lists = slim.elements(_contents(values))
+    except ValueError:
+        return _slow_jsons(values)
+    items = canonical(lists.values)
+    tags = tags_of(items)
+    offsets = np.asarray(lists.offsets.to_numpy(), np.int64)
+    odd = np.flatnonzero((tags != STRING) & (tags != INT))
+    hard = np.zeros(len(values), bool)
+    hard[np.searchsorted(offsets, odd, side="right") - 1] = True
+    if hard.any():
+        easy, slow = np.flatnonzero(~hard), np.flatnonzero(hard)
+        read = [(places, values.take(pa.array(places))) for places in (easy, slow)]
+        return _merged([(easy, _array_jsons(read[0][1])), (slow, _slow_jsons(read[1][1]))], len(values))
+    texts = pa.ListArray.from_arrays(lists.offsets, json_texts(items, tags))
+    return pc.binary_join_element_wise("[", pc.binary_join(texts, ","), "]", "")
 
 
 def _slow_jsons(values: pa.Array) -> pa.Array:

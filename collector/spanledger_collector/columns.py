@@ -1,7 +1,6 @@
 """OTLP bodies to the raw table, a column at a time: no Python step per span or attribute.
 
-ptars parses a slim, wire-compatible description of the request in which an attribute's value stays raw bytes (so
-there is no recursion, and values are read only where they are wanted); numpy and pyarrow pivot the attributes. It
+`slim` parses a request so far that an attribute's value stays raw bytes; numpy and pyarrow pivot the attributes. It
 holds the interpreter's lock for a whole batch, so it belongs into a process of its own. `loop` does the same plainly.
 """
 
@@ -9,52 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from . import anyvalues
+from . import anyvalues, slim
 from .vocabulary import KEPT, PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
 from .wire import KIND_TYPES, RAW, events_text, first_text
 
 Ints = npt.NDArray[np.int64]
 
-_SLIM: Final[Mapping[str, tuple[tuple[int, str, str], ...]]] = {
-    "KeyValue": ((1, "key", "string"), (2, "value", "bytes")),
-    "Resource": ((1, "attributes", "*KeyValue"),),
-    "Scope": ((1, "name", "string"), (2, "version", "string")),
-    "Status": ((2, "message", "string"), (3, "code", "int32")),
-    "Span": (
-        (1, "trace_id", "bytes"),
-        (2, "span_id", "bytes"),
-        (4, "parent_span_id", "bytes"),
-        (5, "name", "string"),
-        (6, "kind", "int32"),
-        (7, "start_ns", "fixed64"),
-        (8, "end_ns", "fixed64"),
-        (9, "attributes", "*KeyValue"),
-        (11, "events", "*bytes"),
-        (15, "status", "Status"),
-    ),
-    "ScopeSpans": ((1, "scope", "Scope"), (2, "spans", "*Span")),
-    "ResourceSpans": ((1, "resource", "Resource"), (2, "scope_spans", "*ScopeSpans")),
-    "Request": ((1, "resource_spans", "*ResourceSpans"),),
-}
-"""Message -> its fields (number, name, type; * is repeated); what isn't named is skipped by the parser."""
-_SCALARS: Final = {
-    "string": FieldDescriptorProto.TYPE_STRING,
-    "bytes": FieldDescriptorProto.TYPE_BYTES,
-    "int32": FieldDescriptorProto.TYPE_INT32,
-    "fixed64": FieldDescriptorProto.TYPE_FIXED64,
-}
 _MOST_GROWN_BYTES: Final = 1 << 30
 _HEX: Final = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint8).reshape(256, 2)
 
@@ -67,7 +34,7 @@ def read_bodies(bodies: Sequence[bytes]) -> pa.Table:
         google.protobuf.message.DecodeError: likewise, deeper inside a body.
         OverflowError: their rows would take too much memory.
     """
-    requests = _parser().list_to_record_batch(list(bodies)).column(0)
+    requests = slim.requests(bodies)
     resources = requests.values
     scopes = resources.field("scope_spans").values
     spans = scopes.field("spans").values
@@ -100,27 +67,6 @@ def _check_growth(columns: Sequence[pa.Array], copies: Ints, offsets: Ints | Non
         grown = int(np.dot(np.diff(ends if offsets is None else ends[offsets]), copies))
         if grown > _MOST_GROWN_BYTES:
             raise OverflowError(f"its resource or scope, repeated for every span, would take {grown} bytes")
-
-
-@cache
-def _parser() -> Any:
-    pool = DescriptorPool()
-    file = FileDescriptorProto(name="spanledger_slim.proto", package="spanledger.slim", syntax="proto3")
-    for message, fields in _SLIM.items():
-        described = file.message_type.add(name=message)
-        for number, name, kind in fields:
-            label = FieldDescriptorProto.LABEL_REPEATED if kind[0] == "*" else FieldDescriptorProto.LABEL_OPTIONAL
-            field = described.field.add(name=name, number=number, label=label)
-            scalar = _SCALARS.get(kind.lstrip("*"))
-            field.type = FieldDescriptorProto.TYPE_MESSAGE if scalar is None else scalar
-            if scalar is None:
-                field.type_name = f".spanledger.slim.{kind.lstrip('*')}"
-    pool.Add(file)
-    handlers = ptars.HandlerPool(
-        [pool.FindFileByName(file.name)],
-        config=ptars.PtarsConfig(list_nullable=True, list_value_nullable=True),
-    )
-    return handlers.get_for_message(pool.FindMessageTypeByName("spanledger.slim.Request"))
 
 
 def _parents(lists: pa.Array) -> Ints:

@@ -155,6 +155,7 @@ def test_values_written_in_an_unusual_way_read_the_same(value: bytes, key: str) 
         request(span({"own": ["text"]})).replace(b"text", b"te\xff\xfe"),
         request(span(name="text")).replace(b"text", b"te\xff\xfe"),
         in_request(with_value(b"\x0a\x05abc")),
+        in_request(with_value(b"\x2a\x03\x0a\x05\x0a")),
         in_request(with_value(b"\x18\xff")),
         in_request(with_value(b"\x21\x00")),
     ],
@@ -176,3 +177,9 @@ def test_last_of_a_repeated_key_counts() -> None:
 def test_known_key_of_another_type_stays_an_attribute() -> None:
     (row,) = columns.read_bodies([request(span({"gen_ai.usage.input_tokens": "12", "user.id": 7}))]).to_pylist()
     assert (row["attributes"], row["span:user.id"]) == ([("gen_ai.usage.input_tokens", '"12"')], "7")
+
+
+def test_lists_of_all_kinds_read_the_same() -> None:
+    lists = [[], [""], ['a"b', "ü\n"], ["a", -1, 2**40], [True], [None], [1.5], [b"a"], [["a"], "b"], [{"a": ["b"]}]]
+    assert_same([request(*(span({"app.list": value}, number=number) for number, value in enumerate(lists)))])
+    assert_same([request(span({"app.list": lists[1]}), span({"app.list": lists[2]}))])
