@@ -42,8 +42,9 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
-    Views: spans (every span), llm_calls (every charged call), and those of what became known later
-    (docs/schema.md). Columns: spanledger sql "describe llm_calls"
+    Views: spans (every span), llm_calls (every charged call), and those
+    of what became known later (docs/schema.md). Columns:
+      spanledger sql "describe llm_calls"
 
     \b
     Examples:

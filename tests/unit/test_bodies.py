@@ -13,6 +13,7 @@ from otlp_bodies import recorded_bodies, request, span
 from spanledger_collector.bodies import Body, Request, count_items, cut, first_items, read_body, signal_of
 from spanledger_collector.errors import MalformedError
 from spanledger_collector.json_messages import document_of
+from spanledger_collector.wal import Signal
 
 
 def logs(**fields: object) -> ExportLogsServiceRequest:
@@ -40,7 +41,7 @@ def nameless() -> ExportTraceServiceRequest:
     return made
 
 
-BODIES: dict[str, tuple[str, Request]] = {
+BODIES: dict[str, tuple[Signal, Request]] = {
     "spans": ("traces", traces()),
     "spans without times": ("traces", nameless()),
     "log records": ("logs", logs(time_unix_nano=7)),

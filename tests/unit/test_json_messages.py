@@ -22,7 +22,10 @@ from spanledger_collector.json_messages import document_of, message_of
 RECORDED = recorded_bodies()
 VALUES: tuple[Value, ...] = (
     *(None, True, 0, -(2**63), 2**63 - 1, 1.5, math.inf, -math.inf),
-    *("", "ü\0", b"", b"\xff\0", [], {}, [1, [2], {"a": None}]),
+    *("", "ü\0", b"", b"\xff\0"),
+    [],
+    {},
+    [1, [2], {"a": "b"}],
 )
 
 
