@@ -20,12 +20,13 @@ from spanledger_collector.errors import MalformedError
 from spanledger_collector.json_messages import document_of, message_of
 
 RECORDED = recorded_bodies()
+NESTED: Value = [1, [2], {"a": "b"}]
 VALUES: tuple[Value, ...] = (
     *(None, True, 0, -(2**63), 2**63 - 1, 1.5, math.inf, -math.inf),
     *("", "ü\0", b"", b"\xff\0"),
     [],
     {},
-    [1, [2], {"a": "b"}],
+    NESTED,
 )
 
 
