@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
 from spanledger_collector.doors import open_doors
-from spanledger_collector.intake import DEFAULT_LIMIT_BYTES, Intake
+from spanledger_collector.intake import Intake
+from spanledger_collector.terms import Terms
 from spanledger_collector.wal import read_segment
 from spanledger_collector.wal_writer import Limits, WalWriter
 
@@ -75,7 +76,7 @@ def receiving(
     *,
     limits: Limits | None = None,
     disk: Disk | None = None,
-    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    terms: Terms | None = None,
 ) -> Iterator[Receiver]:
     """Open both doors on free ports, in a thread with an event loop of its own."""
     wal = WalWriter(folder, limits or Limits(segment_age_s=3600), disk)
@@ -85,7 +86,7 @@ def receiving(
     thread.start()
     address = Address(grpc_port=0, http_port=0)
     try:
-        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, limit_bytes), loop).result(20)
+        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, terms), loop).result(20)
         try:
             yield Receiver(folder, doors.address.http_port, doors.address.grpc_port, intake)
         finally:

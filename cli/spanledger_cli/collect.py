@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import click
 
-from spanledger.settings import load
+from spanledger.settings import load, setting_of
 from spanledger_collector.address import Address
+from spanledger_collector.terms import FLAGS
 
 from . import lakes
 
@@ -25,7 +26,10 @@ _OPTIONS: Final = (
     click.option(
         "--http-port", type=PORT, default=_DEFAULT.http_port, show_default=True, help="OTLP/HTTP; 0 takes a free port."
     ),
-    click.option("--allow-remote", is_flag=True, help="Let --host be reachable by other machines."),
+    click.option(
+        "--allow-remote", is_flag=True, help="Let other machines reach --host without a token or certificate."
+    ),
+    *(click.option(f"--{name.replace('_', '-')}", help=setting_of(name).sentence) for name in FLAGS),
 )
 
 
@@ -38,9 +42,7 @@ def collector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @collector_options
-def command(
-    home: Path | None, lake: Path | None, host: str, grpc_port: int, http_port: int, *, allow_remote: bool
-) -> None:
+def command(host: str, grpc_port: int, http_port: int, *, allow_remote: bool, **named: Path | str | None) -> None:
     """Run the collector: spans in over OTLP, priced rows out as Parquet, queryable within 3 seconds.
 
     \b
@@ -53,6 +55,8 @@ def command(
     Examples:
       spanledger collect --lake ./lake --home ./state
       spanledger collect --grpc-port 14317 --http-port 14318
+      spanledger collect --host 0.0.0.0 --token-file tokens \\
+        --tls-cert cert.pem --tls-key key.pem
 
     A span is acknowledged when it is on disk. When there is no room, senders are told to try again. Ctrl-C (or
     SIGTERM) answers what is in flight, finishes what is in the log and ends; whatever is left is done by the next
@@ -61,7 +65,6 @@ def command(
     from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector
 
     log_to_stderr()
-    settings = load(home=home, lake=lake)
+    settings = load(**named)
     lakes.make_folder(settings.lake, "--lake")
-    address = Address(host, grpc_port, http_port)
-    run_collector(CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote))
+    run_collector(CollectorOptions.of(settings, Address(host, grpc_port, http_port), allow_remote=allow_remote))

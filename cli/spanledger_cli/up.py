@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,14 +19,13 @@ from .collect import PORT, collector_options
 @collector_options
 @click.option("--dashboard-port", type=PORT, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
 def command(
-    home: Path | None,
-    lake: Path | None,
     host: str,
     grpc_port: int,
     http_port: int,
     dashboard_port: int,
     *,
     allow_remote: bool,
+    **named: Path | str | None,
 ) -> None:
     """Run the collector and the dashboard together, until Ctrl-C.
 
@@ -42,12 +42,12 @@ def command(
     from spanledger_dashboard.server import command as dashboard_command
 
     log_to_stderr()
-    settings = load(home=home, lake=lake)
+    settings = load(**named)
     lakes.make_folder(settings.lake, "--lake")
     with bind("127.0.0.1", dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://127.0.0.1:{port}", err=True)
     dashboard = ChildCommand("dashboard", tuple(attached(dashboard_command(settings.lake, port))))
     address = Address(host, grpc_port, http_port)
-    options = CollectorOptions(settings.home, settings.lake, address, allow_remote=allow_remote, beside=(dashboard,))
-    run_collector(options)
+    options = CollectorOptions.of(settings, address, allow_remote=allow_remote)
+    run_collector(replace(options, beside=(dashboard,)))

@@ -16,10 +16,13 @@ import grpc.aio
 import uvicorn
 
 from .address import Address, host_and_port
+from .doorkeeper import Doorkeeper
 from .errors import DoorError, PortTakenError
 from .grpc_door import make_server
 from .http_door import HttpDoor
-from .intake import DEFAULT_LIMIT_BYTES, Intake
+from .intake import Intake
+from .terms import Terms
+from .tls import Tls, open_tls
 
 _FINISH_S: Final = 5
 """How long requests in flight may take once the doors close."""
@@ -41,29 +44,36 @@ class Doors:
         await asyncio.gather(self._grpc_server.stop(_FINISH_S), self._serving)
 
 
-async def open_doors(intake: Intake, address: Address, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Doors:
+async def open_doors(intake: Intake, address: Address, terms: Terms | None = None) -> Doors:
     """Listen on both ports; the doors take requests when this returns.
 
     Raises:
         PortTakenError: another program has a port.
         DoorError: the address can't be used.
+        AccessError: a file of tokens or certificates can't be used.
     """
+    terms = terms or Terms()
+    tls, doorkeeper = open_tls(terms.access), Doorkeeper(terms.access)
     with contextlib.ExitStack() as until_started:
         http_socket = until_started.enter_context(bind(address.host, address.http_port, "--http-port"))
         bind(address.host, address.grpc_port, "--grpc-port").close()
-        grpc_server = make_server(intake, limit_bytes)
+        grpc_server = make_server(intake, terms, doorkeeper)
         try:
-            grpc_port = grpc_server.add_insecure_port(host_and_port(address.host, address.grpc_port))
+            grpc_port = _add_port(grpc_server, host_and_port(address.host, address.grpc_port), tls)
         except RuntimeError as error:  # taken since it was tried
             raise PortTakenError(address.host, address.grpc_port, "--grpc-port") from error
         until_started.pop_all()
     await grpc_server.start()
-    http_server = _HttpServer(HttpDoor(intake, limit_bytes), http_socket)
+    http_server = _HttpServer(HttpDoor(intake, terms, doorkeeper), http_socket, tls)
     http_port: int = http_socket.getsockname()[1]
     doors = Doors(Address(address.host, grpc_port, http_port), grpc_server, http_server)
     while not http_server.started:
         await asyncio.sleep(0.005)
     return doors
+
+
+def _add_port(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    return server.add_secure_port(address, tls.credentials()) if tls else server.add_insecure_port(address)
 
 
 def bind(host: str, port: int, flag: str) -> socket.socket:
@@ -86,8 +96,9 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
 class _HttpServer(uvicorn.Server):
     """Uvicorn on a socket of ours, leaving signals to whoever runs the collector."""
 
-    def __init__(self, app: HttpDoor, listening: socket.socket) -> None:
+    def __init__(self, app: HttpDoor, listening: socket.socket, tls: Tls | None) -> None:
         self.socket = listening
+        self._tls = tls
         super().__init__(
             uvicorn.Config(
                 app,
@@ -101,8 +112,15 @@ class _HttpServer(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=60,
                 timeout_graceful_shutdown=_FINISH_S,
+                ssl_context_factory=(lambda *_: tls.context) if tls else None,
             )
         )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look for a renewed certificate once a second; uvicorn calls this ten times as often."""
+        if self._tls and counter % 10 == 0:
+            self._tls.look()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

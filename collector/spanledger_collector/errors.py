@@ -4,10 +4,12 @@ spanledger.errors.SpanledgerError
 ├── LakeError           the lake can't be used
 ├── PortTakenError      a door's port is in use
 ├── DoorError           a door can't be opened for another reason
+├── AccessError         a file of tokens or certificates can't be used
 ├── WalError            the write-ahead log can't be used
 │   └── WalBusyError    another collector has it
 ├── DeliveryError       a body could not be handed to the ledger
 └── RefusedError        a request isn't taken; nothing of it is kept
+    ├── StrangerError   it has no token that is known
     ├── MalformedError  it will never be taken as it is
     ├── TooLargeError   it is over the limit, as sent or after decompression
     └── OverloadedError it can be sent again later
@@ -48,6 +50,15 @@ class DoorError(SpanledgerError):
         super().__init__(f"can't listen on {address}: {advice}")
 
 
+class AccessError(SpanledgerError):
+    """A file of tokens or certificates can't be used."""
+
+    def __init__(self, path: Path | None, advice: str) -> None:
+        self.path = path
+        self.advice = advice
+        super().__init__(f"the file {path} {advice}")
+
+
 class WalError(SpanledgerError):
     """The write-ahead log can't be used; nothing in it was changed."""
 
@@ -71,6 +82,10 @@ class RefusedError(SpanledgerError):
     def __init__(self, message: str) -> None:
         self.message = message
         super().__init__(message)
+
+
+class StrangerError(RefusedError):
+    """A request without a token that is known."""
 
 
 class MalformedError(RefusedError):

@@ -17,12 +17,14 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from .errors import MalformedError, OverloadedError, RefusedError, TooLargeError
+from .doorkeeper import Doorkeeper
+from .errors import MalformedError, OverloadedError, RefusedError, StrangerError, TooLargeError
 from .exposition import metrics_text
 from .http_body import ENCODINGS, Body
-from .intake import DEFAULT_LIMIT_BYTES, TRACES_ONLY, Intake
+from .intake import TRACES_ONLY, Intake
 from .otlp_json import read_json
 from .otlp_requests import read_protobuf
+from .terms import Terms
 
 Event = Mapping[str, object]
 Receive = Callable[[], Awaitable[Event]]
@@ -34,8 +36,8 @@ _TEXT: Final = "text/plain; charset=utf-8"
 _TRACES: Final = "/v1/traces"
 _OTHER_SIGNALS: Final = ("/v1/logs", "/v1/metrics", "/v1development/profiles")
 _PAGES: Final = ("/healthz", "/readyz", "/metrics")
-_HELD_BYTES: Final = 256 << 20
-_PATIENCE_S: Final = 30.0
+_PROBES: Final = ("/healthz", "/readyz")
+"""Open to all: what looks after processes has no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class _Head:
     content_type: str
     encoding: str
     length: int | None
+    authorization: str
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,10 @@ class _Answer:
 class HttpDoor:
     """The ASGI application."""
 
-    def __init__(self, intake: Intake, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> None:
         self._intake = intake
-        self._limit = limit_bytes
+        self._terms = terms
+        self._doorkeeper = doorkeeper
         self._held = 0
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -82,6 +87,8 @@ class HttpDoor:
         await send({"type": "http.response.body", "body": b"" if head.method == "HEAD" else answer.body})
 
     async def _answer(self, head: _Head, receive: Receive) -> _Answer:
+        if head.path not in _PROBES:
+            self._doorkeeper.check(head.authorization, head.peer)
         if head.path in _PAGES:
             return self._page(head)
         if head.path in _OTHER_SIGNALS:
@@ -107,16 +114,17 @@ class HttpDoor:
 
     async def _read(self, head: _Head, receive: Receive) -> bytes:
         # Before the first receive(), so that a client that asked to continue isn't told to.
-        if head.length is not None and head.length > self._limit:
-            raise TooLargeError(f"the body is larger than {self._limit} bytes")
-        body = Body(head.encoding, self._limit)
+        terms = self._terms
+        if head.length is not None and head.length > terms.body_bytes:
+            raise TooLargeError(f"the body is larger than {terms.body_bytes} bytes")
+        body = Body(head.encoding, terms.body_bytes)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(terms.body_s):
                 while await self._read_chunk(body, receive):
-                    if self._held > _HELD_BYTES:
+                    if self._held > terms.held_bytes:
                         raise OverloadedError("too many bodies are being received at once")
         except TimeoutError as error:
-            raise OverloadedError(f"the body did not arrive within {_PATIENCE_S:g} seconds") from error
+            raise OverloadedError(f"the body did not arrive within {terms.body_s:g} seconds") from error
         finally:
             self._held -= body.size
         return body.finish()
@@ -152,6 +160,8 @@ def _head(scope: Event) -> _Head:
         content_type=headers.get(b"content-type", "").partition(";")[0].strip().lower(),
         encoding=headers.get(b"content-encoding", "").strip().lower() or "identity",
         length=int(length) if length.isdecimal() else None,
+        authorization=headers.get(b"authorization", ""),
+        peer=str(scope["client"]),
     )
 
 
@@ -162,6 +172,8 @@ def _refused(refusal: RefusedError, head: _Head) -> _Answer:
             return _status(head, 503, code_pb2.UNAVAILABLE, refusal.message, wait)
         case TooLargeError():
             return _status(head, 413, code_pb2.INVALID_ARGUMENT, refusal.message)
+        case StrangerError():
+            return _status(head, 401, code_pb2.UNAUTHENTICATED, refusal.message, (b"www-authenticate", b"Bearer"))
         case MalformedError():
             return _status(head, 400, code_pb2.INVALID_ARGUMENT, refusal.message)
         case _:

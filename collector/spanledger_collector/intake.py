@@ -17,8 +17,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from .wal_writer import WalState, WalWriter
 
-DEFAULT_LIMIT_BYTES: Final = 20 << 20
-"""What OTLP recommends as the limit of a request, as sent and after decompression."""
 TRACES_ONLY: Final = "spanledger takes traces only, at /v1/traces or TraceService/Export; switch this exporter off"
 
 _NO_TRACE: Final = bytes(16)

@@ -16,25 +16,33 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
 from spanledger.errors import SpanledgerError
-from spanledger.settings import load
+from spanledger.settings import Settings, load, setting_of
 
 from .address import Address, host_and_port, is_loopback
 from .adoption import Adoption
+from .auth import Access
 from .disk import Disk
 from .doors import Doors, open_doors
 from .errors import DoorError
 from .intake import Intake
 from .supervise import Child, ChildCommand, stop_in_order
+from .terms import FLAGS, Terms
 from .wal import wal_dir
 from .wal_writer import Limits, WalWriter
 
+log = logging.getLogger(__name__)
+
 DRAIN_S: Final = 10.0
 """How long a stop waits for the children to finish what is in the log; the rest waits for the next start."""
+_STRANGERS: Final = (
+    "any machine that reaches it could send to it; give a --token-file, or --tls-client-ca with --tls-cert and"
+    " --tls-key, or pass --allow-remote if your network keeps strangers out"
+)
 STAGES: Final = ("convert", "commit")
 
 
@@ -46,10 +54,29 @@ class CollectorOptions:
     lake: Path
     address: Address = field(default_factory=Address)
     allow_remote: bool = False
-    """Listen on an address that other machines can reach."""
+    """Listen on an address that other machines can reach without asking them for a token or a certificate."""
     limits: Limits = field(default_factory=Limits)
+    terms: Terms = field(default_factory=Terms)
     beside: tuple[ChildCommand, ...] = ()
     """Other programs to keep running as long as the collector does."""
+
+    @classmethod
+    def of(cls, settings: Settings, address: Address, *, allow_remote: bool) -> CollectorOptions:
+        """Return what the settings say.
+
+        Raises:
+            AccessError: files of TLS are named that don't go together.
+        """
+        files = (settings.token_file, settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        access = Access(*(Path(name).expanduser() if name else None for name in files))
+        return cls(
+            settings.home,
+            settings.lake,
+            address,
+            allow_remote,
+            Limits(backlog_bytes=settings.backlog_bytes, free_bytes=settings.reserve_bytes),
+            Terms(body_bytes=settings.max_body_bytes, access=access),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +100,15 @@ def run_collector(options: CollectorOptions) -> None:
 
     Raises:
         PortTakenError: another program has one of the ports.
-        DoorError: the address can't be used, or is reachable from other machines without `allow_remote`.
+        DoorError: the address can't be used, or strangers could reach it.
+        AccessError: a file of tokens or certificates can't be used.
         WalBusyError: another collector runs on this home.
     """
-    address = options.address
-    if not options.allow_remote and not is_loopback(address.host):
-        advice = "other machines could send to it, and there is no password yet; pass --allow-remote if you mean it"
-        raise DoorError(address.host, advice)
+    host, access = options.address.host, options.terms.access
+    if not (is_loopback(host) or access.is_guarded or options.allow_remote):
+        raise DoorError(host, _STRANGERS)
+    if not is_loopback(host) and access.token_file and not access.tls_cert:
+        log.warning("tokens come over the network in the clear; give --tls-cert and --tls-key, or put TLS in front")
     asyncio.run(_run(options))
 
 
@@ -87,7 +116,7 @@ async def _run(options: CollectorOptions) -> None:
     stops = _listen_for_stops()
     with _open_log(options) as wal:
         intake = Intake(wal)
-        doors = await open_doors(intake, options.address)
+        doors = await open_doors(intake, options.address, options.terms)
         adopting = asyncio.create_task(_adoption(options, intake).run())
         stages = [Child(stage(name, options.home, options.lake)) for name in STAGES]
         others = [Child(command) for command in options.beside]
@@ -126,7 +155,7 @@ def _listen_for_stops() -> asyncio.Queue[int]:
 
 @contextlib.contextmanager
 def _open_log(options: CollectorOptions) -> Iterator[WalWriter]:
-    wal = WalWriter(wal_dir(options.home), options.limits)
+    wal = WalWriter(wal_dir(options.home), options.limits, lake=options.lake)
     try:
         yield wal
     finally:
@@ -162,16 +191,17 @@ def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
 def _options(arguments: Sequence[str] | None) -> CollectorOptions:
     parser = argparse.ArgumentParser(prog="python -m spanledger_collector.serve", description="OTLP in, Parquet out.")
     default = Address()
-    parser.add_argument("--home")
-    parser.add_argument("--lake")
+    named = ("home", "lake", *FLAGS)
+    for name in named:
+        parser.add_argument(f"--{name.replace('_', '-')}", help=setting_of(name).sentence)
     parser.add_argument("--host", default=default.host)
     parser.add_argument("--grpc-port", type=int, default=default.grpc_port)
     parser.add_argument("--http-port", type=int, default=default.http_port)
     parser.add_argument("--allow-remote", action="store_true")
-    flags = parser.parse_args(arguments)
-    settings = load(home=flags.home, lake=flags.lake)
-    options = CollectorOptions(settings.home, settings.lake, allow_remote=flags.allow_remote)
-    return replace(options, address=Address(flags.host, flags.grpc_port, flags.http_port))
+    flags = vars(parser.parse_args(arguments))
+    address = Address(flags["host"], flags["grpc_port"], flags["http_port"])
+    settings = load(**{name: flags[name] for name in named})
+    return CollectorOptions.of(settings, address, allow_remote=flags["allow_remote"])
 
 
 def log_to_stderr() -> None:

@@ -43,7 +43,7 @@ class Limits:
     backlog_bytes: int = 4 << 30
     """Refuse while segments that aren't committed take more than this."""
     free_bytes: int = 1 << 30
-    """Refuse while the disk has less room than this."""
+    """Refuse while the disk of the log or of the lake has less room than this."""
     waiting_bytes: int = 256 << 20
     """Refuse while more than this waits in memory for the disk."""
 
@@ -54,6 +54,9 @@ class WalState:
 
     backlog_bytes: int
     free_bytes: int
+    """On the disk of the log."""
+    lake_free_bytes: int
+    """On the disk of the lake, which may be the same."""
     waiting_bytes: int
     syncs: int
     refusal: str
@@ -85,8 +88,11 @@ class WalWriter:
         WalError: the folder can't be used, or its `floor` is lost.
     """
 
-    def __init__(self, folder: Path, limits: Limits | None = None, disk: Disk | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits | None = None, disk: Disk | None = None, lake: Path | None = None
+    ) -> None:
         self._folder = folder
+        self._lake = lake
         self._limits = limits or Limits()
         self._disk = disk or Disk()
         self._lock_file = _lock(folder)
@@ -101,7 +107,7 @@ class WalWriter:
         self._syncs = 0
         self._looked_at = float("-inf")
         self._backlog_bytes = 0
-        self._free_bytes = 0
+        self._free_bytes = self._lake_free_bytes = 0
         self._look()
         self._thread = threading.Thread(target=self._run, name="spanledger-wal", daemon=True)
         self._thread.start()
@@ -145,7 +151,10 @@ class WalWriter:
     def state(self) -> WalState:
         """Return the figures as last seen (at most half a second old)."""
         with self._changed:
-            return WalState(self._backlog_bytes, self._free_bytes, self._waiting_bytes, self._syncs, self._refusal(0))
+            refusal = self._refusal(0)
+            return WalState(
+                self._backlog_bytes, self._free_bytes, self._lake_free_bytes, self._waiting_bytes, self._syncs, refusal
+            )
 
     def close(self) -> None:
         """Write what waits, seal, and let the folder go; later requests are refused. Closing twice is fine."""
@@ -171,12 +180,15 @@ class WalWriter:
             return f"{self._backlog_bytes} bytes wait to become rows, more than the limit of {limits.backlog_bytes}"
         if self._free_bytes - self._waiting_bytes - size < limits.free_bytes:
             return f"{self._free_bytes} bytes are free on the disk; {limits.free_bytes} are kept in reserve"
+        if self._lake_free_bytes < limits.free_bytes:
+            return f"{self._lake_free_bytes} bytes are free for the lake; {limits.free_bytes} are kept in reserve"
         return ""
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
         self._backlog_bytes = sum(_size(path) for path in self._folder.glob(f"*{SEALED}*"))
         self._free_bytes = self._disk.free_bytes(self._folder)
+        self._lake_free_bytes = self._disk.free_bytes(_existing(self._lake or self._folder))
 
     def _run(self) -> None:
         while True:
@@ -341,6 +353,11 @@ def _prepare(folder: Path, disk: Disk) -> int:
             "folder away"
         )
         raise WalError(folder, advice) from error
+
+
+def _existing(folder: Path) -> Path:
+    """Return `folder`, or what is to hold it once it is made."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _size(path: Path) -> int:

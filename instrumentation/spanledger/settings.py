@@ -123,6 +123,45 @@ SETTINGS: tuple[Setting, ...] = (
         " `call` where processes are frozen or killed between calls (AWS Lambda, multiprocessing.Pool), else `batch`.",
         ("auto", "batch", "call"),
     ),
+    Setting(
+        "token_file",
+        "SPANLEDGER_TOKEN_FILE",
+        str,
+        "",
+        "Collector: file of bearer tokens, one a line, of which a request has to have one; read again when it changes.",
+    ),
+    Setting(
+        "tls_cert", "SPANLEDGER_TLS_CERT", str, "", "Collector: its certificate for TLS, PEM with the whole chain."
+    ),
+    Setting("tls_key", "SPANLEDGER_TLS_KEY", str, "", "Collector: the private key of that certificate, PEM."),
+    Setting(
+        "tls_client_ca",
+        "SPANLEDGER_TLS_CLIENT_CA",
+        str,
+        "",
+        "Collector: whoever connects needs a certificate signed by one of these, PEM (mTLS).",
+    ),
+    Setting(
+        "max_body_bytes",
+        "SPANLEDGER_MAX_BODY_BYTES",
+        int,
+        20 << 20,
+        "Collector: largest request, as sent and after decompression.",
+    ),
+    Setting(
+        "backlog_bytes",
+        "SPANLEDGER_BACKLOG_BYTES",
+        int,
+        4 << 30,
+        "Collector: refuse requests, to be sent again, while more than this waits to become rows.",
+    ),
+    Setting(
+        "reserve_bytes",
+        "SPANLEDGER_RESERVE_BYTES",
+        int,
+        1 << 30,
+        "Collector: refuse requests, to be sent again, while a disk of the home or the lake has less room than this.",
+    ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -148,6 +187,13 @@ class Settings:
     service: str
     environment: str
     flush: str
+    token_file: str
+    tls_cert: str
+    tls_key: str
+    tls_client_ca: str
+    max_body_bytes: int
+    backlog_bytes: int
+    reserve_bytes: int
     batch_delay_ms: int
     batch_size: int
     queue_size: int
@@ -155,6 +201,11 @@ class Settings:
 
 said: Final[dict[str, str | int | bool]] = {}
 """What the program itself says, by `spanledger.configure`."""
+
+
+def setting_of(name: str) -> Setting:
+    """Return the row of the table."""
+    return next(setting for setting in SETTINGS if setting.name == name)
 
 
 def user_data_dir() -> Path:
@@ -182,7 +233,7 @@ def config_path() -> Path | None:
     return None
 
 
-def load(**flags: str | Path | bool | None) -> Settings:
+def load(**flags: str | Path | bool | int | None) -> Settings:
     """Read flags (those not None), `said`, environment, file and defaults, in that order of precedence.
 
     Raises:
@@ -194,7 +245,8 @@ def load(**flags: str | Path | bool | None) -> Settings:
     for setting in SETTINGS:
         flag = flags.get(setting.name)
         if flag is not None:
-            values[setting.name] = flag
+            where = f"--{setting.name.replace('_', '-')}"
+            values[setting.name] = flag if isinstance(flag, Path) else parse(setting, flag, where)
         elif setting.name in said:
             values[setting.name] = said[setting.name]
         elif setting.env in os.environ:

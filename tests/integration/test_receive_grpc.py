@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from receiving import Receiver, receiving, spans_request
 from spanledger_collector.intake import TRACES_ONLY
+from spanledger_collector.terms import Terms
 from spanledger_collector.wal_writer import Limits
 
 LIMIT = 100_000
@@ -29,7 +30,7 @@ COMPRESSIONS = [grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Comp
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    with receiving(tmp_path / "wal", limit_bytes=LIMIT) as open_receiver:
+    with receiving(tmp_path / "wal", terms=Terms(body_bytes=LIMIT)) as open_receiver:
         yield open_receiver
 
 

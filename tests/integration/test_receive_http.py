@@ -25,9 +25,9 @@ from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_reques
 from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
 from spanledger_collector.doors import open_doors
-from spanledger_collector.errors import DoorError, PortTakenError
+from spanledger_collector.errors import PortTakenError
 from spanledger_collector.intake import TRACES_ONLY
-from spanledger_collector.serve import CollectorOptions, run_collector
+from spanledger_collector.terms import Terms
 from spanledger_collector.wal_writer import Limits
 from waiting import wait_until
 
@@ -42,7 +42,7 @@ BODY = spans_request(1, 2).SerializeToString()
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    with receiving(tmp_path / "wal", limit_bytes=LIMIT) as open_receiver:
+    with receiving(tmp_path / "wal", terms=Terms(body_bytes=LIMIT)) as open_receiver:
         yield open_receiver
 
 
@@ -265,16 +265,3 @@ def test_a_taken_port_names_the_flag(receiver: Receiver, flag: str) -> None:
 
     with pytest.raises(PortTakenError, match=f"is taken; stop the other program or choose another with {flag}"):
         asyncio.run(_open(receiver, flag))
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_addresses_beyond_this_machine_need_a_flag(tmp_path: Path, host: str) -> None:
-    options = CollectorOptions(tmp_path, tmp_path / "lake", Address(host, 0, 0))
-    with pytest.raises(DoorError, match="pass --allow-remote"):
-        run_collector(options)
-
-
-def test_an_address_of_another_machine_is_refused_in_words(tmp_path: Path) -> None:
-    options = CollectorOptions(tmp_path, tmp_path / "lake", Address("192.0.2.1", 0, 0), allow_remote=True)
-    with pytest.raises(DoorError, match="choose another address with --host"):
-        run_collector(options)

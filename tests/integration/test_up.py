@@ -104,10 +104,10 @@ def test_a_taken_port_is_said_with_its_flag(tmp_path: Path, command: str, flag: 
     assert advice in (tmp_path / "words.txt").read_text()
 
 
-def test_listening_for_other_machines_needs_a_flag(tmp_path: Path) -> None:
+def test_listening_for_other_machines_needs_a_guard_or_a_flag(tmp_path: Path) -> None:
     with running(tmp_path, "collect", "--home", str(tmp_path / "home"), *FREE, "--host", "0.0.0.0") as process:
         assert process.wait(30) == 1
-    said_so = "can't listen on 0.0.0.0: other machines could send to it, and there is no password yet"
+    said_so = "can't listen on 0.0.0.0: any machine that reaches it could send to it; give a --token-file, or"
     assert said_so in (tmp_path / "words.txt").read_text()
 
 

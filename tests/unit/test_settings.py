@@ -41,6 +41,13 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         service="",
         environment="",
         flush="auto",
+        token_file="",
+        tls_cert="",
+        tls_key="",
+        tls_client_ca="",
+        max_body_bytes=20 << 20,
+        backlog_bytes=4 << 30,
+        reserve_bytes=1 << 30,
         batch_delay_ms=1000,
         batch_size=512,
         queue_size=20000,
@@ -93,7 +100,7 @@ def test_a_value_that_cannot_be_read_is_named_with_its_place(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('endpiont = "x"', "unknown setting; known: batch_delay_ms, "),
+        ('endpiont = "x"', "unknown setting; known: backlog_bytes, "),
         ("endpoint = 3", "expected text in quotes"),
         ("endpoint =", "not valid TOML"),
         ("batch_size = true", "expected a whole number above 0"),
@@ -105,6 +112,11 @@ def test_a_file_that_cannot_be_read_is_named(text: str, words: str, tmp_path: Pa
     with pytest.raises(SettingError, match=r"spanledger\.toml") as caught:
         settings.load()
     assert words in str(caught.value)
+
+
+def test_a_flag_that_cannot_be_read_is_named_as_a_flag() -> None:
+    with pytest.raises(SettingError, match="--max-body-bytes = '-1': expected a whole number above 0"):
+        settings.load(max_body_bytes=-1)
 
 
 def test_every_setting_is_a_field_and_has_a_sentence() -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from spanledger.settings import setting_of
 from spanledger_collector.disk import Disk
 from spanledger_collector.errors import OverloadedError, WalBusyError, WalError
+from spanledger_collector.terms import Terms
 from spanledger_collector.wal import MARKERS, read_segment, record_header, segments, wal_id
 from spanledger_collector.wal_writer import Limits, WalWriter
 from waiting import wait_until
@@ -254,6 +256,30 @@ def test_a_nearly_full_disk_refuses_before_it_is_full(tmp_path: Path) -> None:
     wait_until(lambda: writer.state().refusal == "", what="the room to be seen")
     assert put(writer, b"x") == [None]
     writer.close()
+
+
+def test_a_nearly_full_disk_of_the_lake_refuses_too(tmp_path: Path) -> None:
+    """The lake's folder is made later, by the first commit."""
+
+    class SmallLake(Disk):
+        free = 1000
+
+        def free_bytes(self, folder: Path) -> int:
+            return self.free if folder == tmp_path / "disk" else 1 << 40
+
+    (tmp_path / "disk").mkdir()
+    disk = SmallLake()
+    writer = WalWriter(tmp_path / "wal", Limits(free_bytes=2000), disk, lake=tmp_path / "disk" / "shop" / "lake")
+    with pytest.raises(OverloadedError, match="1000 bytes are free for the lake; 2000 are kept in reserve"):
+        writer.submit(b"x", lambda error: None)
+    disk.free = 1 << 40
+    wait_until(lambda: writer.state().refusal == "", what="the room to be seen")
+    writer.close()
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    defaults = [setting_of(name).default for name in ("backlog_bytes", "reserve_bytes", "max_body_bytes")]
+    assert [Limits().backlog_bytes, Limits().free_bytes, Terms().body_bytes] == defaults
 
 
 def test_a_closed_log_refuses(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""What both doors ask of whoever sends: size, access and time.
+
+Every wait for a client has an end, because a client that waits for ever, by accident or not, costs a connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from .auth import Access
+
+FLAGS: Final = (
+    "token_file",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "max_body_bytes",
+    "backlog_bytes",
+    "reserve_bytes",
+)
+"""Settings that are flags of a collector, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The same for both doors."""
+
+    body_bytes: int = 20 << 20
+    """Largest request, as sent and after decompression; what OTLP recommends."""
+    held_bytes: int = 256 << 20
+    """Most bytes of requests that are still being received, at each door."""
+    access: Access = field(default_factory=Access)
+    body_s: float = 30.0
+    """A request has to have arrived by then."""
