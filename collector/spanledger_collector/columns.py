@@ -23,7 +23,6 @@ from .wire import KIND_TYPES, RAW, events_text, first_text
 Ints = npt.NDArray[np.int64]
 
 _MOST_GROWN_BYTES: Final = 1 << 30
-_HEX: Final = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint8).reshape(256, 2)
 
 
 def read_bodies(bodies: Sequence[bytes]) -> pa.Table:
@@ -116,10 +115,8 @@ def _hex(ids: pa.Array) -> pa.Array:
     if not len(ids) or data is None:
         return pa.array([""] * len(ids), pa.string())
     places = np.frombuffer(offsets, np.int32, len(ids) + 1, ids.offset * 4)
-    digits = _HEX[np.frombuffer(data, np.uint8)[places[0] : places[-1]]]
-    return pa.StringArray.from_buffers(
-        len(ids), pa.py_buffer((places - places[0]) * np.int32(2)), pa.py_buffer(np.ascontiguousarray(digits))
-    )
+    digits = memoryview(data)[places[0] : places[-1]].hex().encode()
+    return pa.StringArray.from_buffers(len(ids), pa.py_buffer((places - places[0]) * np.int32(2)), pa.py_buffer(digits))
 
 
 def _events(lists: pa.Array) -> pa.Array:

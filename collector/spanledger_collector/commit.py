@@ -66,7 +66,8 @@ class Committer:
 
     def step(self) -> bool:
         """Commit what is next; returns False when nothing was ready."""
-        if not segments(self._wal):
+        waiting = segments(self._wal)
+        if not waiting or not manifest_path(self._home, waiting[0].number).exists():
             return False
         self._table.update_incremental()
         done = committed_version(self._table, self._writer)
@@ -82,7 +83,7 @@ class Committer:
             append_files(self._table, files, writer=self._writer, version=fresh[-1].segment)
         for staged in ready:
             self._forget(staged)
-        self._merge()
+        self._merge([*live, *files])
         return True
 
     def _ready(self, done: int) -> list[Staged]:
@@ -130,9 +131,10 @@ class Committer:
         ids = read_ids(self._lake, [file])
         day = self._index.day(file.dt, held)
         keys = keys_of(ids)
-        suspects = day.holds(keys) | _repeated(keys)
-        day.add(keys)
-        if not suspects.any():
+        run = np.sort(keys)  # the search goes through sorted keys several times as fast
+        suspects = day.holds(keys) | _repeated(keys) if day.holds(run).any() or _repeats(run) else None
+        day.add(run)
+        if suspects is None:
             return file
         same_day = [other for other in held if other.dt == file.dt]
         suspected = ids.filter(pa.array(suspects))["span_id"].to_pylist()
@@ -153,13 +155,12 @@ class Committer:
         fullness: np.ndarray = np.sum([ends[name].is_valid().to_numpy() for name in _ENDS], axis=0)
         return fullness
 
-    def _merge(self) -> None:
+    def _merge(self, live: Sequence[DataFile]) -> None:
         """Merge small files when there are too many; what they replace stays for an hour's queries."""
-        live = live_files(self._table)
         counts = Counter(file.dt for file in live if file.size < SMALL_BYTES)
         if sum(counts.values()) - len(counts) <= MOST_SMALL_FILES or time.monotonic() < self._no_merge_before:
             return
-        self._index.catch_up(live)
+        self._index.catch_up(live_files(self._table))  # anew: others may have committed meanwhile
         try:
             self._index.rewritten(merge_small_files(self._table))
         except (OSError, DeltaError) as error:
@@ -181,6 +182,11 @@ def merge_small_files(table: DeltaTable) -> list[DataFile]:
     for file in merged:
         (folder_of(table) / file.path).chmod(0o444)
     return merged
+
+
+def _repeats(run: np.ndarray) -> bool:
+    """Say whether a key stands more than once in the sorted array."""
+    return bool((run[1:] == run[:-1]).any())
 
 
 def _repeated(keys: np.ndarray) -> np.ndarray:

@@ -114,8 +114,9 @@ def pairs_of(ids: pa.Table) -> list[tuple[str, str]]:
 
 
 def _last_8_bytes(column: pa.ChunkedArray) -> Keys:
-    digits = pc.utf8_slice_codeunits(column.combine_chunks(), -16).cast(pa.binary())
-    text = np.frombuffer(b"".join(digits.to_pylist()), dtype=np.uint8).reshape(-1, 16)
-    nibbles = np.where(text >= ord("a"), text - ord("a") + 10, text - ord("0")).astype(np.uint8)
-    octets = np.ascontiguousarray(nibbles[:, ::2] << 4 | nibbles[:, 1::2])
-    return octets.view(">u8").ravel().astype(np.uint64)
+    digits = pc.utf8_slice_codeunits(column.combine_chunks(), -16)
+    _, offsets, data = digits.buffers()
+    if not len(digits):
+        return np.zeros(0, np.uint64)
+    first, end = np.frombuffer(offsets, np.int32)[[digits.offset, digits.offset + len(digits)]]
+    return np.frombuffer(bytes.fromhex(str(memoryview(data)[first:end], "ascii")), ">u8").astype(np.uint64)

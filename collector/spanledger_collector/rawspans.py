@@ -26,7 +26,7 @@ class RawSpans:
 
     def __init__(self, raw: pa.Table) -> None:
         self.rows = raw.num_rows
-        self._columns: dict[str, pa.Array] = {name: raw[name].combine_chunks() for name in raw.column_names}
+        self._columns: dict[str, pa.Array] = {name: whole(raw[name]) for name in raw.column_names}
         self._overruled: dict[str, Flags] = {}
 
     def column(self, name: str) -> pa.Array:
@@ -132,6 +132,11 @@ def is_word(texts: pa.Array, word: str) -> Flags:
 def flags(array: pa.Array) -> Flags:
     """Return booleans as numpy has them."""
     return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece; pyarrow would copy one that is."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _nonempty(texts: pa.Array) -> pa.Array:

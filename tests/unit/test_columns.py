@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from otlp_bodies import any_value, recorded_bodies, request, span
+from otlp_bodies import Value, any_value, recorded_bodies, request, span
 from spanledger_collector import columns, loop
 from spanledger_collector.vocabulary import PREFIXES, RESOURCE_KEYS, SPAN_KEYS
 
@@ -180,6 +180,17 @@ def test_known_key_of_another_type_stays_an_attribute() -> None:
 
 
 def test_lists_of_all_kinds_read_the_same() -> None:
-    lists = [[], [""], ['a"b', "ü\n"], ["a", -1, 2**40], [True], [None], [1.5], [b"a"], [["a"], "b"], [{"a": ["b"]}]]
+    lists: list[Value] = [
+        [],
+        [""],
+        ['a"b', "ü\n"],
+        ["a", -1, 2**40],
+        [True],
+        [None],
+        [1.5],
+        [b"a"],
+        [["a"], "b"],
+        [{"a": ["b"]}],
+    ]
     assert_same([request(*(span({"app.list": value}, number=number) for number, value in enumerate(lists)))])
     assert_same([request(span({"app.list": lists[1]}), span({"app.list": lists[2]}))])

@@ -347,3 +347,16 @@ def test_keys_differ_by_trace_and_by_span() -> None:
         }
     )
     assert len(set(keys_of(ids).tolist())) == 3
+
+
+def test_a_data_file_has_no_dictionary_of_ids_and_bounds_of_what_queries_are_narrowed_by(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (file,) = write_days(bench.lake, "file", rows(range(100)))
+    group = pq.ParquetFile(table_path(bench.lake) / file.path).metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    dictionaries = {column.path_in_schema for column in columns if column.has_dictionary_page}
+    bounds = {column.path_in_schema for column in columns if column.is_stats_set}
+    assert {"role", "attributes.key_value.key", "attributes.key_value.value"} <= dictionaries
+    assert not dictionaries & {"trace_id", "span_id", "response_id", "start_time", "cost_usd", "prefix_chain"}
+    assert {"start_time", "user_id"} <= bounds
+    assert not bounds & {"span_id", "attributes.key_value.value"}
