@@ -28,9 +28,9 @@ from spanledger_collector.tables import SPANS
 from .snapshot import LakeFiles, files_now, template
 
 Parameter = str | int | float | bool | date | list[str] | None
-VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES))
+VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks")
 """Names that ad-hoc SQL can rely on."""
-_MACROS: Final = ("spans", "llm_calls", "rows")
+_MACROS: Final = ("spans", "llm_calls", "rows", "outcomes", "readings")
 
 
 class Ledger:

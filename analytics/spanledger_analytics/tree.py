@@ -81,7 +81,7 @@ def nodes(trace: pl.DataFrame) -> list[Node]:
                 duration_us=span["duration_us"] or 0,
                 cost_usd=total(each["cost_usd"] for each in charged),
                 calls=len(charged),
-                unpriced_calls=sum(each["cost_usd"] is None for each in charged),
+                unpriced_calls=sum(map(_is_unpriced, charged)),
             )
         )
     return found
@@ -98,12 +98,17 @@ def facts(trace: pl.DataFrame) -> Facts:
         duration_us=_microseconds(ended - started),
         spans=len(spans),
         calls=len(charged),
-        unpriced_calls=sum(span["cost_usd"] is None for span in charged),
+        unpriced_calls=sum(map(_is_unpriced, charged)),
         input_tokens=sum(span["input_tokens"] or 0 for span in charged),
         output_tokens=sum(span["output_tokens"] or 0 for span in charged),
         errors=sum(span["status"] == "error" for span in spans),
         cost_usd=total(span["cost_usd"] for span in charged),
     )
+
+
+def _is_unpriced(span: SpanRow) -> bool:
+    """Whether money is missing; what a plan pays for has none to miss."""
+    return span["cost_usd"] is None and span["unpriced_reason"] != "plan"
 
 
 def _microseconds(span: timedelta) -> int:

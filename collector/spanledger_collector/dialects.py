@@ -49,6 +49,10 @@ OTEL: Final = Dialect(
 DIALECTS: Final[tuple[Dialect, ...]] = (
     Dialect("spanledger", (names.SCOPE,), rank=0, basis="inclusive", omits_zero=True),
     Dialect("anthropic", ("com.anthropic.sdk.*",), rank=1, omits_zero=True),
+    # What coding agents' log events are read as; see `agents`.
+    Dialect("claude_code", ("com.anthropic.claude_code.events",), rank=1, basis="exclusive"),
+    Dialect("codex", ("codex_otel.log_only",), rank=1, basis="inclusive"),
+    Dialect("gemini_cli", ("gemini-cli",), rank=1, basis="inclusive"),
     OTEL,
     Dialect("otel_openai_v2", ("opentelemetry.instrumentation.openai_v2",), rank=3),
     Dialect("openinference", ("openinference.instrumentation.",), rank=3, omits_zero=True),
@@ -132,6 +136,15 @@ ROLES: Final[Mapping[str, str]] = {
 """Operation -> role; every other operation is `other`."""
 INPUT_ONLY: Final = frozenset({"embeddings"})
 """Operations that have no output tokens to report."""
+PLAN_PROVIDERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "github": (
+        (r"^claude", "anthropic"),
+        (r"^(gpt|o\d|chatgpt|codex)", "openai"),
+        (r"^gemini", "gcp.gemini"),
+        (r"^grok", "x_ai"),
+    ),
+}
+"""Providers that are paid by subscription -> whose API a model is (pattern of its name), to say what it would cost."""
 STATING_PROVIDERS: Final = frozenset({"openrouter", "x_ai"})
 """Providers that state in the answer what they charge, and bill just that."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -15,7 +17,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .dialects import BY_NAME, DIALECTS, INPUT_ONLY, OTEL, PROVIDERS, ROLES, RULES, STATING_PROVIDERS, Rule, dialect_of
+from .dialects import (
+    BY_NAME,
+    DIALECTS,
+    INPUT_ONLY,
+    OTEL,
+    PLAN_PROVIDERS,
+    PROVIDERS,
+    ROLES,
+    RULES,
+    STATING_PROVIDERS,
+    Rule,
+    dialect_of,
+)
 from .rawspans import Flags, RawSpans, flags, is_word, known, numbers, translate, words_of
 from .row import HASH_LIST, MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
@@ -29,12 +43,20 @@ _MONEY_LIMIT_PICO: Final = 10**18
 _MOST_ATTEMPTS: Final = 10_000
 _PART_SIZES: Final = ("tool_count", "system_size", "tools_size", "history_size", "tool_results_size", "user_size")
 _UNIT_LIMIT: Final = Decimal(10) ** 12
+_NO_TEXT: Final = pa.scalar(None, pa.string())
+_UNKNOWN_BASIS: Final = "unknown"
+_BASES: Final = frozenset({"usage", "plan", _UNKNOWN_BASIS})
 
 
-def normalise(table: pa.Table, received_ns: Sequence[int]) -> pa.Table:
+def normalise(
+    table: pa.Table, received_ns: Sequence[int], billing: Mapping[str, str] = MappingProxyType({})
+) -> pa.Table:
     """Return rows of `row.SCHEMA`, in the order of a raw table, with no money but what the emitters claimed.
 
-    `received_ns` is the time at which each body was taken in, by number of the body.
+    Args:
+        table: The raw table.
+        received_ns: When each body was taken in, by number of the body.
+        billing: Pattern of a service's name in lower case -> usage or plan, for calls that don't say it themselves.
     """
     raw = RawSpans(table)
     counts = {name: raw.count(name) for name in COUNTS}
@@ -53,7 +75,8 @@ def normalise(table: pa.Table, received_ns: Sequence[int]) -> pa.Table:
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
     columns |= _retries(counts["retry_pico"])
     columns |= _said(columns)
-    columns |= _billing(columns, has_units)
+    columns |= _reasons(columns, has_units)
+    columns["billing_basis"] = _billing(columns, billing)
     columns |= {"attributes": raw.returned("attributes", "span:"), "resource": raw.returned("resource", "resource:")}
     return pa.table(
         [columns[field.name] if field.name in columns else pa.nulls(raw.rows, field.type) for field in SCHEMA],
@@ -206,8 +229,8 @@ def _said(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     }
 
 
-def _billing(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.Array]:
-    """Return what is billed by usage, and why some spans must not be priced."""
+def _reasons(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.Array]:
+    """Return why some spans must not be priced."""
     inference, agent = is_word(columns["role"], "inference"), is_word(columns["role"], "agent")
     state = columns["usage_state"]
     missing = inference & is_word(state, "missing") & ~has_units
@@ -218,8 +241,23 @@ def _billing(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.
     reasons[inference & is_word(state, "inconsistent")] = "inconsistent"
     reasons[agent & metered] = "aggregate"
     reasons[known(columns["cost_source"])] = None
-    usage = pc.if_else(pa.array(inference), pa.scalar("usage"), pa.scalar(None, pa.string()))
-    return {"unpriced_reason": pa.array(reasons, pa.string()), "billing_basis": usage}
+    return {"unpriced_reason": pa.array(reasons, pa.string())}
+
+
+def _billing(columns: Mapping[str, pa.Array], billing: Mapping[str, str]) -> pa.Array:
+    """Return who pays for an inference: what it says itself, else what is set for its service, else by usage."""
+    said = translate(columns["billing_basis"], lambda word: word.lower() if word.lower() in _BASES else None)
+    unknown = is_word(said, _UNKNOWN_BASIS)
+    said = pc.if_else(pa.array(unknown), _NO_TEXT, said)
+    of_service = translate(columns["service_name"], lambda name: _first_fitting(billing, name))
+    of_provider = translate(columns["provider"], lambda name: "plan" if name in PLAN_PROVIDERS else None)
+    rest = pc.if_else(pa.array(unknown), _NO_TEXT, pa.scalar("usage"))
+    inference = pa.array(is_word(columns["role"], "inference"))
+    return pc.if_else(inference, pc.coalesce(said, of_service, of_provider, rest), _NO_TEXT)
+
+
+def _first_fitting(patterns: Mapping[str, str], name: str) -> str | None:
+    return next((basis for pattern, basis in patterns.items() if fnmatchcase(name.lower(), pattern)), None)
 
 
 def _units(texts: pa.Array) -> tuple[pa.Array, Flags]:

@@ -103,7 +103,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "unpriced_reason",
         TEXT,
-        "no_usage | unknown_model | unknown_provider | no_price | inconsistent | aggregate | error.",
+        "no_usage | unknown_model | unknown_provider | no_price | inconsistent | aggregate | error | plan | "
+        "unknown_billing.",
     ),
     Column("cost_source", TEXT, "provider | contract | list | declared | none."),
     Column("price_id", TEXT, "Row of the price book."),
@@ -115,7 +116,14 @@ COLUMNS: Final[tuple[Column, ...]] = (
         MONEY,
         "Estimate for failed attempts that may have been billed: their input; outside cost_usd.",
     ),
-    Column("billing_basis", TEXT, "usage | plan | cached."),
+    Column(
+        "billing_basis", TEXT, "usage | plan (a subscription pays for it) | cached; NULL where it can't be told which."
+    ),
+    Column(
+        "equivalent_usd",
+        MONEY,
+        "What a call that isn't known to be billed by usage would cost by the price list; in no cost.",
+    ),
     Column("avoided_usd", MONEY, "What a cache hit saved."),
     Column("max_tokens", COUNT, "Output limit asked for."),
     Column("temperature", pa.float64(), "Temperature asked for."),

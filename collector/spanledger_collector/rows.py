@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from . import loop
 from .duplicates import mark_duplicates
 from .normalise import normalise
-from .pricing import price_rows
+from .plans import price_all
 
 try:
     from . import columns
@@ -57,7 +58,12 @@ class Converted:
 
 
 def convert(
-    bodies: Sequence[bytes], received_ns: Sequence[int], *, now_ns: int | None = None, any_date: bool = False
+    bodies: Sequence[bytes],
+    received_ns: Sequence[int],
+    *,
+    now_ns: int | None = None,
+    any_date: bool = False,
+    billing: Mapping[str, str] = MappingProxyType({}),
 ) -> Converted:
     """Turn OTLP trace bodies (protobuf) into priced rows; the bodies together are one batch.
 
@@ -66,10 +72,11 @@ def convert(
         received_ns: When each body was taken in, nanoseconds since 1970.
         now_ns: The clock, for spans dated outside [now - 400 days, now + 1 day]; None for the real one.
         any_date: Take spans of any date, to look at them.
+        billing: Pattern of a service's name -> usage or plan, for calls that don't say themselves who pays.
     """
     raw, dead = read(bodies)
     raw, refused = _refuse(raw, bodies, None if any_date else now_ns or time.time_ns())
-    return Converted(price_rows(mark_duplicates(normalise(raw, received_ns))), dead + refused)
+    return Converted(price_all(mark_duplicates(normalise(raw, received_ns, billing))), dead + refused)
 
 
 def read(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from spanledger.errors import SpanledgerError
-from spanledger.settings import Settings, load, setting_of
+from spanledger.settings import Settings, load, parse_billing, setting_of
 
 from .address import Address, host_and_port, is_loopback
 from .adoption import Adoption
@@ -103,7 +103,9 @@ def run_collector(options: CollectorOptions) -> None:
         DoorError: the address can't be used, or strangers could reach it.
         AccessError: a file of tokens or certificates can't be used.
         WalBusyError: another collector runs on this home.
+        SettingError: a setting of the stages can't be read.
     """
+    parse_billing(load().billing, "SPANLEDGER_BILLING")
     host, access = options.address.host, options.terms.access
     if not (is_loopback(host) or access.is_guarded or options.allow_remote):
         raise DoorError(host, _STRANGERS)

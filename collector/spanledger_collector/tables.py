@@ -13,6 +13,9 @@ import pyarrow as pa
 
 from .row import COLUMNS, COUNT, MONEY, MONEY_PARTS, PARTITION, TEXT, TIME, Column
 
+SCORE: Final = pa.decimal128(18, 6)
+READING: Final = pa.decimal128(28, 12)
+
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
@@ -118,5 +121,51 @@ SETTLEMENTS: Final = LakeTable(
             "What it makes of the row as booked, comma-separated: aggregate, duplicate, inherited, priced; or booked.",
         ),
         *(column for column in COLUMNS if column.name in SETTLED),
+    ),
+)
+
+OUTCOMES: Final = LakeTable(
+    "outcomes",
+    "one row an outcome: how work ended, or what an evaluation said of it; of rows of one outcome_id one counts",
+    ("outcome_id",),
+    "occurred_at",
+    (
+        Column("outcome_id", TEXT, "The same for an outcome that is sent again."),
+        Column("trace_id", TEXT, "Trace that it is about; NULL where it names only a session or an answer."),
+        Column("span_id", TEXT, "Span that it is about, or that carried it."),
+        Column("response_id", TEXT, "The provider's id of the answer that was judged."),
+        Column("name", TEXT, "What ended or was judged: resolved, relevance, ..."),
+        Column("label", TEXT, "In a word: success | failure, pass, relevant, ..."),
+        Column("score", SCORE, "As a number; of a plain success 1, of a failure 0."),
+        Column("value_usd", MONEY, "What it was worth."),
+        Column("session_id", TEXT, "Conversation or session."),
+        Column("user_id", TEXT, "User it was done for."),
+        Column("team_id", TEXT, "Team."),
+        Column("customer_id", TEXT, "Customer it was done for."),
+        Column("feature", TEXT, "Feature of the product."),
+        Column("service_name", TEXT, "Service that said it."),
+        Column("source", TEXT, "Instrumentation that said it."),
+        Column("occurred_at", TIME, "When it was said, UTC."),
+        Column("ingested_at", TIME, "When the collector took it, UTC."),
+    ),
+)
+
+READINGS: Final = LakeTable(
+    "readings",
+    "one row a data point of a metric that counts tokens or cost; compared with `spans`, never charged",
+    ("series", "since", "time"),
+    "time",
+    (
+        Column("metric", TEXT, "Name of the metric: claude_code.token.usage, ..."),
+        Column("side", TEXT, "input | output: tokens; cost: US dollars."),
+        Column("value", READING, "What the point says."),
+        Column("temporality", TEXT, "delta: since the point before; cumulative: since `since`."),
+        Column("series", TEXT, "The same for all points of one counter of one process."),
+        Column("since", TIME, "When the counting began, UTC; a counter that began anew has another."),
+        Column("time", TIME, "When it was read, UTC."),
+        Column("service_name", TEXT, "Service that counted."),
+        Column("session_id", TEXT, "Session, where the metric is told apart by it."),
+        Column("model", TEXT, "Model asked for."),
+        Column("ingested_at", TIME, "When the collector took it, UTC."),
     ),
 )

@@ -44,6 +44,7 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "request_type": (names.REQUEST_TYPE,),
     "usage_state": (names.USAGE_STATE,),
     "cost_source": (names.COST_SOURCE,),
+    "billing_basis": (names.BILLING_BASIS,),
     "api_key_hash": (names.API_KEY_HASH,),
     "prompt_hash": (names.PROMPT_HASH,),
     "system_hash": (names.SYSTEM_HASH,),
@@ -143,6 +144,7 @@ RESOURCE_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "feature": (names.FEATURE,),
     "session_id": (names.SESSION_ID,),
     "request_type": (names.REQUEST_TYPE,),
+    "billing_basis": (names.BILLING_BASIS,),
 }
 """Read from the resource, where the span itself says nothing."""
 

@@ -71,6 +71,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Who serves a host, where the built-in table does not know: host=provider,host:port=provider.",
     ),
     Setting(
+        "billing",
+        "SPANLEDGER_BILLING",
+        str,
+        "",
+        "Who pays for the calls of a service that don't say so themselves, `plan` (a subscription) or `usage`:"
+        " claude-code=plan,codex*=usage. Read by the collector.",
+    ),
+    Setting(
         "propagate_to",
         "SPANLEDGER_PROPAGATE_TO",
         str,
@@ -179,6 +187,7 @@ class Settings:
     lake: Path
     home: Path
     providers: str
+    billing: str
     propagate_to: str
     trust_baggage: bool
     capture_content: str
@@ -269,6 +278,15 @@ def parse_pairs(text: str, where: str) -> dict[str, str]:
         if not found or not key.strip():
             raise SettingError(where, part, "expected key=value,key=value")
         pairs[key.strip().lower()] = unquote(value.strip())
+    return pairs
+
+
+def parse_billing(text: str, where: str) -> dict[str, str]:
+    """Read service=plan,service=usage; a service may have asterisks in it."""
+    pairs = parse_pairs(text, where)
+    for service, basis in pairs.items():
+        if basis not in ("plan", "usage"):
+            raise SettingError(where, f"{service}={basis}", "expected service=plan or service=usage")
     return pairs
 
 

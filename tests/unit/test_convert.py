@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from spanledger_collector import convert as convert_module, rows
+from spanledger_collector import convert as convert_module, rows, signals
 from spanledger_collector.convert import convert_segment
 from spanledger_collector.lake import open_table, table_path
 from spanledger_collector.rows import Converted
@@ -38,10 +39,10 @@ from pathlib import Path
 from spanledger_collector import convert
 sound = convert.convert_records
 
-def fragile(records):
+def fragile(records, *rest):
     if {poison!r} in [record.payload for record in records]:
         os.abort()
-    return sound(records)
+    return sound(records, *rest)
 
 convert.convert_records = fragile
 while convert.make_step(Path(sys.argv[1]), Path(sys.argv[2]))():
@@ -158,12 +159,12 @@ def test_a_record_that_breaks_the_converter_goes_alone(bench: Bench, monkeypatch
     sound = rows.convert
     poison = body(13)
 
-    def fragile(bodies: Sequence[bytes], received_ns: Sequence[int]) -> Converted:
+    def fragile(bodies: Sequence[bytes], received_ns: Sequence[int], **how: Any) -> Converted:
         if poison in bodies:
             raise ZeroDivisionError("thirteen")
-        return sound(bodies, received_ns)
+        return sound(bodies, received_ns, **how)
 
-    monkeypatch.setattr(convert_module, "convert", fragile)
+    monkeypatch.setattr(signals, "convert", fragile)
     converted, dead = bench.convert(record(body(1)), record(poison), record(body(2)))
     assert converted == 2
     assert list(dead.values()) == [("ZeroDivisionError: thirteen", poison)]

@@ -33,6 +33,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         lake=home / "lake",
         home=home,
         providers="",
+        billing="",
         propagate_to="",
         trust_baggage=False,
         capture_content="",

@@ -5,5 +5,7 @@ select
     min(start_time) as first_span,
     max(start_time) as last_span,
     count(*) filter (where role = 'inference' and duplicate_of is null) as calls,
-    count(*) filter (where role = 'inference' and duplicate_of is null and cost_usd is null) as unpriced_calls
+    count(*) filter (
+        where role = 'inference' and duplicate_of is null and cost_usd is null and billing_basis is distinct from 'plan'
+    ) as unpriced_calls
 from spans_in($files);

@@ -3,3 +3,8 @@ create view spans as select * from spans_in(getvariable('live_files'));
 create view llm_calls as select * from llm_calls_in(getvariable('live_files'));
 create view superseded as select * from rows_in(getvariable('superseded_files'));
 create view corrections as select * from rows_in(getvariable('corrections_files'));
+create view outcomes as select * from outcomes_in(getvariable('outcomes_files'));
+create view readings as select * from readings_in(getvariable('readings_files'));
+create view cross_checks as
+select *
+from cross_checks_in(getvariable('readings_files'), getvariable('live_files'));
