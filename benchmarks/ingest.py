@@ -32,7 +32,6 @@ import sys
 import tempfile
 import time
 import venv
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -43,14 +42,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 
-from agent_load import Told, start_client, told_by
+from agent_load import start_client, told_by
 from agent_traces import make_bodies
 from collector_process import Collector, collecting
 from process_tree import cpu_seconds, thread_cpu_seconds, tree_of, watching_memory
+from queryable import lags_of, look, watching_rows
 from spanledger_analytics.connection import connect
 from spanledger_collector import rows as rows_module
 from spanledger_collector.duplicates import mark_duplicates
-from spanledger_collector.lake import live_files, open_for_reading, open_table, table_path, write_days
+from spanledger_collector.lake import live_files, open_table, table_path, write_days
 from spanledger_collector.normalise import normalise
 from spanledger_collector.pricing import price_rows
 from waiting import wait_until
@@ -90,7 +90,7 @@ def measure(spans: int, flags: tuple[str, ...] = ()) -> dict[str, float]:
             "convert": spent["convert"],
             "commit": spent["commit"],
             "peak_memory_mb": max(memory) / 1e6,
-            "bytes_per_span": stored_bytes(collector) / rows_in(collector),
+            "bytes_per_span": stored_bytes(collector) / look(collector.lake).rows,
             "wire_bytes_per_span": told.bytes / told.spans,
             "client_cpu_s_per_100k": told.cpu_seconds * per_100k,
         }
@@ -104,7 +104,7 @@ def measure_burst(seconds: float) -> dict[str, float]:
             told = told_by(
                 start_client(collector.http_port, "--seconds", str(seconds), "--connections", str(CONNECTIONS))
             )
-            converted = rows_in(collector)
+            converted = look(collector.lake).rows
             collector.wait_for_commit()
         check(collector, told.spans + first_spans())
         return {
@@ -122,16 +122,13 @@ def measure_lag(seconds: float) -> dict[str, float]:
     """Send at a rate, and watch when the rows come up."""
     with running() as collector:
         before, start = cpu_seconds(collector.process.pid), time.monotonic()
-        client = start_client(
-            collector.http_port, "--seconds", str(seconds), "--rate", str(RATE), "--connections", str(CONNECTIONS)
-        )
-        seen = watch_rows(collector, client)
-        told = told_by(client)
-        collector.wait_for_commit()
-        seen.append((time.time(), rows_in(collector)))
+        flags = ("--seconds", str(seconds), "--rate", str(RATE), "--connections", str(CONNECTIONS))
+        with watching_rows(collector.lake) as seen:
+            told = told_by(start_client(collector.http_port, *flags))
+            collector.wait_for_commit()
         taken = cpu_seconds(collector.process.pid) - before
         check(collector, told.spans + first_spans())
-        lags = lags_of(told, seen)
+        lags = lags_of(told, seen, first_spans())
         return {
             "sent_per_s": told.spans / told.seconds,
             "lag_p50_s": percentile(lags, 50),
@@ -141,29 +138,6 @@ def measure_lag(seconds: float) -> dict[str, float]:
             "cpu_s_per_100k": taken * 1e5 / told.spans,
             "cores": taken / (time.monotonic() - start),
         }
-
-
-def watch_rows(collector: Collector, client: subprocess.Popen[str]) -> list[tuple[float, int]]:
-    """Return how many rows could be queried when, until the client ends and a little longer."""
-    seen: list[tuple[float, int]] = []
-    ended = float("inf")
-    while time.monotonic() < ended + 1:
-        if client.poll() is not None and ended == float("inf"):
-            ended = time.monotonic()
-        seen.append((time.time(), rows_in(collector)))
-        time.sleep(0.05)
-    return seen
-
-
-def lags_of(told: Told, seen: list[tuple[float, int]]) -> list[float]:
-    """Return how long each request took from its acknowledgement to its rows, as they come in order."""
-    counts = [count for _, count in seen]
-    total, lags = first_spans(), []
-    for at, spans in sorted(told.acknowledged_at):
-        total += spans
-        place = bisect_left(counts, total)
-        lags.append(max(0.0, seen[min(place, len(seen) - 1)][0] - at))
-    return lags
 
 
 @contextlib.contextmanager
@@ -188,12 +162,6 @@ def by_stage(collector: Collector) -> dict[str, float]:
         name = process.command.partition("spanledger_collector.")[2].partition(" ")[0]
         spent[name if name in spent else "convert"] += process.cpu_s
     return spent
-
-
-def rows_in(collector: Collector) -> int:
-    """Return how many rows a query would find."""
-    table = open_for_reading(collector.lake)
-    return 0 if table is None else sum(file.rows for file in live_files(table))
 
 
 def stored_bytes(collector: Collector) -> int:

@@ -29,10 +29,12 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
+    "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
+    "soak": (*_PYTEST, "tests/crash/test_soak.py"),
 }
 _MARK: Final = "evidence: "
 _RESULT: Final = re.compile(r"\d+ passed(?:, \d+ (?:deselected|skipped|xfailed))*(?=.* in \d)")
