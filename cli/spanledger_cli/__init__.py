@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
+    "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
     "dead": _Command("dead", "collector", "Look at what could not become rows, and send it again."),
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),

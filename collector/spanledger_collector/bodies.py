@@ -6,7 +6,6 @@ built alike, and only what lies three levels down tells them apart.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from .errors import MalformedError
 from .json_messages import message_of
+from .otlp_json import load_json
+from .otlp_requests import read_protobuf
 from .wal import Signal
 
 Request = ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
@@ -66,13 +67,13 @@ def read_body(data: bytes) -> Iterator[Body]:
     Raises:
         MalformedError: it is neither, or holds nothing that OTLP has.
     """
-    if data.lstrip()[:1] == b"{":
+    signal = None if data[:1] == b"{" else signal_of(data)
+    if signal is not None:
+        yield Body(signal, data, read_request(signal, data))
+    elif data.lstrip()[:1] == b"{":
         yield from _read_json(data)
-        return
-    signal = signal_of(data)
-    if signal is None:
+    else:
         raise MalformedError("neither OTLP in JSON nor in protobuf")
-    yield Body(signal, data, read_request(signal, data))
 
 
 def read_request(signal: Signal, data: bytes) -> Request:
@@ -81,28 +82,18 @@ def read_request(signal: Signal, data: bytes) -> Request:
     Raises:
         MalformedError: it isn't one.
     """
-    kind = REQUESTS[signal]
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise MalformedError(f"not an {kind.DESCRIPTOR.name} in protobuf: {error}") from error
+    kind: Any = REQUESTS[signal]  # one of three, which is more than a type variable says
+    request: Request = read_protobuf(data, kind)
+    return request
 
 
 def _read_json(data: bytes) -> Iterator[Body]:
-    try:
-        document = json.loads(data)
-    except RecursionError as error:
-        raise MalformedError("the JSON is nested too deeply") from error
-    except ValueError as error:
-        raise MalformedError(f"not valid JSON: {error}") from error
-    signals = [signal for key, signal in JSON_KEYS.items() if isinstance(document, dict) and key in document]
+    document = load_json(data)
+    signals: list[Signal] = [signal for key, signal in JSON_KEYS.items() if key in document]
     if not signals:
         raise MalformedError(f"the JSON has none of {', '.join(JSON_KEYS)}")
     for signal in signals:
-        try:
-            request = message_of(REQUESTS[signal], document)
-        except RecursionError as error:
-            raise MalformedError("the JSON is nested too deeply") from error
+        request = message_of(REQUESTS[signal], document)
         yield Body(signal, request.SerializeToString(), request)
 
 

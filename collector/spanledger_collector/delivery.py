@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import http.client
 import json
+import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,12 +23,14 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from .errors import DeliveryError, OverloadedError, WalBusyError
+from .errors import BodyRefusedError, DeliveryError, OverloadedError, WalBusyError
 from .serve import STAGES, RunningCollector, stage, state_path
 from .supervise import Child, stop_in_order
 from .wal import Signal, segments, wal_dir
 from .wal_writer import Limits, WalWriter
 
+MOST_BYTES: Final = 4 << 20
+"""Of one body: far above what a request costs, and far below what the doors take by default."""
 PATIENCE_S: Final = 300.0
 """How long one body is offered again and again to a collector or a log that has no room."""
 _STALLED_S: Final = 120.0
@@ -43,11 +47,15 @@ Say = Callable[[str], None]
 class Delivery(Protocol):
     """Takes bodies in."""
 
+    most_bytes: int
+    """What a body should have at most."""
+
     def send(self, body: bytes, signal: Signal) -> None:
         """Return when the body is on disk.
 
         Raises:
-            DeliveryError: it is not, or it isn't known.
+            BodyRefusedError: this body will not be taken; others may.
+            DeliveryError: it is not on disk, or that isn't known.
         """
 
 
@@ -63,6 +71,8 @@ def open_delivery(home: Path, lake: Path, say: Say = lambda _words: None) -> Ite
     """
     running = running_collector(home)
     if running is not None:
+        if running.asks_certificate:
+            raise DeliveryError(f"the collector of {home} asks for a client's certificate; stop it for this, and go on")
         if Path(running.lake) != lake.absolute():
             raise DeliveryError(f"the collector of {home} fills the lake {running.lake}; name that, or another --home")
         with contextlib.closing(_Door(running, say)) as door:
@@ -78,6 +88,9 @@ def running_collector(home: Path) -> RunningCollector | None:
     """Return the collector that runs on `home`, None where none answers."""
     try:
         running = RunningCollector(**json.loads(state_path(home).read_bytes()))
+        if running.asks_certificate:
+            os.kill(running.pid, 0)
+            return running
         with contextlib.closing(_connect(running, 5.0)) as connection:
             connection.request("GET", "/healthz")
             connection.getresponse().read()
@@ -87,14 +100,33 @@ def running_collector(home: Path) -> RunningCollector | None:
 
 
 def _connect(running: RunningCollector, timeout_s: float) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(_LOOPBACK.get(running.host, running.host), running.http_port, timeout=timeout_s)
+    host = _LOOPBACK.get(running.host, running.host)
+    if running.tls_cert is None:
+        return http.client.HTTPConnection(host, running.http_port, timeout=timeout_s)
+    # Its own certificate and no other is trusted, by whatever name it goes.
+    context = ssl.create_default_context(cafile=running.tls_cert)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return http.client.HTTPSConnection(host, running.http_port, timeout=timeout_s, context=context)
+
+
+def _token(path: str) -> str:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise DeliveryError(f"the collector asks for a token, and {path} can't be read: {error.strerror}") from error
+    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
 
 
 class _Door:
     """The HTTP door of a running collector."""
 
     def __init__(self, running: RunningCollector, say: Say) -> None:
+        self.most_bytes = min(MOST_BYTES, running.body_bytes * 3 // 4)
         self._connection = _connect(running, _ANSWER_S)
+        self._headers = {"Content-Type": "application/x-protobuf"}
+        if running.token_file is not None:
+            self._headers["Authorization"] = f"Bearer {_token(running.token_file)}"
         self._say = say
 
     def send(self, body: bytes, signal: Signal) -> None:
@@ -104,7 +136,7 @@ class _Door:
             if status == 200:
                 return
             if status not in _NO_ROOM:
-                raise DeliveryError(f"the collector refused it: {_message(reply)}")
+                raise BodyRefusedError(f"the collector refused it: {_message(reply)}")
             if time.monotonic() + wait_s > deadline:
                 raise DeliveryError(f"the collector has had no room for {PATIENCE_S:.0f} s: {_message(reply)}")
             self._say(f"waiting: {_message(reply)}")
@@ -116,7 +148,7 @@ class _Door:
     def _post(self, body: bytes, signal: Signal) -> tuple[int, bytes, float]:
         reused = self._connection.sock is not None
         try:
-            self._connection.request("POST", f"/v1/{signal}", body, {"Content-Type": "application/x-protobuf"})
+            self._connection.request("POST", f"/v1/{signal}", body, self._headers)
             answer = self._connection.getresponse()
             wait = answer.headers.get("Retry-After", "")
             return answer.status, answer.read(), float(wait) if wait.isdecimal() else 1.0
@@ -136,6 +168,8 @@ def _message(reply: bytes) -> str:
 
 class _Log:
     """The log of a home on which no collector runs."""
+
+    most_bytes = MOST_BYTES
 
     def __init__(self, wal: WalWriter) -> None:
         self._wal = wal

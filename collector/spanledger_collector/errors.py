@@ -8,6 +8,7 @@ spanledger.errors.SpanledgerError
 ├── WalError            the write-ahead log can't be used
 │   └── WalBusyError    another collector has it
 ├── DeliveryError       a body could not be handed to the ledger
+│   └── BodyRefusedError  this one, as it is
 └── RefusedError        a request isn't taken; nothing of it is kept
     ├── StrangerError   it has no token that is known
     ├── MalformedError  it will never be taken as it is
@@ -74,6 +75,10 @@ class WalBusyError(WalError):
 
 class DeliveryError(SpanledgerError):
     """A body could not be handed to the ledger; it is still where it came from."""
+
+
+class BodyRefusedError(DeliveryError):
+    """The collector will not take this body; it takes others."""
 
 
 class RefusedError(SpanledgerError):

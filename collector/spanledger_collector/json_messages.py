@@ -16,7 +16,8 @@ from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from .errors import MalformedError
 
@@ -48,11 +49,13 @@ def message_of(kind: type[_M], document: object) -> _M:
     """Return the message that a JSON object says.
 
     Raises:
-        MalformedError: something in it is not of the type that the message has there.
-        RecursionError: it is nested too deeply.
+        MalformedError: something in it is not of the type that the message has there, or it is nested too deeply.
     """
     try:
-        return kind(**_message(kind.DESCRIPTOR, document))
+        # What is too deep for protobuf's own parser is built, but would never be read again.
+        return kind.FromString(kind(**_message(kind.DESCRIPTOR, document)).SerializeToString())
+    except (RecursionError, DecodeError) as error:
+        raise MalformedError("the JSON is nested too deeply") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise MalformedError(f"not an {kind.DESCRIPTOR.name} in JSON: {error}") from error
 
@@ -69,7 +72,15 @@ def _message(descriptor: Any, value: object) -> dict[str, object]:
                 found[field.name] = field.read(item)
             except (TypeError, ValueError) as error:
                 raise MalformedError(f"`{key}` of a {descriptor.name} can't be read: {error}") from error
+    if len(found) > 1 and any(len(found.keys() & names) > 1 for names in _alternatives(descriptor)):
+        raise MalformedError(f"a {descriptor.name} has more than one of {', '.join(found)}")
     return found
+
+
+@cache
+def _alternatives(descriptor: Any) -> list[set[str]]:
+    """Return the names of which a message may have one only."""
+    return [{field.name for field in oneof.fields} for oneof in descriptor.oneofs]
 
 
 @cache
@@ -85,6 +96,8 @@ def _reader(field: FieldDescriptor) -> Read:
     one = _single(field)
     if not field.is_repeated:
         return one
+    if field.message_type is not None and field.message_type.full_name == KeyValue.DESCRIPTOR.full_name:
+        one = _pair
 
     def read_all(value: object) -> object:
         if type(value) is not list:
@@ -92,6 +105,20 @@ def _reader(field: FieldDescriptor) -> Read:
         return [one(item) for item in value]
 
     return read_all
+
+
+def _pair(item: object) -> object:
+    """Return an attribute; texts and whole numbers, which nearly all are, on a short way."""
+    if type(item) is dict and len(item) == 2:
+        key, value = item.get("key"), item.get("value")
+        if type(key) is str and type(value) is dict and len(value) == 1:
+            text = value.get("stringValue")
+            if type(text) is str:
+                return {"key": key, "value": {"string_value": text}}
+            number = value.get("intValue")
+            if type(number) is str or type(number) is int:
+                return {"key": key, "value": {"int_value": int(number)}}
+    return _message(KeyValue.DESCRIPTOR, item)
 
 
 def _single(field: FieldDescriptor) -> Read:

@@ -31,8 +31,6 @@ from .rows import convert
 
 _Key = tuple[bytes, bytes, int]
 
-MOST_SENT_BYTES: Final = 4 << 20
-"""Of one request; far below what the doors take."""
 KILLS: Final = "it still kills the converter"
 UNREADABLE: Final = "it can't be read as OTLP"
 
@@ -83,7 +81,7 @@ def replay(
         for letter in chosen:
             verdict = court.judge(letter)
             if verdict.good is not None and way is not None:
-                for part in cut(verdict.good, MOST_SENT_BYTES):
+                for part in cut(verdict.good, way.most_bytes):
                     way.send(part, verdict.good.signal)
                 _settle(letter, verdict)
             _count(done, verdict)

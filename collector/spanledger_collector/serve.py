@@ -88,6 +88,34 @@ class RunningCollector:
     grpc_port: int
     http_port: int
     lake: str
+    body_bytes: int
+    """Largest request."""
+    token_file: str | None = None
+    """Where the tokens stand of which a request needs one; None where it needs none."""
+    tls_cert: str | None = None
+    """The certificate that the doors show; None where they speak without TLS."""
+    asks_certificate: bool = False
+    """Whoever connects has to show one, too."""
+
+    @classmethod
+    def of(cls, options: CollectorOptions, address: Address) -> RunningCollector:
+        """Return what this process is, with its doors at `address`."""
+        access = options.terms.access
+        return cls(
+            os.getpid(),
+            address.host,
+            address.grpc_port,
+            address.http_port,
+            str(options.lake.absolute()),
+            options.terms.body_bytes,
+            _absolute(access.token_file),
+            _absolute(access.tls_cert),
+            access.tls_client_ca is not None,
+        )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def state_path(home: Path) -> Path:
@@ -173,9 +201,7 @@ def stage(name: str, home: Path, lake: Path) -> ChildCommand:
 @contextlib.contextmanager
 def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
     address = doors.address
-    running = RunningCollector(
-        os.getpid(), address.host, address.grpc_port, address.http_port, str(options.lake.absolute())
-    )
+    running = RunningCollector.of(options, address)
     path = state_path(options.home)
     Disk().replace(path, json.dumps(asdict(running)) + "\n")
     http, grpc = (host_and_port(address.host, port) for port in (address.http_port, address.grpc_port))

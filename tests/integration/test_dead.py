@@ -19,6 +19,7 @@ from spanledger_collector.dead import UNKNOWN_REASON, bury, dead_dir, letters
 from spanledger_collector.delivery import open_delivery
 from spanledger_collector.errors import DeliveryError
 from spanledger_collector.replay import KILLS, UNREADABLE, replay
+from spanledger_collector.wal import Signal
 
 DAY_NS = 86_400 * 10**9
 AHEAD = "dated more than a day ahead"
@@ -121,7 +122,9 @@ def test_without_a_collector_they_go_into_the_log_and_the_lake(home: Path, tmp_p
 
 def test_a_letter_is_taken_out_only_after_the_acknowledgement(home: Path, tmp_path: Path) -> None:
     class Full:
-        def send(self, _body: bytes, _signal: str) -> None:
+        most_bytes: int = 1000
+
+        def send(self, body: bytes, signal: Signal) -> None:
             raise DeliveryError("no room")
 
     import contextlib

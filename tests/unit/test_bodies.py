@@ -73,6 +73,13 @@ def test_what_is_no_otlp_is_refused(data: bytes) -> None:
         list(read_body(data))
 
 
+def test_a_length_that_looks_like_a_brace_does_not_make_protobuf_json() -> None:
+    sizes = {size: request(span(name="x" * size)) for size in range(200)}
+    [body] = [body for body in sizes.values() if body[:2] == b"\n{"]
+    assert [one.signal for one in read_body(body)] == ["traces"]
+    assert [one.signal for one in read_body(b'\n {"resourceSpans": []}')] == ["traces"]
+
+
 def test_a_body_is_cut_under_its_own_resources_and_scopes() -> None:
     made = ExportTraceServiceRequest.FromString(
         request(*(span({"text": "x" * 500}, number=number) for number in range(1, 40)), resource={"service.name": "a"})
