@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import pyarrow.parquet as pq
 
@@ -19,6 +19,8 @@ from spanledger_collector.lake import live_files, open_table, table_path
 from spanledger_collector.serve import state_path
 from spanledger_collector.wal import wal_dir
 from waiting import wait_until
+
+PROGRAM: Final = ("-m", "spanledger_collector.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,11 @@ class Collector:
         wait_until(lambda: not list(log.glob("*.wal*")), timeout_s=60, what="an empty log")
 
 
-def start_collector(home: Path, lake: Path, errors: IO[bytes]) -> Collector:
+def start_collector(home: Path, lake: Path, errors: IO[bytes], program: Sequence[str] = PROGRAM) -> Collector:
     """Start a collector on free ports, and return when it takes requests."""
     ports = ("--grpc-port", "0", "--http-port", "0")
     flags = ("--home", str(home), "--lake", str(lake), *ports)
-    argv = [sys.executable, "-m", "spanledger_collector.serve", *flags]
+    argv = [sys.executable, *program, *flags]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=errors)
 
     def announced() -> dict[str, int]:

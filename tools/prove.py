@@ -31,6 +31,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
+    "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
