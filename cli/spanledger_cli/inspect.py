@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from spanledger_collector.inspect import inspect_file
+from spanledger_collector.wal import Signal
 
 
 @click.command()
@@ -23,31 +24,31 @@ from spanledger_collector.inspect import inspect_file
     show_default=True,
     help="What the bodies hold.",
 )
-def command(files: tuple[Path, ...], signal: str) -> None:
+def command(files: tuple[Path, ...], signal: Signal) -> None:
     """Show OTLP bodies (.pb, .json) as canonical rows, one JSON object a line.
 
     \b
       spanledger inspect trace.json
       spanledger inspect *.pb | jq 'select(.counted) | {user_id, cost_usd}'
+      spanledger inspect --signal logs claude-code.json
 
-    A FILE is what an exporter posts to /v1/traces: an ExportTraceServiceRequest. Each is a batch of its own, priced
-    as the collector would, and nothing is stored. A row has the columns of docs/schema.md and `file`; `counted` is
-    false, with `not_counted_reason`, on what is not a charge.
+    A FILE is what an exporter posts to /v1/traces, /v1/logs or /v1/metrics: an ExportTraceServiceRequest, and so on.
+    Each is a batch of its own, priced as the collector would, and nothing is stored. A row has the columns of
+    docs/schema.md and `file`; `counted` is false, with `not_counted_reason`, on what is not a charge. Logs become
+    calls and tools of coding agents, and outcomes (`table` says so); metrics become readings.
 
     Exit codes: 0 all shown, 1 something in a file could not be shown (stderr says what), 2 usage.
     """
-    if signal != "traces":
-        raise click.UsageError(f"--signal {signal}: not yet; only traces can be shown")
     failed = False
     for file in files:
-        failed |= _show(file)
+        failed |= _show(file, signal)
     sys.exit(1 if failed else 0)
 
 
-def _show(file: Path) -> bool:
+def _show(file: Path, signal: Signal) -> bool:
     """Print the rows of a file; True if something in it could not be shown."""
     try:
-        inspected = inspect_file(file)
+        inspected = inspect_file(file, signal)
     except OSError as error:
         click.echo(f"spanledger: {file}: {error.strerror}", err=True)
         return True

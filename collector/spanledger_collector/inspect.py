@@ -6,21 +6,26 @@ Each file is a batch of its own, so what one call shows doesn't depend on which 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
+from .bodies import read_body
 from .errors import MalformedError
-from .otlp_json import read_json
-from .row import SCHEMA, TEXT_MAP, UNIT_MAP
-from .rows import convert
+from .row import TEXT_MAP, UNIT_MAP
+from .signals import convert_batch
+from .tables import OUTCOMES, READINGS, SPANS, LakeTable
+from .wal import Record, Signal
 from .wire import JsonValue
 
+_NOTHING: Final[Mapping[Signal, str]] = {
+    "traces": "no spans in it",
+    "logs": "no event of a coding agent and no outcome in it",
+    "metrics": "no metric that counts tokens or cost in it",
+}
 _NOT_A_CALL: Final = {"fetch_response": "retrieve", "count_tokens": "free", "moderation": "free"}
 
 
@@ -29,12 +34,13 @@ class Inspected:
     """What a file holds."""
 
     rows: list[dict[str, JsonValue]]
-    """Columns of the row, and `file`, `counted`, `not_counted_reason`."""
+    """Of a span: its columns, and `file`, `counted`, `not_counted_reason`. Of an outcome or a reading: its columns, and
+    `file`, `table`."""
     faults: list[str]
     """Why something in it is no row."""
 
 
-def inspect_file(path: Path) -> Inspected:
+def inspect_file(path: Path, signal: Signal = "traces") -> Inspected:
     """Return the rows of one OTLP body, protobuf or JSON, whatever their dates.
 
     Raises:
@@ -43,14 +49,16 @@ def inspect_file(path: Path) -> Inspected:
     body = path.read_bytes()
     try:
         if path.suffix == ".json" or body.lstrip()[:1] == b"{":
-            body = read_json(body, ExportTraceServiceRequest).SerializeToString()
+            body = b"".join(one.data for one in read_body(body) if one.signal == signal)
     except MalformedError as error:
         return Inspected([], [str(error)])
-    converted = convert([body], [time.time_ns()], any_date=True)
-    faults = [dead.reason for dead in converted.dead]
-    if not faults and not converted.rows.num_rows:
-        faults.append("no spans in it")
-    return Inspected([_shown(row, path) for row in converted.rows.to_pylist()], faults)
+    produced = convert_batch([Record(time.time_ns(), body, signal)], any_date=True)
+    rows = [_span(row, path) for row in produced.of(SPANS).to_pylist()]
+    if signal != "traces":
+        beside = (OUTCOMES, READINGS)
+        rows += [_beside(row, path, table) for table in beside for row in produced.of(table).to_pylist()]
+    faults = [reason for _, reason in produced.dead]
+    return Inspected(rows, faults if faults or rows else [_NOTHING[signal]])
 
 
 def not_counted_reason(row: dict[str, object]) -> str | None:
@@ -64,10 +72,18 @@ def not_counted_reason(row: dict[str, object]) -> str | None:
     return _NOT_A_CALL.get(str(row["operation"]), "not_inference")
 
 
-def _shown(row: dict[str, object], path: Path) -> dict[str, JsonValue]:
+def _span(row: dict[str, object], path: Path) -> dict[str, JsonValue]:
     reason = not_counted_reason(row)
-    shown: dict[str, JsonValue] = {"file": str(path), "counted": reason is None, "not_counted_reason": reason}
-    for field in SCHEMA:
+    return {"file": str(path), "counted": reason is None, "not_counted_reason": reason, **_shown(row, SPANS)}
+
+
+def _beside(row: dict[str, object], path: Path, table: LakeTable) -> dict[str, JsonValue]:
+    return {"file": str(path), "table": table.name, **_shown(row, table)}
+
+
+def _shown(row: dict[str, object], table: LakeTable) -> dict[str, JsonValue]:
+    shown: dict[str, JsonValue] = {}
+    for field in table.schema:
         value = row[field.name]
         is_map = field.type in (TEXT_MAP, UNIT_MAP)
         shown[field.name] = {str(key): _json(item) for key, item in _pairs(value)} if is_map else _json(value)

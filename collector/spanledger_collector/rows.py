@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 DAY_NS: Final = 86_400 * 10**9
 OLDEST_NS: Final = 400 * DAY_NS
 NEWEST_NS: Final = DAY_NS
-_LAST_NS: Final = 2**63 - 1
+LAST_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _read_one_by_one(bodies: Sequence[bytes]) -> tuple[pa.Table, list[Dead]]:
 def _refuse(raw: pa.Table, bodies: Sequence[bytes], now_ns: int | None) -> tuple[pa.Table, list[Dead]]:
     """Take out the spans that have no usable id, or no usable date where there is a clock."""
     start = raw["start_ns"].to_numpy()
-    oldest, newest = (0, _LAST_NS) if now_ns is None else (max(now_ns - OLDEST_NS, 0), now_ns + NEWEST_NS)
+    oldest, newest = (0, LAST_NS) if now_ns is None else (max(now_ns - OLDEST_NS, 0), now_ns + NEWEST_NS)
     early, late = start < oldest, start > newest
     nameless = ~_good_ids(raw["trace_id"], 32) | ~_good_ids(raw["span_id"], 16)
     reasons = {

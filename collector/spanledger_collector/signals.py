@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from .logs import read_logs
 from .outcomes import OutcomeRow, outcome_table, outcomes_of_spans
 from .readings import ReadingRow, read_metrics, reading_table
-from .rows import NEWEST_NS, OLDEST_NS, Dead, convert
+from .rows import LAST_NS, NEWEST_NS, OLDEST_NS, Dead, convert
 from .tables import OUTCOMES, READINGS, SPANS, LakeTable
 from .wal import Record
 
@@ -58,7 +58,7 @@ class _Sorted:
 def convert_records(records: Sequence[Record], billing: Mapping[str, str] = MappingProxyType({})) -> Produced:
     """Return what becomes of `records`; never fails for one of them. `billing` is that of `rows.convert`."""
     try:
-        return _convert(records, billing)
+        return convert_batch(records, billing)
     except Exception as error:
         if len(records) == 1:
             return Produced({}, [(records[0].payload, _words(error))])
@@ -80,12 +80,20 @@ def join(parts: Sequence[Produced]) -> Produced:
     )
 
 
-def _convert(records: Sequence[Record], billing: Mapping[str, str]) -> Produced:
+def convert_batch(
+    records: Sequence[Record], billing: Mapping[str, str] = MappingProxyType({}), *, any_date: bool = False
+) -> Produced:
+    """Return what becomes of `records`, together; `any_date` is for looking at them.
+
+    Raises:
+        Exception: one of them is more than the code can cope with.
+    """
     now_ns = time.time_ns()
-    found = _sort(records, now_ns)
+    dates = (0, LAST_NS) if any_date else (max(now_ns - OLDEST_NS, 0), now_ns + NEWEST_NS)
+    found = _sort(records, dates)
     tables = {}
     if found.bodies:
-        converted = convert(found.bodies, found.received_ns, now_ns=now_ns, billing=billing)
+        converted = convert(found.bodies, found.received_ns, now_ns=now_ns, any_date=any_date, billing=billing)
         tables[SPANS.name] = converted.rows
         found.outcomes += outcomes_of_spans(converted.rows)
         found.dead += [(found.bodies[one.body_index], one.reason) for one in converted.dead if one.spans is None]
@@ -97,8 +105,8 @@ def _convert(records: Sequence[Record], billing: Mapping[str, str]) -> Produced:
     return Produced(tables, found.dead, found.others)
 
 
-def _sort(records: Sequence[Record], now_ns: int) -> _Sorted:
-    found, dates = _Sorted(), (max(now_ns - OLDEST_NS, 0), now_ns + NEWEST_NS)
+def _sort(records: Sequence[Record], dates: tuple[int, int]) -> _Sorted:
+    found = _Sorted()
     for record in records:
         try:
             _sort_in(found, record, dates)

@@ -13,8 +13,10 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from agent_bodies import CLAUDE_REQUEST, claude, metric
 from otlp_bodies import RECORDED, request, span
 from spanledger_collector.row import COLUMNS, MONEY_PARTS
+from spanledger_collector.tables import OUTCOMES
 
 CACHED = RECORDED / "otel_with_native" / "ant_cached.pb"
 RETRIEVE = RECORDED / "otel" / "oai_responses_create_then_retrieve.pb"
@@ -89,9 +91,9 @@ def test_file_that_is_no_otlp_is_told_and_the_others_shown(tmp_path: Path, conte
 
 def test_json_file_is_told_what_is_wrong_with_its_json(tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
-    bad.write_text("[1]")
+    bad.write_text('{"spans": []}')
     done = inspect(bad)
-    told = f"spanledger: {bad}: the JSON is not an object with `resourceSpans`\n"
+    told = f"spanledger: {bad}: the JSON has none of resourceSpans, resourceLogs, resourceMetrics\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
 
 
@@ -105,8 +107,45 @@ def test_file_that_is_not_there_is_told_and_the_others_shown(tmp_path: Path) -> 
     assert len(rows(done)) == 2
 
 
+def test_logs_are_shown_as_calls_and_outcomes_protobuf_or_json(tmp_path: Path) -> None:
+    judged = {"event.name": "gen_ai.evaluation.result", "gen_ai.evaluation.name": "relevance"}
+    request = claude(CLAUDE_REQUEST, judged, {"event.name": "user_prompt"}, at_ns=10**18)
+    (tmp_path / "logs.pb").write_bytes(request.SerializeToString())
+    (tmp_path / "logs.json").write_text(json_format.MessageToJson(request))
+
+    done = inspect("--signal", "logs", tmp_path / "logs.pb", tmp_path / "logs.json")
+
+    call, outcome, *same = found = rows(done)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(call) == ["file", "counted", "not_counted_reason", *(column.name for column in COLUMNS)]
+    assert (call["counted"], call["dialect"], call["input_tokens"]) == (True, "claude_code", 33772)
+    assert list(outcome) == ["file", "table", *(column.name for column in OUTCOMES.columns)]
+    assert (outcome["table"], outcome["name"], outcome["occurred_at"]) == (
+        "outcomes",
+        "relevance",
+        "2001-09-09T01:46:40.000000Z",
+    )
+    for row in found:
+        del row["file"], row["ingested_at"]
+    assert same == [call, outcome]
+
+
+def test_metrics_are_shown_as_readings(tmp_path: Path) -> None:
+    counted = metric("codex.turn.token_usage", [(7.0, {"token_type": "input", "model": "gpt-5.1"})], histogram=True)
+    (tmp_path / "metrics.pb").write_bytes(counted.SerializeToString())
+
+    [reading] = rows(inspect("--signal", "metrics", tmp_path / "metrics.pb"))
+
+    assert (reading["table"], reading["metric"], reading["side"], reading["value"]) == (
+        "readings",
+        "codex.turn.token_usage",
+        "input",
+        "7.000000000000",
+    )
+
+
 @pytest.mark.parametrize("signal", ["logs", "metrics"])
-def test_other_signals_are_not_read_yet(signal: str) -> None:
+def test_a_body_of_another_signal_is_told(signal: str) -> None:
     done = inspect("--signal", signal, CACHED)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "not yet" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"spanledger: {CACHED}: not an OTLP {signal} request: ")
