@@ -19,14 +19,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from spanledger_collector import commit, convert, serve
+from spanledger_collector import commit, convert, serve, upkeep
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
 
 STAGES: dict[str, ModuleType] = {"convert": convert, "commit": commit}
 PLACES = {
     "convert": ("before write_manifest", "after write_manifest"),
-    "commit": ("before append_files", "after append_files", "within merge_small_files", "after merge_small_files"),
+    "commit": (
+        "before append_unless_changed",
+        "after append_unless_changed",
+        "within merge_small_files",
+        "after merge_small_files",
+    ),
 }
 """Stage -> where it dies: before or after a function of its module, or while that runs."""
 LONGEST_S = 0.05
@@ -88,10 +93,10 @@ def main(chance: str, merge_at: str, deaths: str, *rest: str) -> None:
         serve.main(rest)
         return
     name, module = rest[0], STAGES[rest[0]]
-    commit.MOST_SMALL_FILES = int(merge_at)  # type: ignore[misc]
+    upkeep.MOST_SMALL_FILES = int(merge_at)  # type: ignore[misc]
     fate = Fate(float(chance), Path(deaths))
     for place in PLACES[name]:
-        fate.lie_in_wait(module, place)
+        fate.lie_in_wait(upkeep if hasattr(upkeep, place.split()[1]) else module, place)
     sys.argv[1:] = rest[1:]
     run(name, module.make_step)
 

@@ -1,7 +1,11 @@
-"""What a question stands on: the files of every table that are live at one moment.
+"""What a question stands on: the files of the lake's tables that are live at one moment.
 
 DuckDB is handed lists of files from the Delta logs, and in front of each list an empty file with today's columns:
-older files lack columns that were added later, and the first file decides the types.
+older files lack columns that were added later, and the first file decides the types. Files that hold a superseded
+version of a span are listed apart, because leaving rows out costs three times as much as reading them.
+
+`spans` is read first, what is said about it after that: so all that is said about its rows is there. What is said of
+a commit that `spans` doesn't hold yet is named in `pending`, and doesn't count.
 """
 
 from __future__ import annotations
@@ -9,16 +13,28 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from datetime import date
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from spanledger_collector.catalog import SIDE_TABLES
-from spanledger_collector.lake import file_path, live_files, open_for_reading
-from spanledger_collector.tables import SPANS, LakeTable
+from spanledger_collector.lake import (
+    DataFile,
+    committed_version,
+    file_path,
+    live_files,
+    open_for_reading,
+    table_path,
+)
+from spanledger_collector.tables import SPANS, SUPERSEDED, LakeTable
+from spanledger_collector.versions import CUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +42,140 @@ class LakeFiles:
     """The files that the views stand on; the first of each list is the empty one."""
 
     spans: list[str]
+    """Those all of whose rows count."""
+    touched: list[str]
+    """Those of `spans` some rows of which may be superseded."""
     beside: Mapping[str, list[str]]
     """Name of a side table to its files."""
+    pending: list[str]
+    """`writer/segment` of commits that `spans` doesn't hold yet."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing has been collected."""
-        return len(self.spans) == 1
+        return len(self.spans) + len(self.touched) == 2
 
     def paths(self) -> Iterator[str]:
         """Yield every file."""
         yield from self.spans
+        yield from self.touched
         for files in self.beside.values():
             yield from files
 
 
+class Snapshots:
+    """Looks at a lake again and again; safe to share between threads."""
+
+    def __init__(self, lake: Path, tables: Iterable[LakeTable] = SIDE_TABLES) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._spans = _Live(lake, SPANS)
+        self._beside = [_Live(lake, table) for table in tables]
+
+    def now(self) -> Snapshot:
+        """Return what is live now."""
+        with self._lock:
+            self._spans.refresh()
+            for table in self._beside:
+                table.refresh()
+            beside = {live.table.name: live.files for live in self._beside}
+            said = {commit for file in beside[SUPERSEDED.name] for commit in _commits_in(file_path(self._lake, file))}
+            pending = [f"{writer}/{segment}" for writer, segment in said if segment > self._spans.committed(writer)]
+            return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The live files of a lake at one moment."""
+
+    lake: Path
+    version: int
+    """Of the table `spans`; -1 where nothing was collected."""
+    spans: Sequence[DataFile]
+    beside: Mapping[str, Sequence[DataFile]]
+    pending: Sequence[str]
+
+    def stamp(self, first: date | None, last: date | None) -> int:
+        """Return a number that changes when the live files of these days do."""
+        every = (self.spans, *self.beside.values())
+        return hash(tuple(file.path for files in every for file in prune(files, first, last)))
+
+    def files(self, first: date | None = None, last: date | None = None) -> LakeFiles:
+        """Return the files for the UTC days `first` to `last`, inclusive; None is no bound."""
+        beside = {name: prune(files, first, last) for name, files in self.beside.items()}
+        spans = prune(self.spans, first, last)
+        touched = _touched(spans, beside[SUPERSEDED.name])
+        return LakeFiles(
+            self._paths(SPANS, [file for file in spans if file.path not in touched]),
+            self._paths(SPANS, [file for file in spans if file.path in touched]),
+            {table.name: self._paths(table, beside[table.name]) for table in SIDE_TABLES if table.name in beside},
+            list(self.pending),
+        )
+
+    def _paths(self, table: LakeTable, files: Sequence[DataFile]) -> list[str]:
+        return [template(table), *(str(file_path(self.lake, file)) for file in files)]
+
+
+class _Live:
+    """A table and its live files, as last seen."""
+
+    def __init__(self, lake: Path, table: LakeTable) -> None:
+        self.table = table
+        self.version = -1
+        self.files: list[DataFile] = []
+        self._lake = lake
+        self._delta: DeltaTable | None = None
+
+    def refresh(self) -> None:
+        """Look at the table as it is now; a lake that was deleted and made again is another table."""
+        before, self._delta = self._delta, self._now()
+        version = self._delta.version() if self._delta else -1
+        if self._delta is not before or version != self.version:
+            self.version = version
+            self.files = live_files(self._delta, self.table) if self._delta else []
+
+    def committed(self, writer: str) -> int:
+        """Return the highest segment of a writer that the table has, or -1."""
+        return committed_version(self._delta, writer) if self._delta else -1
+
+    def _now(self) -> DeltaTable | None:
+        log = table_path(self._lake, self.table) / "_delta_log"
+        if self._delta is None or not (log / f"{self._delta.version():020d}.json").exists():
+            return open_for_reading(self._lake, self.table)
+        try:
+            self._delta.update_incremental()
+        except DeltaError:
+            return open_for_reading(self._lake, self.table)
+        return self._delta
+
+
 def files_now(lake: Path) -> LakeFiles:
     """Return the files that the views stand on now."""
-    return LakeFiles(_files_of(lake, SPANS), {table.name: _files_of(lake, table) for table in SIDE_TABLES})
+    return Snapshots(lake).now().files()
+
+
+def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:
+    """Return the files of the UTC days `first` to `last`, inclusive; None is no bound."""
+    return [file for file in files if (first is None or file.dt >= first) and (last is None or file.dt <= last)]
+
+
+def _touched(spans: Sequence[DataFile], superseded: Sequence[DataFile]) -> set[str]:
+    """Return the paths of the files that may hold a superseded row: by the start of the span."""
+    return {
+        file.path
+        for file in spans
+        if any(
+            file.dt == said.dt and file.start_min <= said.start_max + CUT and said.start_min <= file.start_max + CUT
+            for said in superseded
+        )
+    }
+
+
+@lru_cache(maxsize=100_000)
+def _commits_in(path: Path) -> frozenset[tuple[str, int]]:
+    """Return the (writer, segment) of the rows of a file of `superseded`; files never change, so it is read once."""
+    rows = pq.read_table(path, columns=["writer", "segment"], partitioning=None)
+    return frozenset(zip(rows["writer"].to_pylist(), rows["segment"].to_pylist(), strict=True))
 
 
 @cache
@@ -60,9 +192,3 @@ def _templates() -> Path:
     folder = tempfile.mkdtemp(prefix="spanledger-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-def _files_of(lake: Path, table: LakeTable) -> list[str]:
-    delta = open_for_reading(lake, table)
-    files = live_files(delta, table) if delta else []
-    return [template(table), *(str(file_path(lake, file)) for file in files)]

@@ -25,6 +25,8 @@ LONG_ID: Final = 16
 _STREAM_SLIP: Final = 1
 """OpenLLMetry 0.62 counts one output token too many on Anthropic streams."""
 _NEIGHBOURS: Final = 32
+_CHARGE: Final = ("unpriced_reason", "cost_source", "price_id", "matched_model", "cost_usd", *MONEY_PARTS)
+"""What a call that is charged elsewhere doesn't have."""
 LOOKED_AT: Final = (
     "trace_id",
     "span_id",
@@ -67,10 +69,15 @@ def mark_duplicates(rows: pa.Table) -> pa.Table:
         return rows
     winners = np.full(rows.num_rows, -1)
     winners[list(losers)] = list(losers.values())
-    marked = rows["span_id"].combine_chunks().take(pa.array(winners, mask=winners < 0))
-    columns = {"duplicate_of": marked}
-    for name in ("unpriced_reason", "cost_source", "cost_usd", *MONEY_PARTS):
-        columns[name] = pc.if_else(pc.is_valid(marked), pa.scalar(None, rows.schema.field(name).type), rows[name])
+    return charge_elsewhere(rows, rows["span_id"].combine_chunks().take(pa.array(winners, mask=winners < 0)))
+
+
+def charge_elsewhere(rows: pa.Table, charged: pa.Array) -> pa.Table:
+    """Return the rows with `duplicate_of` and without money where `charged` names the span that has it."""
+    marked = pc.is_valid(charged)
+    columns = {"duplicate_of": pc.coalesce(charged, rows["duplicate_of"])}
+    for name in _CHARGE:
+        columns[name] = pc.if_else(marked, pa.scalar(None, rows.schema.field(name).type), rows[name])
     for name, column in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
     return rows

@@ -95,22 +95,16 @@ def keys_of(ids: pa.Table) -> Keys:
     return _last_8_bytes(ids["trace_id"]) * np.uint64(0x9E3779B97F4A7C15) ^ _last_8_bytes(ids["span_id"])
 
 
-def read_ids(lake: Path, files: Sequence[DataFile], span_ids: Sequence[str] | None = None) -> pa.Table:
-    """Read (trace_id, span_id) of data files, all or only those of `span_ids`; a file that is gone holds none."""
-    wanted = None if span_ids is None else [("span_id", "in", set(span_ids))]
+def read_ids(lake: Path, files: Sequence[DataFile]) -> pa.Table:
+    """Read (trace_id, span_id) of data files; a file that is gone holds none."""
     tables = [pa.table({name: pa.array([], pa.string()) for name in _IDS})]
     for file in files:
         try:
-            tables.append(pq.read_table(file_path(lake, file), columns=_IDS, filters=wanted, partitioning=None))
+            tables.append(pq.read_table(file_path(lake, file), columns=_IDS, partitioning=None))
         except FileNotFoundError:
             # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
             LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
     return pa.concat_tables(tables)
-
-
-def pairs_of(ids: pa.Table) -> list[tuple[str, str]]:
-    """Return the ids themselves, row by row."""
-    return list(zip(ids["trace_id"].to_pylist(), ids["span_id"].to_pylist(), strict=True))
 
 
 def _last_8_bytes(column: pa.ChunkedArray) -> Keys:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from .errors import LakeError
 from .row import MONEY_PARTS, PARTITION
 from .tables import SPANS, LakeTable
 
+LOG: Final = logging.getLogger("spanledger.collector")
 ROW_GROUP_ROWS: Final = 122_880
 _SINGULAR: Final = frozenset(
     {
@@ -42,7 +44,7 @@ _NARROWED: Final = frozenset(
     {"start_time", "user_id", "team_id", "customer_id", "feature", "session_id", "trace_id", "role", "ingested_at"}
 )
 """Columns that queries are narrowed by: only of these is it worth to say the least and the greatest value."""
-_COMMIT_TRIES: Final = 5
+_COMMIT_TRIES: Final = 8
 _REFUSED_FEATURES: Final = frozenset({"deletionVectors", "columnMapping"})
 _CONFIGURATION: Final[dict[str, str | None]] = {
     # Every commit and every opening lists the log's folder: with the entries of two busy days a commit takes 2 s.
@@ -198,24 +200,32 @@ def append_files(
     Raises:
         LakeError: other writers won the race every time.
     """
-    since = delta.version()
     for tried in range(_COMMIT_TRIES):
         delta.update_incremental()
-        try:
-            delta.create_write_transaction(
-                [_add_action(file, table.clock) for file in files],
-                "append",
-                table.full_schema,
-                [PARTITION],
-                commit_properties=CommitProperties(app_transactions=[Transaction(writer, version)]),
-            )
-        except CommitFailedError as error:
-            if tried == _COMMIT_TRIES - 1:
-                raise LakeError(folder_of(delta), f"refused a commit {_COMMIT_TRIES} times: {error}") from error
-            time.sleep(0.01 * 2**tried)
-        else:
-            _sync_log(delta, since)
+        if append_unless_changed(delta, files, writer=writer, version=version, table=table):
             return
+        time.sleep(0.01 * 2**tried)
+    raise LakeError(folder_of(delta), f"refused a commit {_COMMIT_TRIES} times; it is tried again")
+
+
+def append_unless_changed(
+    delta: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS
+) -> bool:
+    """Do what `append_files` does, unless somebody has committed since `delta` was read: then return False."""
+    since = delta.version()
+    try:
+        delta.create_write_transaction(
+            [_add_action(file, table.clock) for file in files],
+            "append",
+            table.full_schema,
+            [PARTITION],
+            commit_properties=CommitProperties(app_transactions=[Transaction(writer, version)], max_commit_retries=0),
+        )
+    except CommitFailedError as error:
+        LOG.info("another commit came first: %s", error)
+        return False
+    _sync_log(delta, since)
+    return True
 
 
 def committed_version(table: DeltaTable, writer: str) -> int:

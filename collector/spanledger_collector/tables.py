@@ -75,6 +75,7 @@ CORRECTIONS: Final = LakeTable(
     (
         *ROW_VERSION,
         Column("reason", TEXT, "resent: a fuller copy of the span came after its day was over."),
+        Column("corrected_by", TIME, "resent: ingested_at of the fuller copy, whose money it is."),
         Column("old_price_id", TEXT, "Row of the price book by which the version was booked."),
         Column("price_id", TEXT, "Row of the price book by which it is priced now."),
         Column("old_cost_usd", MONEY, "What was booked; NULL where it was unpriced."),

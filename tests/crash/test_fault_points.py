@@ -14,7 +14,8 @@ import pytest
 
 from collector_process import span_ids
 from otlp_bodies import request, span
-from spanledger_collector import commit, convert
+from spanledger_analytics.connection import connect
+from spanledger_collector import convert, upkeep
 from spanledger_collector.commit import Committer
 from spanledger_collector.convert import convert_segment
 from spanledger_collector.errors import WalError
@@ -28,8 +29,8 @@ DAY_NS = 86_400 * 10**9
 STAGE = """
 import os, sys, threading
 from pathlib import Path
-from spanledger_collector import commit, convert
-commit.MOST_SMALL_FILES = int(sys.argv[4])
+from spanledger_collector import commit, convert, supersede, upkeep
+upkeep.MOST_SMALL_FILES = int(sys.argv[4])
 lake = Path(sys.argv[2])
 
 def before(module, name):
@@ -62,14 +63,16 @@ class Bench:
         self.sent: list[str] = []
         open_table(self.lake)
 
-    def seal(self, number: int, start_ns: int, first: int | None = None) -> None:
+    def seal(
+        self, number: int, start_ns: int, first: int | None = None, *, took_ns: int = 5_000, again: bool = False
+    ) -> None:
         """Seal segment `number` with spans of one instant; their ids count up from `first`."""
         first = number * SPANS if first is None else first
         spans = [
-            span(number=first + place, start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + 1)
+            span(number=first + place, start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + took_ns)
             for place in range(SPANS)
         ]
-        self.sent += [one.span_id.hex() for one in spans]
+        self.sent += [] if again else [one.span_id.hex() for one in spans]
         payload = request(*spans)
         (wal_dir(self.home) / "floor").write_text(f"{number}\n")
         (wal_dir(self.home) / f"{number:010d}.wal").write_bytes(record_header(payload, start_ns) + payload)
@@ -108,8 +111,8 @@ def bench(tmp_path: Path, now_ns: int) -> Bench:
     "fault",
     [
         pytest.param("before(convert, 'write_manifest')", id="after the Parquet file, before the manifest"),
-        pytest.param("before(commit, 'append_files')", id="after the manifest, before the commit"),
-        pytest.param("after(commit, 'append_files')", id="after the commit, before the log is deleted"),
+        pytest.param("before(commit, 'append_unless_changed')", id="after the manifest, before the commit"),
+        pytest.param("after(commit, 'append_unless_changed')", id="after the commit, before the log is deleted"),
         pytest.param("before(commit, 'manifest_path')", id="before a manifest is deleted"),
     ],
 )
@@ -117,6 +120,36 @@ def test_a_stage_that_dies_loses_and_doubles_nothing(bench: Bench, fault: str) -
     bench.die(fault)
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("before(supersede, 'write_file')", id="in the check for repeats"),
+        pytest.param("before(commit, 'append_files')", id="before the list of superseded rows is committed"),
+        pytest.param("after(commit, 'append_files')", id="after that list, before its corrections"),
+        pytest.param("before(commit, 'append_unless_changed')", id="after both, before the spans"),
+        pytest.param("after(commit, 'append_unless_changed')", id="after the spans, before the log is deleted"),
+    ],
+)
+def test_a_committer_that_dies_over_fuller_copies_counts_each_span_once_at_any_moment(
+    bench: Bench, now_ns: int, fault: str
+) -> None:
+    query = "select span_id, duration_us from spans order by all"
+    yesterday_ns = now_ns - DAY_NS
+    bench.seal(SEGMENTS + 1, yesterday_ns, took_ns=-1)
+    bench.recover()
+    before = connect(bench.lake).execute(query).fetchall()
+    bench.seal(SEGMENTS + 2, yesterday_ns, first=(SEGMENTS + 1) * SPANS, again=True)
+    bench.seal(SEGMENTS + 3, yesterday_ns, first=(SEGMENTS + 1) * SPANS, again=True)
+    bench.die(fault)
+    between = connect(bench.lake).execute(query).fetchall()
+    bench.recover()
+    after = connect(bench.lake).execute(query).fetchall()
+    assert Counter(span_id for span_id, _ in after) == Counter(bench.sent)
+    assert [took for _, took in before].count(None) == SPANS
+    assert {took for _, took in after} == {5}
+    assert between == (after if fault.startswith("after(commit, 'append_unless") else before)
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_file_loses_and_doubles_nothing(bench: Bench) -> None:
@@ -130,7 +163,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file_loses_and_doubles_nothing(b
 @pytest.mark.parametrize(
     "fault",
     [
-        "after(commit, 'merge_small_files')",
+        "after(upkeep, 'merge_small_files')",
         "threading.Thread(target=at_first_merged_file, daemon=True).start()",
     ],
     ids=["after a merge", "in the middle of a merge"],
@@ -141,7 +174,7 @@ def test_a_merge_that_dies_loses_and_doubles_nothing(
     bench.die(fault, most_small_files=0)
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
-    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 0)
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 0)
     bench.seal(SEGMENTS + 1, now_ns)
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
@@ -164,7 +197,7 @@ def test_an_older_copy_of_the_log_loses_nothing_to_the_numbers_that_the_lake_has
 
 
 def test_a_home_that_moves_on_to_another_lake_takes_what_was_staged_along(bench: Bench, tmp_path: Path) -> None:
-    bench.die("before(commit, 'append_files')")
+    bench.die("before(commit, 'append_unless_changed')")
     bench.lake = tmp_path / "other"
     open_table(bench.lake)
     bench.recover()
@@ -172,7 +205,7 @@ def test_a_home_that_moves_on_to_another_lake_takes_what_was_staged_along(bench:
 
 
 def test_a_lake_that_is_deleted_is_made_again_and_gets_what_the_log_still_holds(bench: Bench) -> None:
-    bench.die("before(commit, 'append_files')")
+    bench.die("before(commit, 'append_unless_changed')")
     shutil.rmtree(bench.lake)
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from committing import NOON, WAL_ID, Bench, rows
 from spanledger_analytics.connection import connect
-from spanledger_collector import commit
+from spanledger_collector import commit, supersede, upkeep
 from spanledger_collector.catalog import committed_anywhere
-from spanledger_collector.commit import Committer, merge_small_files
+from spanledger_collector.commit import Committer
 from spanledger_collector.keys import DayKeys, keys_of
 from spanledger_collector.lake import (
     DataFile,
-    committed_version,
     live_files,
     open_table,
     read_rows,
@@ -31,60 +31,8 @@ from spanledger_collector.lake import (
 )
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
-from spanledger_collector.tables import CORRECTIONS
-from spanledger_collector.wal import segment_path, segments
-
-NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
-WAL_ID = "0f0e0d0c0b0a49088070605040302010"
-
-
-def rows(numbers: range, start: datetime = NOON) -> pa.Table:
-    """Build one priced call for each number, which is its span id."""
-    return pa.Table.from_pylist(
-        [
-            {
-                "trace_id": f"{number // 3:032x}",
-                "span_id": f"{number:016x}",
-                "start_time": start,
-                "role": "inference",
-                "cost_usd": Decimal("0.010000000000"),
-            }
-            for number in numbers
-        ],
-        schema=SCHEMA,
-    )
-
-
-class Bench:
-    """A home and a lake, with segments sealed and staged by hand."""
-
-    def __init__(self, folder: Path, lake: Path | None = None, wal_id: str = WAL_ID) -> None:
-        self.home, self.lake, self.wal_id = folder / "home", lake or folder / "lake", wal_id
-        (self.home / "wal").mkdir(parents=True)
-        (self.home / "wal" / "id").write_text(wal_id, "ascii")
-        open_table(self.lake)
-
-    def seal(self, segment: int) -> None:
-        (self.home / "wal" / f"{segment:010d}.wal").touch()
-
-    def stage(self, segment: int, table: pa.Table) -> None:
-        files = write_days(self.lake, f"{self.wal_id}-{segment:010d}", table)
-        write_manifest(self.home, segment, files)
-
-    def commit_all(self) -> None:
-        committer = Committer(self.home, self.lake)
-        while committer.step():
-            pass
-
-    def span_ids(self) -> Counter[int]:
-        answer = connect(self.lake).execute("select span_id from spans").fetchall()
-        return Counter(int(span_id, 16) for (span_id,) in answer)
-
-    def waiting(self) -> list[int]:
-        return [segment.number for segment in segments(self.home / "wal")]
-
-    def version(self) -> int:
-        return committed_version(open_table(self.lake), WAL_ID)
+from spanledger_collector.tables import CORRECTIONS, LakeTable
+from spanledger_collector.wal import segment_path
 
 
 @pytest.fixture
@@ -184,7 +132,7 @@ def test_of_copies_that_come_together_the_fullest_stays(bench: Bench) -> None:
 
 
 def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
+    monkeypatch.setattr(supersede, "keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     monkeypatch.setattr("spanledger_collector.keys.keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     for segment in (0, 1):
         bench.seal(segment)
@@ -194,7 +142,7 @@ def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch:
 
 
 def test_small_files_are_merged_and_every_file_is_read_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 4)
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 4)
     monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
     for segment in range(12):
         bench.seal(segment)
@@ -230,7 +178,7 @@ def test_a_merge_keeps_every_value_and_the_bounds_of_time_wherever_the_lake_is(t
         bench.seal(segment)
         bench.stage(segment, rich.slice(segment, 1))
     bench.commit_all()
-    merge_small_files(open_table(bench.lake))
+    upkeep.merge_small_files(open_table(bench.lake))
     (file,) = live_files(open_table(bench.lake))
     written = pq.ParquetFile(table_path(bench.lake) / file.path)
     assert written.read().sort_by("span_id") == rich
@@ -242,8 +190,8 @@ def test_a_merge_keeps_every_value_and_the_bounds_of_time_wherever_the_lake_is(t
 
 
 def test_files_that_are_no_longer_small_are_not_merged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 1)
-    monkeypatch.setattr(commit, "SMALL_BYTES", 1)
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 1)
+    monkeypatch.setattr(upkeep, "SMALL_BYTES", 1)
     for segment in range(6):
         bench.seal(segment)
         bench.stage(segment, rows(range(segment, segment + 1)))
@@ -252,14 +200,14 @@ def test_files_that_are_no_longer_small_are_not_merged_again(bench: Bench, monke
 
 
 def test_a_merge_that_fails_holds_up_no_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 0)
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 0)
     tries = []
 
-    def full(table: DeltaTable) -> list[DataFile]:
-        tries.append(table.version())
+    def full(delta: DeltaTable, table: LakeTable) -> list[DataFile]:
+        tries.append(delta.version())
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(commit, "merge_small_files", full)
+    monkeypatch.setattr(upkeep, "merge_small_files", full)
     committer = Committer(bench.home, bench.lake)
     for segment in range(4):
         bench.seal(segment)
@@ -282,10 +230,10 @@ def test_a_retry_to_another_collector_of_the_same_lake_is_dropped(bench: Bench, 
 
 
 def test_replaced_files_leave_the_disk_and_the_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "MOST_SMALL_FILES", 3)
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 3)
     monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
-    monkeypatch.setattr(commit, "_KEEP_REPLACED_HOURS", 0)
-    monkeypatch.setattr(commit, "_VACUUM_EVERY_S", 0.0)
+    monkeypatch.setattr(upkeep, "_KEEP_REPLACED_HOURS", 0)
+    monkeypatch.setattr(upkeep, "_VACUUM_EVERY_S", 0.0)
     for segment in range(12):
         bench.seal(segment)
         bench.stage(segment, rows(range(segment, segment + 1)))

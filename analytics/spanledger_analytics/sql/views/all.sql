@@ -1,7 +1,7 @@
 -- The views that ad-hoc SQL can rely on, over the files in the variables.
 create view spans as select * from spans_in(getvariable('live_files'));
 create view llm_calls as select * from llm_calls_in(getvariable('live_files'));
-create view superseded as select * from rows_in(getvariable('superseded_files'));
+create view superseded as select * from superseded_in(getvariable('superseded_files'));
 create view corrections as select * from rows_in(getvariable('corrections_files'));
 create view outcomes as select * from outcomes_in(getvariable('outcomes_files'));
 create view readings as select * from readings_in(getvariable('readings_files'));

@@ -1,4 +1,5 @@
--- Every span that was collected; one row a span. `files` is the pruned list of live files, never a glob.
+-- Every span that was collected; one row a span. `files` is the pruned list of live files, never a glob; none of them
+-- holds a superseded row (else see spans_touched).
 -- Matching columns by name opens every file first, so it is done only where the variable says that some lack columns.
 create or replace macro spans_in(files) as table
 select *
