@@ -91,6 +91,7 @@ def _attributes(tag: bytes, attributes: Attributes | Mapping[str, AttributeValue
     parts = []
     known, heads = _known[tag], _heads[tag]
     size: tuple[str, type, int]
+    data: bytes
     for pair in attributes.items():
         name, value = pair
         kind = type(value)

@@ -37,6 +37,8 @@ HOMES: Final = {
     "openai.resources.responses.responses": "openai_live",
 }
 """SDK module to the module here that knows it."""
+_REFUSED: Final[Any] = object()
+"""In place of a result: the server did not take what we had added."""
 
 
 def wrap(module: ModuleType) -> None:
@@ -63,17 +65,16 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=False)
             return result
-        again, token = False, in_flight.set(call)
+        result, token = _REFUSED, in_flight.set(call)
         try:
             result = plain(client, cast_to, options, *args, **kwargs)
         except BaseException as error:
             if not call.withdraw_usage(options, error):
                 call.fail(error)
                 raise
-            again = True  # below, so that another exception does not have this one as its context
         finally:
             _reset(token)
-        if again:
+        if result is _REFUSED:  # asked again here, so that another exception does not have that one as its context
             result = _again(plain, call, client, cast_to, options, *args, **kwargs)
         _settle(call, result, asynchronous=False)
         return result
@@ -89,17 +90,16 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=True)
             return result
-        again, token = False, in_flight.set(call)
+        result, token = _REFUSED, in_flight.set(call)
         try:
             result = await plain(client, cast_to, options, *args, **kwargs)
         except BaseException as error:
             if not call.withdraw_usage(options, error):
                 call.fail(error)
                 raise
-            again = True  # below, so that another exception does not have this one as its context
         finally:
             _reset(token)
-        if again:
+        if result is _REFUSED:  # asked again here, so that another exception does not have that one as its context
             result = await _again_async(plain, call, client, cast_to, options, *args, **kwargs)
         _settle(call, result, asynchronous=True)
         return result
