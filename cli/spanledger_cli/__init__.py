@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
     "dead": _Command("dead", "collector", "Look at what could not become rows, and send it again."),
+    "contract": _Command("contract", "", "Check and show what you have agreed on with your providers."),
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),
     "outcome": _Command("outcome", "", "Say how work ended, by its session or trace."),
     "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),

@@ -16,7 +16,10 @@ from typing import Final, TypeAlias
 
 import click
 
+from spanledger.contract import named, use
+from spanledger.contract_file import read_contract
 from spanledger.pricing import COMPONENTS, Charge, PriceContext, Priced, price
+from spanledger.settings import load
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
 Json: TypeAlias = "str | int | Decimal | bool | list[Json] | dict[str, Json] | None"
@@ -24,7 +27,7 @@ Json: TypeAlias = "str | int | Decimal | bool | list[Json] | dict[str, Json] | N
 EXIT_FAILED: Final = 1
 EXIT_UNPRICED: Final = 3
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CONTEXT_KEYS: Final = ("processing", "service_tier", "speed", "region")
+_CONTEXT_KEYS: Final = PriceContext._fields
 _LINE_KEYS: Final = frozenset({"provider", "model", "usage", "at", "context"})
 
 
@@ -44,8 +47,11 @@ With -: 0, or 1 where a line was unreadable (its answer has line and error).
 @click.argument("model", required=False)
 @click.option("--usage", help='As JSON: {"input_tokens": 5000, "output_tokens": 600}.')
 @click.option("--at", help="When the call was made, RFC 3339; default: now.")
-@click.option("--context", help='processing, service_tier, speed, region as JSON: {"processing": "batch"}.')
-def command(provider: str, model: str | None, usage: str | None, at: str | None, context: str | None) -> None:
+@click.option("--context", help='processing, service_tier, speed, region, account as JSON: {"processing": "batch"}.')
+@click.option("--contract", metavar="FILE", help="Price under this contract; default: the one of the settings.")
+def command(
+    provider: str, model: str | None, usage: str | None, at: str | None, context: str | None, contract: str | None
+) -> None:
     """Price one call and show why: PROVIDER MODEL --usage JSON, or - for a JSON object a line on stdin.
 
     \b
@@ -60,8 +66,11 @@ def command(provider: str, model: str | None, usage: str | None, at: str | None,
       {"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 5000},
        "at": "2026-03-01T00:00:00Z", "context": {"service_tier": "flex"}}
 
-    The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book.
+    The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book or of
+    your contract.
     """
+    if path := named(load(contract=contract)):
+        use(read_contract(path))
     if provider == "-":
         if model or usage or at or context:
             raise click.UsageError("with - everything comes from stdin: give no model and no options")
@@ -216,7 +225,7 @@ def _context(value: Json) -> PriceContext:
         if text is not None and not isinstance(text, str):
             raise ValueError(f"context: {key} must be text")
     known = [str(given[key]) if given.get(key) is not None else None for key in _CONTEXT_KEYS]
-    return PriceContext(known[0], known[1], known[2], known[3])
+    return PriceContext(*known)
 
 
 def _instant_ns(value: Json) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spanledger.pricing import PriceContext, Rates, Window, rates, token_pico
+from spanledger.pricing import UNKNOWN, PriceContext, Rates, Window, rates, token_pico
 from spanledger.rates import DAY_NS
 
 Ints = npt.NDArray[np.int64]
@@ -27,6 +27,7 @@ CLASS_COLUMNS: Final = (
     "speed",
     "region",
     "is_batch",
+    "provider_account",
 )
 
 
@@ -58,14 +59,18 @@ def _rates_of(values: dict[str, Any]) -> Rates:
     if not values["provider"]:
         return Rates((), "unknown_provider")
     tried = [rates(values["provider"], model, context_of(values)) for model in models]
-    known = [found for found in tried if found.windows or found.unpriced_reason != "unknown_model"]
+    known = [found for found in tried if found.windows or found.unpriced_reason not in UNKNOWN]
     return next(iter([*known, *tried]), Rates((), "unknown_model"))
 
 
 def context_of(values: dict[str, Any]) -> PriceContext:
     """Return the price context of a row."""
     return PriceContext(
-        "batch" if values["is_batch"] else None, values["service_tier"], values["speed"], values["region"]
+        "batch" if values["is_batch"] else None,
+        values["service_tier"],
+        values["speed"],
+        values["region"],
+        values["provider_account"],
     )
 
 

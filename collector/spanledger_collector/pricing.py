@@ -239,7 +239,9 @@ def _columns(answer: _Answer, book: WindowColumns, of_row: Ints, looked_up: Bool
         "cost_usd": _money(np.sum(answer.parts, axis=0), priced),
         **{name: _money(part, priced) for name, part in zip(COMPONENTS, answer.parts, strict=True)},
         "unpriced_reason": _texts(_REASONS, answer.reason),
-        "cost_source": _texts(("list", "none"), np.where(priced, 0, 1)),
+        "cost_source": _texts(
+            ["none", *(window.cost_source for window in book.windows)], np.where(priced, answer.window + 1, 0)
+        ),
         "price_id": _texts([window.price_id for window in book.windows], np.where(priced, answer.window, -1)),
         "matched_model": pc.if_else(pa.array(looked_up), matched, pa.scalar(None, TEXT)),
     }

@@ -22,6 +22,8 @@ from typing import Final
 from spanledger.errors import SpanledgerError
 from spanledger.settings import load
 
+from .contracts import ContractWatch
+
 LOG: Final = logging.getLogger("spanledger.collector")
 _IDLE_S: Final = 0.05
 
@@ -44,8 +46,10 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> Non
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with only_one(settings.home / f"{name}.lock"), _in_a_sentence():
+        contract = ContractWatch(settings)
         step = make_step(settings.home, settings.lake)
         while not parent_is_gone():
+            contract.refresh()
             busy = step()
             if draining and not busy:
                 return

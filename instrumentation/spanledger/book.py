@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-Origin = Literal["base", "overlay"]
+Origin = Literal["base", "overlay", "contract"]
 Miss = Literal["unknown_provider", "unknown_model"]
 Rule: TypeAlias = "str | list[Rule] | dict[str, str | list[Rule]]"
 """Text is equality, a list is any of, an object is one of starts_with, ends_with, contains, regex, all."""

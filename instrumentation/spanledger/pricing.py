@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, NamedTuple
 
+from .agreed import rates
 from .book import PriceBook
-from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window, rates
+from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window
 from .usage import INPUT_PARTS, Usage
 
 __all__ = [
@@ -35,6 +36,8 @@ TOKEN_COMPONENTS: Final = (0, 1, 2, 2, 2, 0, 1, 0, 3, 3, 3, 3)
 OTHER: Final = 4
 MAX_PICO: Final = 10**18 - 1
 """What DECIMAL(18,12) holds; a single call above 999,999 dollars has a broken count, and isn't priced."""
+UNKNOWN: Final = frozenset({"unknown_model", "unknown_provider"})
+"""Reasons to look for the model that was asked for instead of the one that answered."""
 MAX_COUNT: Final = 2**42
 """Tokens of one meter; more is a broken count, not a call."""
 
@@ -66,7 +69,7 @@ class Priced(NamedTuple):
     price_id: str | None
     matched_model: str | None
     cost_source: str
-    """`list`, or `none` when unpriced."""
+    """`list`, `contract`, or `none` when unpriced."""
     unpriced_reason: str | None
     """no_usage | inconsistent | unknown_provider | unknown_model | no_price."""
     source: str | None
@@ -95,7 +98,7 @@ def price(
     if usage.state == "inconsistent" or units is None or min(counts) < 0 or max(counts) > MAX_COUNT:
         return unpriced("inconsistent")
     found = rates(provider, model, context, book=book)
-    if found.unpriced_reason == "unknown_model" and request_model:
+    if found.unpriced_reason in UNKNOWN and request_model:
         asked = rates(provider, request_model, context, book=book)
         found = asked if asked.windows else found
     if not found.windows:
@@ -163,7 +166,7 @@ def _priced(window: Window, parts: Sequence[int], charges: Sequence[Charge]) -> 
         tuple(charges),
         window.price_id,
         window.matched_model,
-        "list",
+        window.cost_source,
         None,
         window.source,
     )

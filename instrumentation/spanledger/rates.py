@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from .book import Entry, PriceBook, shipped_book
+from .book import Entry, PriceBook
 from .usage import INPUT_PARTS, OUTPUT_PARTS
 
 TOKEN_METERS: Final = INPUT_PARTS + OUTPUT_PARTS
@@ -26,7 +25,7 @@ DAY_NS: Final = 86_400 * 10**9
 PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard"})
 """Service tiers that mean no context."""
 
-_TOKEN_PRICES: Final = {
+TOKEN_PRICES: Final = {
     "input_uncached_tokens": ("input_tokens",),
     "cache_read_tokens": ("cache_read_tokens", "input_tokens"),
     "cache_write_5m_tokens": ("cache_write_5m_tokens", "cache_write_tokens", "input_tokens"),
@@ -46,7 +45,7 @@ _TOKEN_PRICES: Final = {
     "output_image_tokens": ("output_image_tokens", "output_tokens"),
 }
 """Meter to the prices it may have, nearest first."""
-_UNIT_PRICES: Final = {
+UNIT_PRICES: Final = {
     "cache_read_image_tokens": (
         "cache_read_image_tokens",
         "cache_read_tokens",
@@ -64,7 +63,11 @@ _UNIT_PRICES: Final = {
     "seconds": ("audio_seconds",),
 }
 """Units with another name or an ancestor; any other unit has the price of its own name or none."""
-_NOT_UNITS: Final = frozenset(name for names in _TOKEN_PRICES.values() for name in names) | {REQUEST_METER}
+TOKEN_PRICE_NAMES: Final = frozenset(
+    name for chain in (*TOKEN_PRICES.values(), *UNIT_PRICES.values()) for name in chain if name.endswith("_tokens")
+)
+"""Prices that are stated by the million."""
+_NOT_UNITS: Final = frozenset(name for names in TOKEN_PRICES.values() for name in names) | {REQUEST_METER}
 
 
 _BATCH: Final = "batch"
@@ -80,9 +83,13 @@ class PriceContext(NamedTuple):
     speed: str | None = None
     """`fast`."""
     region: str | None = None
+    account: str | None = None
+    """At the provider; of use to a contract only."""
 
 
 PLAIN: Final = PriceContext()
+CONTEXT_KEYS: Final = frozenset({"processing", "region", "service_tier", "speed"})
+"""What prices of the book and of contracts may depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,9 @@ class Window:
     """The prices in force for some instants and some totals of input; rates are atto-dollars (1e-18) a unit."""
 
     price_id: str
-    """`base:openai/gpt-5.6-sol@2026-08-21+service_tier=flex>272000`: list, model, start, context, tier."""
+    """`base:openai/gpt-5.6-sol@2026-08-21+service_tier=flex>272000`: list, model, start, context, tier.
+
+    Under a contract `contract:acme/roadrunner@2026-01-01`, or `contract:NAME OF A DISCOUNT/` and the list's."""
     matched_model: str
     source: str | None
     """Address of the page that the prices come from."""
@@ -111,6 +120,11 @@ class Window:
     minimums: Mapping[str, int]
     """Unit to the least quantity that is billed."""
     request_rate: int
+
+    @property
+    def cost_source(self) -> str:
+        """`contract` or `list`."""
+        return "contract" if self.price_id.startswith("contract:") else "list"
 
     def unit_rate(self, unit: str) -> int | None:
         """Return the price of one unit, or None where the model has none for it."""
@@ -135,22 +149,13 @@ class Rates:
     matched_model: str | None = None
 
 
-def rates(provider: str, model: str, context: PriceContext = PLAIN, *, book: PriceBook | None = None) -> Rates:
-    """Return all that a model can cost in a context; the shipped book's answers are kept."""
-    return _shipped_rates(provider, model, context) if book is None else _resolve(book, provider, model, context)
-
-
-@lru_cache(maxsize=4096)
-def _shipped_rates(provider: str, model: str, context: PriceContext) -> Rates:
-    return _resolve(shipped_book(), provider, model, context)
-
-
-def _resolve(book: PriceBook, provider: str, model: str, context: PriceContext) -> Rates:
+def list_rates(book: PriceBook, provider: str, model: str, context: PriceContext = PLAIN) -> Rates:
+    """Return all that a model can cost by a book."""
     found = book.find(provider, model)
     if isinstance(found, str):
         return Rates((), found)
     borrowed = found[0].provider != book.provider_id(provider)
-    values = {} if borrowed else _context_values(context)
+    values = {} if borrowed else context_values(context)
     if context.processing == _BATCH and not any(_has_batch_price(entry, values) for entry in found):
         return Rates((), "no_price", found[0].model)
     windows = tuple(window for entry in found for window in _windows(entry, values))
@@ -162,7 +167,8 @@ def _has_batch_price(entry: Entry, values: Mapping[str, str]) -> bool:
     return all(row.get("free") for row in entry.tables[0]) or f"processing={_BATCH}" in _known_context(entry, values)
 
 
-def _context_values(context: PriceContext) -> dict[str, str]:
+def context_values(context: PriceContext) -> dict[str, str]:
+    """Return what of a context prices may depend on, by CONTEXT_KEYS."""
     values = {
         "processing": context.processing,
         "region": context.region,
@@ -180,7 +186,7 @@ def _windows(entry: Entry, values: Mapping[str, str]) -> list[Window]:
     table = entry.tables[entry.contexts[label]] if label else entry.tables[0]
     # Where a context has the plain price, that is the one charged and named.
     plain = [{**row, "to": None} for row in entry.tables[0]]
-    return [_window(entry, row, "" if {**row, "to": None} in plain else label) for row in table]
+    return [make_window(entry, row, "" if {**row, "to": None} in plain else label) for row in table]
 
 
 def _known_context(entry: Entry, values: Mapping[str, str]) -> str:
@@ -191,12 +197,13 @@ def _known_context(entry: Entry, values: Mapping[str, str]) -> str:
     return label if label in entry.contexts else ""
 
 
-def _window(entry: Entry, row: Mapping[str, Any], label: str) -> Window:
+def make_window(entry: Entry, row: Mapping[str, Any], label: str) -> Window:
+    """Return the window of one row of an entry; `label` is the context that it is for."""
     prices: Mapping[str, int] = row["prices"]
     free = bool(row.get("free"))
     daily = row.get("daily")
     units = {name: name for name in prices if name not in _NOT_UNITS}
-    for name, chain in _UNIT_PRICES.items():
+    for name, chain in UNIT_PRICES.items():
         priced = _nearest(prices, chain)
         if priced is not None:
             units[name] = priced
@@ -211,7 +218,7 @@ def _window(entry: Entry, row: Mapping[str, Any], label: str) -> Window:
         above=row.get("above", -1),
         up_to=row.get("up_to", END_OF_TIME),
         free=free,
-        token_rates=tuple(0 if free else _rate(prices, _TOKEN_PRICES[meter]) for meter in TOKEN_METERS),
+        token_rates=tuple(0 if free else _rate(prices, TOKEN_PRICES[meter]) for meter in TOKEN_METERS),
         unit_rates={name: prices[priced] for name, priced in units.items()},
         minimums={name: entry.minimums[priced] for name, priced in units.items() if priced in entry.minimums},
         request_rate=prices.get(REQUEST_METER, 0),

@@ -114,6 +114,14 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "File with the key of the fingerprints, 64 hexadecimal digits; default: one made in the home folder.",
     ),
+    Setting(
+        "contract",
+        "SPANLEDGER_CONTRACT",
+        str,
+        "",
+        "File with the prices, discounts, deployments and fees that you have agreed on; default: contract.toml in the"
+        " home folder, where there is one.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -193,6 +201,7 @@ class Settings:
     capture_content: str
     features: str
     features_key_file: str
+    contract: str
     service: str
     environment: str
     flush: str

@@ -7,10 +7,11 @@ likes, and a ledger that misses calls or cuts amounts is none.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
 
-from . import faults, names
+from . import contract, faults, names
 from .attributes import usage_attributes
 from .beside import instrumentations
 from .book import shipped_book
@@ -39,6 +40,10 @@ class SpanMaker:
             shipped_book()  # now, while nobody waits
         except Exception as error:
             faults.report("calls recorded without a price", error)
+        try:
+            _use_contract(settings)
+        except Exception as error:  # the collector prices every call again
+            faults.report("calls priced by the list", error, expected=True)
 
     def encode(self, finished: list[Finished]) -> bytes:
         """Return an ExportTraceServiceRequest with a span for each piece of work that can be encoded."""
@@ -123,6 +128,12 @@ def _retry_attributes(priced: Priced, attempts: int) -> Attributes:
         return {}
     parts = priced.cost_input_pico, priced.cost_cache_read_pico, priced.cost_cache_write_pico
     return {names.RETRY_COST_PICO_USD: attempts * sum(part or 0 for part in parts)}
+
+
+def _use_contract(settings: Settings) -> None:
+    path = contract.named(settings)
+    # Most programs have none, and do without what reads one.
+    contract.use(import_module(".contract_file", __package__).read_contract(path) if path else contract.NONE)
 
 
 def _resource(settings: Settings, release: str) -> dict[str, str]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from price_cases import Call, random_calls
+from spanledger import contract
+from spanledger.contract_file import read_contract
 from spanledger.pricing import MAX_COUNT, PriceContext, Priced, price
 from spanledger.rates import TOKEN_METERS
 from spanledger.usage import Usage
@@ -24,6 +28,29 @@ from spanledger_collector.row import MONEY_PARTS, SCHEMA
 FILLED = ("cost_usd", *MONEY_PARTS, "unpriced_reason", "cost_source", "price_id", "matched_model")
 CALLS = 100_000 if os.environ.get("SPANLEDGER_PROVE") else 20_000
 START = datetime(2026, 11, 1, tzinfo=UTC)
+CONTRACT = """
+[[price]]
+provider = "openai"
+model = "gpt-4o"
+match = ["gpt-4o*"]
+from = 2025-01-01
+usd_per_million = { input_tokens = "1.0000001", output_tokens = "3" }
+
+[[discount]]
+name = "cache"
+provider = "*"
+account = "org-7"
+meters = ["cache_read_tokens", "web_searches"]
+percent = "33.3"
+from = 2024-03-01T07:00:00Z
+
+[[discount]]
+name = "all"
+provider = "*"
+models = ["claude*", "gemini*", "gpt*"]
+percent = "12.5"
+to = 2026-11-15
+"""
 
 
 def test_rows_cost_what_single_calls_cost_to_the_pico() -> None:
@@ -40,6 +67,31 @@ def test_rows_cost_what_single_calls_cost_to_the_pico() -> None:
         assert ours == _filled(expected), call
         reasons.add(expected.unpriced_reason)
     assert reasons == {None, "no_price"}
+
+
+def test_under_a_contract_rows_cost_what_single_calls_cost(tmp_path: Path) -> None:
+    (tmp_path / "contract.toml").write_text(CONTRACT, "utf-8")
+    listed = [(call, price(call.provider, call.model, call.usage, call.at_ns, call.context)) for call in _of_accounts()]
+    contract.use(read_contract(tmp_path / "contract.toml"))
+    try:
+        calls = [call for call, _ in listed]
+        priced = price_rows(_table([_row(call) for call in calls]))
+        columns = [priced[name].to_pylist() for name in FILLED]
+        lowered = 0
+        for (call, before), ours in zip(listed, zip(*columns, strict=True), strict=True):
+            expected = price(call.provider, call.model, call.usage, call.at_ns, call.context)
+            assert ours == _filled(expected), call
+            lowered += expected.cost_source == "contract" and (expected.cost_pico or 0) < (before.cost_pico or 0)
+    finally:
+        contract.use(contract.NONE)
+    assert lowered > 100
+
+
+def _of_accounts() -> list[Call]:
+    return [
+        replace(call, context=call.context._replace(account="org-7" if number % 2 else None))
+        for number, call in enumerate(random_calls(5_000, seed=14, sharing=4))
+    ]
 
 
 def test_the_parts_add_up_to_the_cost() -> None:
@@ -152,6 +204,7 @@ def _row(call: Call) -> dict[str, Any]:
         "service_tier": call.context.service_tier,
         "speed": call.context.speed,
         "is_batch": call.context.processing == "batch",
+        "provider_account": call.context.account,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         **{meter: getattr(usage, meter) or None for meter in TOKEN_METERS},

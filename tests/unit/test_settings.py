@@ -39,6 +39,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         capture_content="",
         features="hash",
         features_key_file="",
+        contract="",
         service="",
         environment="",
         flush="auto",
