@@ -41,6 +41,8 @@ _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
     "first": (STRING, ARRAY),
     "hashes": (BYTES,),
 }
+_READABLE: Final = {kind: np.isin(np.arange(256), tags) for kind, tags in _TAGS_OF_KIND.items()}
+_IS_DELIMITED: Final = np.isin(np.arange(256), _DELIMITED)
 _END: Final = 2**31 - 1
 """pyarrow 26 fails on a slice without a stop."""
 _LONG: Final = 130
@@ -72,7 +74,7 @@ def tags_of(values: pa.Array) -> Bytes:
 
 def readable(kind: Kind, tags: Bytes) -> Mask:
     """Return which values can be read as `kind`, as far as the tag tells."""
-    return np.isin(tags, np.array(_TAGS_OF_KIND[kind], np.uint8))
+    return _READABLE[kind][tags]
 
 
 def typed(kind: Kind, values: pa.Array, tags: Bytes) -> pa.Array:
@@ -126,7 +128,7 @@ def _odd(values: pa.Array) -> Mask:
     sizes = np.diff(offsets)
     tags = tags_of(values)
     odd = sizes > 0
-    delimited = np.isin(tags, np.array(_DELIMITED, np.uint8))
+    delimited = _IS_DELIMITED[tags]
     short = np.flatnonzero(delimited & (sizes > 1) & (sizes < _LONG))
     odd[short] = sizes[short] != data[offsets[:-1][short] + 1] + np.int64(2)
     long = np.flatnonzero(delimited & (sizes >= _LONG))
@@ -179,6 +181,8 @@ def _by_tag(
     otherwise: Callable[[pa.Array], pa.Array] | None = None,
 ) -> pa.Array:
     """Read each value by the reader of its tag, keeping the order."""
+    if len(tags) and tags[0] in readers and (tags == tags[0]).all():
+        return readers[int(tags[0])](values)
     groups = [(np.flatnonzero(tags == tag), reader) for tag, reader in readers.items()]
     if otherwise is not None:
         groups.append((np.flatnonzero(~np.isin(tags, np.array(list(readers), np.uint8))), otherwise))
@@ -206,6 +210,8 @@ def _contents(values: pa.Array) -> pa.Array:
     """Return what stands behind tag and length."""
     lengths = np.diff(_buffers(values)[0])
     long = np.flatnonzero(lengths >= _LONG)
+    if not len(long):
+        return pc.binary_slice(values, 2, _END)
     headers = np.full(len(values), 2)
     headers[long] = _varints(values, long)[1] + 1
     sizes = np.unique(headers)
