@@ -45,6 +45,7 @@ _PART_SIZES: Final = ("tool_count", "system_size", "tools_size", "history_size",
 _UNIT_LIMIT: Final = Decimal(10) ** 12
 _NO_TEXT: Final = pa.scalar(None, pa.string())
 _UNKNOWN_BASIS: Final = "unknown"
+_PAID_BY_USE: Final = "usage_based"
 _BASES: Final = frozenset({"usage", "plan", _UNKNOWN_BASIS})
 
 
@@ -245,15 +246,18 @@ def _reasons(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.
 
 
 def _billing(columns: Mapping[str, pa.Array], billing: Mapping[str, str]) -> pa.Array:
-    """Return who pays for an inference: what it says itself, else what is set for its service, else by usage."""
+    """Return who pays for an inference: what it says itself or of its account, else what is set for its service."""
     said = translate(columns["billing_basis"], lambda word: word.lower() if word.lower() in _BASES else None)
     unknown = is_word(said, _UNKNOWN_BASIS)
     said = pc.if_else(pa.array(unknown), _NO_TEXT, said)
+    by_use = is_word(columns["seat"], _PAID_BY_USE)
+    of_plan = pc.if_else(pa.array(known(columns["plan"])), pa.scalar("plan"), _NO_TEXT)
+    of_account = pc.if_else(pa.array(by_use), pa.scalar("usage"), of_plan)
     of_service = translate(columns["service_name"], lambda name: _first_fitting(billing, name))
     of_provider = translate(columns["provider"], lambda name: "plan" if name in PLAN_PROVIDERS else None)
     rest = pc.if_else(pa.array(unknown), _NO_TEXT, pa.scalar("usage"))
     inference = pa.array(is_word(columns["role"], "inference"))
-    return pc.if_else(inference, pc.coalesce(said, of_service, of_provider, rest), _NO_TEXT)
+    return pc.if_else(inference, pc.coalesce(said, of_account, of_service, of_provider, rest), _NO_TEXT)
 
 
 def _first_fitting(patterns: Mapping[str, str], name: str) -> str | None:

@@ -15,6 +15,10 @@ Kind = Literal["text", "count", "number", "flag", "first", "hashes"]
 """How a key is read: text (or whole number as text), whole number, any number, boolean, first of a list, and bytes that
 are whole numbers of eight bytes, little-endian."""
 
+PLAN_KEYS: Final = ("anthropic.plan",)
+"""Names a subscription; there are none where a call is paid by use."""
+SEAT_KEYS: Final = ("anthropic.seat_type",)
+"""How a subscription's seat is paid; some are paid by use."""
 TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "operation": (names.OPERATION,),
     "provider": (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system"),
@@ -45,6 +49,8 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "usage_state": (names.USAGE_STATE,),
     "cost_source": (names.COST_SOURCE,),
     "billing_basis": (names.BILLING_BASIS,),
+    "plan": PLAN_KEYS,
+    "seat": SEAT_KEYS,
     "api_key_hash": (names.API_KEY_HASH,),
     "prompt_hash": (names.PROMPT_HASH,),
     "system_hash": (names.SYSTEM_HASH,),
@@ -187,7 +193,7 @@ enough to be noticed."""
 _JSON_KEYS: Final = frozenset(key for pairs in MINED.values() for key, _ in pairs)
 _RULE_KEYS: Final = frozenset({"input.value", "url"})
 """Keys that the rules of `dialects` look at."""
-KEPT: Final = _JSON_KEYS | _RULE_KEYS | {*OPERATION_WORDS, *COUNTS["total"]}
+KEPT: Final = _JSON_KEYS | _RULE_KEYS | {*OPERATION_WORDS, *COUNTS["total"], *PLAN_KEYS, *SEAT_KEYS}
 """Keys that are read and stay among the other attributes too, because the columns don't say all of them."""
 
 

@@ -392,6 +392,95 @@ def test_the_span_of_the_same_request_is_not_charged_beside_the_event() -> None:
     assert event["cost_usd"] == Decimal("0.030490650000")
 
 
+def span_of(provider: str, model: str, **more: Any) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    home = request.resource_spans.add()
+    home.resource.attributes.extend(pairs({"service.name": "copilot-chat"}))
+    home.scope_spans.add().spans.add(
+        trace_id=b"t" * 16,
+        span_id=b"x" * 8,
+        name=f"chat {model}",
+        start_time_unix_nano=AT_NS,
+        end_time_unix_nano=AT_NS + 1,
+        attributes=pairs(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": provider,
+                "gen_ai.request.model": model,
+                "gen_ai.usage.input_tokens": 1000,
+                "gen_ai.usage.output_tokens": 100,
+                **more,
+            }
+        ),
+    )
+    return request
+
+
+@pytest.mark.parametrize(
+    ("span", "basis", "cost_usd", "equivalent_usd"),
+    [
+        (span_of("github", "claude-sonnet-4.5"), "plan", None, Decimal("0.0045")),
+        (span_of("github", "gpt-5.1"), "plan", None, Decimal("0.00225")),
+        (span_of("github", "a model of its own"), "plan", None, None),
+        (span_of("anthropic", "claude-sonnet-4-5"), "usage", Decimal("0.0045"), None),
+        (span_of("anthropic", "claude-sonnet-4-5", **{"anthropic.plan": "max"}), "plan", None, Decimal("0.0045")),
+        (
+            span_of(
+                "anthropic",
+                "claude-sonnet-4-5",
+                **{"anthropic.plan": "enterprise", "anthropic.seat_type": "usage_based"},
+            ),
+            "usage",
+            Decimal("0.0045"),
+            None,
+        ),
+    ],
+)
+def test_spans_of_agents_tell_who_pays_too(
+    span: Any, basis: str, cost_usd: Decimal | None, equivalent_usd: Decimal | None
+) -> None:
+    found = row(span)
+
+    assert (found["billing_basis"], found.get("cost_usd"), found.get("equivalent_usd"), found["provider"]) == (
+        basis,
+        cost_usd,
+        equivalent_usd,
+        "github" if "github" in str(span) else "anthropic",
+    )
+    assert found.get("unpriced_reason") == ("plan" if basis == "plan" else None)
+
+
+def test_copilot_counts_its_calls_and_not_its_agent() -> None:
+    request = span_of("github", "gpt-5.1")
+    request.resource_spans[0].scope_spans[0].spans.add(
+        trace_id=b"t" * 16,
+        span_id=b"a" * 8,
+        name="invoke_agent copilot",
+        start_time_unix_nano=AT_NS,
+        end_time_unix_nano=AT_NS + 2,
+        attributes=pairs(
+            {
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.provider.name": "github",
+                "gen_ai.conversation.id": "a1b2",
+                "gen_ai.usage.input_tokens": 1000,
+                "gen_ai.usage.output_tokens": 100,
+                "github.copilot.git.repository": "https://github.com/acme/widgets.git",
+            }
+        ),
+    )
+
+    call, agent = rows(request)
+
+    assert (call["role"], agent["role"], agent["unpriced_reason"], agent["session_id"]) == (
+        "inference",
+        "agent",
+        "aggregate",
+        "a1b2",
+    )
+    assert dict(agent["attributes"])["github.copilot.git.repository"] == '"https://github.com/acme/widgets.git"'
+
+
 def test_tags_on_the_resource_are_tags_and_name_the_user() -> None:
     said = {
         "spanledger.tag.repository": "acme/widgets",
