@@ -59,11 +59,13 @@ class Collector:
         wait_until(lambda: not list(log.glob("*.wal*")), timeout_s=60, what="an empty log")
 
 
-def start_collector(home: Path, lake: Path, errors: IO[bytes], program: Sequence[str] = PROGRAM) -> Collector:
+def start_collector(
+    home: Path, lake: Path, errors: IO[bytes], program: Sequence[str] = PROGRAM, more: Sequence[str] = ()
+) -> Collector:
     """Start a collector on free ports, and return when it takes requests."""
     ports = ("--grpc-port", "0", "--http-port", "0")
     flags = ("--home", str(home), "--lake", str(lake), *ports)
-    argv = [sys.executable, *program, *flags]
+    argv = [sys.executable, *program, *flags, *more]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=errors)
 
     def announced() -> dict[str, int]:

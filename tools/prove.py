@@ -29,6 +29,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
+    "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
     "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),

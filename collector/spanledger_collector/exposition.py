@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .intake import Intake
+from .readiness import Readiness
 
 
-def metrics_text(intake: Intake) -> str:
+def metrics_text(intake: Intake, readiness: Readiness) -> str:
     """Return what /metrics answers."""
     state = intake.wal_state()
     codes = [(f'{{door="{door}",code="{code}"}}', count) for (door, code), count in sorted(intake.requests.items())]
@@ -20,7 +21,7 @@ def metrics_text(intake: Intake) -> str:
         _family("wal_waiting_bytes", "gauge", "In memory, waiting for the disk.", [("", state.waiting_bytes)]),
         _family("wal_syncs_total", "counter", "Group commits of the log.", [("", state.syncs)]),
         _family("disk_free_bytes", "gauge", "Room on the disk of the log.", [("", state.free_bytes)]),
-        _family("ready", "gauge", "1 while requests are taken.", [("", int(not state.refusal))]),
+        _family("ready", "gauge", "1 while requests are taken.", [("", int(not readiness.reason()))]),
     )
     return "".join(families)
 

@@ -19,30 +19,63 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from .doorkeeper import Doorkeeper
 from .errors import MalformedError, OverloadedError, RefusedError, StrangerError, TooLargeError
+from .grpc_health import Health
 from .intake import TRACES_ONLY, Intake
 from .otlp_requests import read_protobuf
 from .terms import Terms
 
 _PACKAGE: Final = "opentelemetry.proto.collector"
 _TRACES: Final = f"{_PACKAGE}.trace.v1.TraceService"
+SERVICES: Final = (_TRACES,)
 _OTHER_SIGNALS: Final = (f"{_PACKAGE}.logs.v1.LogsService", f"{_PACKAGE}.metrics.v1.MetricsService")
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]
 
+_STREAMS: Final = 256
+_PING_S: Final = 60.0
+_PINGS_ALLOWED_S: Final = 10.0
 
-def make_server(intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> grpc.aio.Server:
+
+class GrpcDoor:
+    """The services of OTLP."""
+
+    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> None:
+        self._intake = intake
+        self._doorkeeper = doorkeeper
+        self._held = 0
+        self.terms = terms
+
+    async def export(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
+        """Answer one request."""
+        size = 0
+        try:
+            self._doorkeeper.check(_authorization(context), context.peer())
+            payload = await _only(messages, self.terms.body_s)
+            size = len(payload)
+            self._held += size
+            if self._held > self.terms.held_bytes:
+                raise OverloadedError("too many requests are being received at once")
+            request = read_protobuf(payload, ExportTraceServiceRequest)
+            response = await self._intake.take(request, payload)
+        except RefusedError as refusal:
+            await _refuse(self._intake, context, refusal)
+        finally:
+            self._held -= size
+        _count(self._intake, grpc.StatusCode.OK)
+        return response.SerializeToString()
+
+    async def refuse(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
+        """Say that this signal isn't taken."""
+        _count(self._intake, grpc.StatusCode.UNIMPLEMENTED)
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, TRACES_ONLY)
+
+
+def make_server(door: GrpcDoor, health: Health) -> grpc.aio.Server:
     """Return the server, not started and without a port; grpcio itself refuses what is over the limit."""
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", terms.body_bytes),
-            ("grpc.so_reuseport", 0),  # else a second collector would quietly share the port
-        ]
-    )
-    services = {
-        _TRACES: _export(intake, terms, doorkeeper),
-        **{name: _unimplemented(intake) for name in _OTHER_SIGNALS},
-    }
+    server = grpc.aio.server(options=_options(door.terms))
+    services: dict[str, Handler] = {_TRACES: door.export, **dict.fromkeys(_OTHER_SIGNALS, door.refuse)}
+    server.add_generic_rpc_handlers([health.handler()])
     server.add_generic_rpc_handlers(
         [
             grpc.method_handlers_generic_handler(name, {"Export": grpc.stream_unary_rpc_method_handler(handler)})
@@ -52,18 +85,25 @@ def make_server(intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> grpc.ai
     return server
 
 
-def _export(intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> Handler:
-    async def export(messages: AsyncIterator[bytes], context: Context) -> bytes:
-        try:
-            doorkeeper.check(_authorization(context), context.peer())
-            payload = await _only(messages, terms.body_s)
-            response = await intake.take(read_protobuf(payload, ExportTraceServiceRequest), payload)
-        except RefusedError as refusal:
-            await _refuse(intake, context, refusal)
-        _count(intake, grpc.StatusCode.OK)
-        return response.SerializeToString()
+def _options(terms: Terms) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", terms.body_bytes),
+        ("grpc.so_reuseport", 0),  # else a second collector would quietly share the port
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.max_allowed_incoming_connections", terms.connections),
+        ("grpc.server_handshake_timeout_ms", _ms(terms.head_s)),
+        # Quiet connections are asked whether anyone is there, and ended politely after a while.
+        ("grpc.keepalive_time_ms", _ms(_PING_S)),
+        ("grpc.keepalive_timeout_ms", _ms(terms.answer_s)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_connection_idle_ms", _ms(terms.idle_s)),
+        # Clients may ask as well; grpcio's own limit, a ping in five minutes, cuts off some exporters.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(_PINGS_ALLOWED_S)),
+    ]
 
-    return export
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 async def _only(messages: AsyncIterator[bytes], patience_s: float) -> bytes:
@@ -81,14 +121,6 @@ def _authorization(context: Context) -> str:
         if key == "authorization" and isinstance(value, str):
             return value
     return ""
-
-
-def _unimplemented(intake: Intake) -> Handler:
-    async def refuse(messages: AsyncIterator[bytes], context: Context) -> bytes:
-        _count(intake, grpc.StatusCode.UNIMPLEMENTED)
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, TRACES_ONLY)
-
-    return refuse
 
 
 async def _refuse(intake: Intake, context: Context, refusal: RefusedError) -> NoReturn:

@@ -24,6 +24,7 @@ from .http_body import ENCODINGS, Body
 from .intake import TRACES_ONLY, Intake
 from .otlp_json import read_json
 from .otlp_requests import read_protobuf
+from .readiness import Readiness
 from .terms import Terms
 
 Event = Mapping[str, object]
@@ -62,8 +63,9 @@ class _Answer:
 class HttpDoor:
     """The ASGI application."""
 
-    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper, readiness: Readiness) -> None:
         self._intake = intake
+        self._readiness = readiness
         self._terms = terms
         self._doorkeeper = doorkeeper
         self._held = 0
@@ -124,7 +126,7 @@ class HttpDoor:
                     if self._held > terms.held_bytes:
                         raise OverloadedError("too many bodies are being received at once")
         except TimeoutError as error:
-            raise OverloadedError(f"the body did not arrive within {terms.body_s:g} seconds") from error
+            raise OverloadedError(f"the request did not arrive within {terms.body_s:g} seconds") from error
         finally:
             self._held -= body.size
         return body.finish()
@@ -146,9 +148,11 @@ class HttpDoor:
         if head.path == "/healthz":
             return _Answer(200, _TEXT, b"alive\n")
         if head.path == "/metrics":
-            return _Answer(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self._intake).encode())
-        refusal = self._intake.wal_state().refusal
-        return _Answer(503 if refusal else 200, _TEXT, f"{refusal or 'ready'}\n".encode())
+            return _Answer(
+                200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self._intake, self._readiness).encode()
+            )
+        reason = self._readiness.reason()
+        return _Answer(503 if reason else 200, _TEXT, f"{reason or 'ready'}\n".encode())
 
 
 def _head(scope: Event) -> _Head:

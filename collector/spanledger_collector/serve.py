@@ -13,10 +13,11 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from .disk import Disk
 from .doors import Doors, open_doors
 from .errors import DoorError
 from .intake import Intake
+from .readiness import Readiness
 from .supervise import Child, ChildCommand, stop_in_order
 from .terms import FLAGS, Terms
 from .wal import wal_dir
@@ -41,6 +43,9 @@ log = logging.getLogger(__name__)
 
 DRAIN_S: Final = 10.0
 """How long a stop waits for the children to finish what is in the log; the rest waits for the next start."""
+_MOST_FILES: Final = 8192
+_FILES_OF_OURS: Final = 256
+"""Kept for the log and the children; the rest is for connections at both doors."""
 _STRANGERS: Final = (
     "any machine that reaches it could send to it; give a --token-file, or --tls-client-ca with --tls-cert and"
     " --tls-key, or pass --allow-remote if your network keeps strangers out"
@@ -144,16 +149,29 @@ def run_collector(options: CollectorOptions) -> None:
         raise DoorError(host, _STRANGERS)
     if not is_loopback(host) and access.token_file and not access.tls_cert:
         log.warning("tokens come over the network in the clear; give --tls-cert and --tls-key, or put TLS in front")
-    asyncio.run(_run(options))
+    most = (_allow_many_files() - _FILES_OF_OURS) // 2
+    terms = replace(options.terms, connections=max(1, min(options.terms.connections, most)))
+    asyncio.run(_run(replace(options, terms=terms)))
+
+
+def _allow_many_files() -> int:
+    """Return how many files may be open, after taking what the system gives: many begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return _MOST_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 async def _run(options: CollectorOptions) -> None:
     stops = _listen_for_stops()
     with _open_log(options) as wal:
         intake = Intake(wal)
-        doors = await open_doors(intake, options.address, options.terms)
+        readiness = Readiness(intake)
+        doors = await open_doors(intake, options.address, options.terms, readiness)
         adopting = asyncio.create_task(_adoption(options, intake).run())
-        stages = [Child(stage(name, options.home, options.lake)) for name in STAGES]
+        readiness.stages = stages = [Child(stage(name, options.home, options.lake)) for name in STAGES]
         others = [Child(command) for command in options.beside]
         with _announced(options, doors):
             await stops.get()

@@ -22,6 +22,8 @@ _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 10.0
 _HEALTHY_S: Final = 30.0
 """A child that ran this long is started again without a longer wait."""
+_KEEPS_ENDING: Final = 3
+"""So many short lives in a row are no accident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,23 @@ class Child:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self._short_lives = 0
+        """How often in a row it ended soon after its start."""
+        self._ended = ""
+        self._started_at = time.monotonic()
         self._keeping = asyncio.create_task(self._keep())
 
     @property
     def pid(self) -> int | None:
         """The process now running, if one is."""
         return self._process.pid if self._process and self._process.returncode is None else None
+
+    @property
+    def trouble(self) -> str:
+        """That it keeps ending; empty while it doesn't."""
+        if self._short_lives < _KEEPS_ENDING or time.monotonic() - self._started_at > _HEALTHY_S:
+            return ""
+        return f"{self._command.name} keeps ending ({self._ended}); the collector's log says why"
 
     async def stop(self, timeout_s: float) -> None:
         """Send SIGTERM and return when the child is gone; it is killed after `timeout_s`."""
@@ -56,12 +69,15 @@ class Child:
     async def _keep(self) -> None:
         wait_s = _FIRST_WAIT_S
         while not self._stopping.is_set():
-            started_at = time.monotonic()
-            code = await self._run_once()
+            self._started_at = time.monotonic()
+            self._ended = await self._run_once()
             if self._stopping.is_set():
                 return
-            wait_s = _FIRST_WAIT_S if time.monotonic() - started_at > _HEALTHY_S else wait_s
-            log.warning("%s ended (%s); starting it again in %.1f s", self._command.name, code, wait_s)
+            if time.monotonic() - self._started_at > _HEALTHY_S:
+                wait_s, self._short_lives = _FIRST_WAIT_S, 0
+            self._short_lives += 1
+            self._started_at = time.monotonic()
+            log.warning("%s ended (%s); starting it again in %.1f s", self._command.name, self._ended, wait_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

@@ -31,5 +31,13 @@ class Terms:
     held_bytes: int = 256 << 20
     """Most bytes of requests that are still being received, at each door."""
     access: Access = field(default_factory=Access)
+    connections: int = 2048
+    """Most connections, at each door."""
+    head_s: float = 10.0
+    """How long TLS may take to be agreed on, and the head of a request to arrive."""
     body_s: float = 30.0
-    """A request has to have arrived by then."""
+    """How long the rest of a request may take."""
+    answer_s: float = 30.0
+    """How long the answer may take to be read, and the rest of a request that was refused to go by."""
+    idle_s: float = 90.0
+    """How long a connection may do nothing between two requests."""

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,16 @@ def answers(address: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def unready(address: str) -> str:
+    """Return what /readyz says against sending; empty when it says nothing against it."""
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return ""
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return str(refusal.read(), "utf-8")
 
 
 def test_up_runs_both_and_an_interrupt_ends_both(tmp_path: Path) -> None:
@@ -122,4 +133,9 @@ def test_a_lake_of_a_later_version_is_a_sentence_without_a_traceback(tmp_path: P
     assert said(tmp_path, told) is not None
     with running(tmp_path, "collect", "--home", str(tmp_path / "home"), "--lake", str(lake), *FREE):
         wait_until(lambda: said(tmp_path, f"commit: {told}") is not None, what="the committer's sentence")
+        collector = said(tmp_path, r"OTLP (http://127\.0\.0\.1:\d+) ")
+        assert collector is not None
+        wait_until(
+            lambda: "keeps ending (exit code 1)" in unready(f"{collector[1]}/readyz"), timeout_s=60, what="/readyz"
+        )
     assert said(tmp_path, "Traceback") is None
