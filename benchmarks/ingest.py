@@ -50,11 +50,13 @@ from queryable import lags_of, look, watching_rows
 from spanledger_analytics.connection import connect
 from spanledger_collector import rows as rows_module
 from spanledger_collector.duplicates import mark_duplicates
-from spanledger_collector.lake import live_files, open_table, table_path, write_days
+from spanledger_collector.lake import append_files, live_files, open_table, table_path, write_days
 from spanledger_collector.normalise import normalise
 from spanledger_collector.pricing import price_rows
+from spanledger_collector.upkeep import merge_small_files
 from waiting import wait_until
 
+PARTS = ("cpu", "fingerprints", "stages", "merge", "burst", "lag", "peers")
 WARM_UP = 5_000
 RATE = 20_000
 """Spans a second at which the lag is measured."""
@@ -216,6 +218,22 @@ def steps(data: list[bytes], lake: Path, number: int) -> dict[str, float]:
     return taken
 
 
+def measure_merge(files: int) -> dict[str, float]:
+    """Return what it takes to merge small files, as the committer does once for every row."""
+    chance = np.random.default_rng(1)
+    made = make_bodies(100)
+    with tempfile.TemporaryDirectory() as folder:
+        lake, table = Path(folder), open_table(Path(folder))
+        for number in range(files):
+            some = [made[(number * 10 + place) % len(made)] for place in range(10)]
+            data = [body.renewed(chance, time.time_ns() - 10**10) for body in some]
+            rows = rows_module.convert(data, [time.time_ns()] * len(data)).rows
+            append_files(table, write_days(lake, f"small-{number}", rows), writer="benchmark", version=number)
+        start, spans = time.process_time(), files * 10 * made[0].spans
+        (merged,) = merge_small_files(table).new
+        return {"cpu_s_per_100k": (time.process_time() - start) * 1e5 / spans, "bytes_per_span": merged.size / spans}
+
+
 # Peers
 
 
@@ -345,7 +363,7 @@ def say(what: str) -> None:
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, and return what is printed."""
-    wanted = options.only.split(",") if options.only else ["cpu", "fingerprints", "stages", "burst", "lag", "peers"]
+    wanted = options.only.split(",") if options.only else list(PARTS)
     found: dict[str, Any] = {}
     if "cpu" in wanted:
         say(f"{options.spans} spans, {options.rounds} times")
@@ -356,6 +374,9 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
     if "stages" in wanted:
         say("the converter's steps")
         found["convert_steps_cpu_s_per_100k"] = median_of([measure_stages(40)])
+    if "merge" in wanted:
+        say("merging small files")
+        found["merge_of_small_files"] = median_of([measure_merge(60) for _ in range(options.rounds)])
     if "burst" in wanted:
         say(f"as fast as it is acknowledged, {options.seconds:g} s")
         found["burst"] = median_of([measure_burst(options.seconds) for _ in range(options.rounds)])
@@ -393,7 +414,7 @@ def main() -> None:
     parser.add_argument("--lag-seconds", type=float, default=60)
     parser.add_argument("--peers", default=",".join(PEERS), help="'' for none")
     parser.add_argument("--peer-spans", type=int, default=4_000)
-    parser.add_argument("--only", default="", help="cpu, fingerprints, stages, burst, lag, peers")
+    parser.add_argument("--only", default="", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="one short round each, and no peers")
     options = parser.parse_args()
     if options.quick:

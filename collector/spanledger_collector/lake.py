@@ -32,7 +32,7 @@ from .tables import SPANS, LakeTable
 
 LOG: Final = logging.getLogger("spanledger.collector")
 ROW_GROUP_ROWS: Final = 122_880
-_SINGULAR: Final = frozenset(
+SINGULAR: Final = frozenset(
     {
         *("trace_id", "span_id", "parent_span_id", "response_id", "session_id", "prompt_hash", "simhash"),
         *("prefix_chain", "start_time", "duration_us", "first_token_us", "cost_usd", *MONEY_PARTS),
@@ -40,7 +40,7 @@ _SINGULAR: Final = frozenset(
     }
 )
 """Columns that seldom say one thing twice: a dictionary of them is made for nothing, and makes files larger."""
-_NARROWED: Final = frozenset(
+NARROWED: Final = frozenset(
     {"start_time", "user_id", "team_id", "customer_id", "feature", "session_id", "trace_id", "role", "ingested_at"}
 )
 """Columns that queries are narrowed by: only of these is it worth to say the least and the greatest value."""
@@ -150,8 +150,8 @@ def _write(rows: pa.Table, path: Path) -> None:
         path,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[leaf for field in rows.schema if field.name not in _SINGULAR for leaf in _leaves(field)],
-        write_statistics=[name for name in rows.schema.names if name in _NARROWED],
+        use_dictionary=[leaf for field in rows.schema if field.name not in SINGULAR for leaf in _leaves(field)],
+        write_statistics=[name for name in rows.schema.names if name in NARROWED],
     )
 
 

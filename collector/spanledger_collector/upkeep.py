@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deltalake import DeltaTable, WriterProperties
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 
-from .lake import DataFile, folder_of, live_files
+from .lake import NARROWED, ROW_GROUP_ROWS, SINGULAR, DataFile, folder_of, live_files
 from .tables import SPANS, LakeTable
 from .worker import LOG
 
@@ -32,7 +32,6 @@ _VACUUM_EVERY_S: Final = 1800.0
 """Often enough that no replaced file drops out of Delta's log, after two hours, before it is deleted."""
 _NEXT_TRY_S: Final = 300.0
 """After a merge that failed."""
-_MERGED = WriterProperties(compression="ZSTD", max_row_group_size=122_880)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,26 @@ class Upkeep:
 def merge_small_files(delta: DeltaTable, table: LakeTable = SPANS) -> Merged:
     """Merge the small files of each day; what they replace stays on disk for now."""
     before = live_files(delta, table)
-    delta.optimize.compact(writer_properties=_MERGED)
+    delta.optimize.compact(writer_properties=_properties(table))
     after = live_files(delta, table)
     known, kept = {file.path for file in before}, {file.path for file in after}
     new = [file for file in after if file.path not in known and "/part-" in file.path]
     for file in new:
         (folder_of(delta) / file.path).chmod(0o444)
     return Merged([file for file in before if file.path not in kept], new)
+
+
+def _properties(table: LakeTable) -> WriterProperties:
+    """Return how to write, which is as `lake.write_file` does; the log takes the clock's bounds from the statistics."""
+    bounded = NARROWED | {table.clock}
+    return WriterProperties(
+        compression="ZSTD",
+        max_row_group_size=ROW_GROUP_ROWS,
+        default_column_properties=ColumnProperties(dictionary_enabled=True, statistics_enabled="NONE"),
+        column_properties={
+            name: ColumnProperties(
+                dictionary_enabled=name not in SINGULAR, statistics_enabled="CHUNK" if name in bounded else "NONE"
+            )
+            for name in SINGULAR | bounded
+        },
+    )

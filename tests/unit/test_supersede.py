@@ -17,7 +17,15 @@ from spanledger_analytics.drill import trace
 from spanledger_collector import commit
 from spanledger_collector.commit import Committer
 from spanledger_collector.errors import LakeError
-from spanledger_collector.lake import DataFile, add_files, append_unless_changed, open_table, read_rows, write_days
+from spanledger_collector.lake import (
+    DataFile,
+    add_files,
+    append_unless_changed,
+    live_files,
+    open_table,
+    read_rows,
+    write_days,
+)
 from spanledger_collector.tables import CORRECTIONS, SUPERSEDED, LakeTable
 
 LATER = NOON + timedelta(minutes=7)
@@ -184,4 +192,5 @@ def test_tables_beside_the_spans_stay_few_files(
     live = read_rows(bench.lake, table)
     assert live.num_rows == 9
     assert len(list((bench.lake / table.name).glob("dt=*/part-*.parquet"))) > 0
+    assert all(file.start_min <= file.start_max for file in live_files(open_table(bench.lake, table), table))
     assert {row[1:] for row in spans(bench)} == {(20, Decimal("0.010000000000"))}
