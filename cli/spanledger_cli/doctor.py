@@ -14,7 +14,8 @@ import site
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
@@ -22,6 +23,7 @@ from typing import Final, Literal
 import click
 
 from spanledger import account, settings as all_settings
+from spanledger.errors import SpanledgerError
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
@@ -38,6 +40,8 @@ _PROBE_TIMEOUT_S: Final = 3.0
 _SHOWN: Final = 5
 """Kinds of faults, the latest ones."""
 _RECENT_S: Final = 86_400
+_SLACK: Final = Decimal("0.02")
+"""Between metrics and rows: what is under way, or came a minute ago."""
 _LOW_DISK_BYTES: Final = 1024**3
 
 
@@ -96,6 +100,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _spool(settings.home / "spool")
     yield _faults(settings.home)
     yield _folder("lake", settings.lake)
+    yield from _metrics(settings.lake)
 
 
 def _switch_file() -> Finding:
@@ -183,6 +188,33 @@ def _folder(name: str, folder: Path) -> Finding:
     if not os.access(existing, os.W_OK):
         return Finding(name, "warn", f"{detail}; {existing} cannot be written")
     return Finding(name, "warn" if free < _LOW_DISK_BYTES else "ok", detail)
+
+
+def _metrics(lake: Path) -> Iterator[Finding]:
+    """Compare what coding agents count themselves with the rows of the last day, where they do."""
+    if not (lake / "readings").exists():
+        return
+    try:
+        from spanledger_analytics.cross_checks import cross_checks
+    except ModuleNotFoundError:  # the bare install
+        return
+    since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
+    try:
+        found = cross_checks(lake, since)
+    except SpanledgerError as error:
+        yield Finding("metrics", "warn", str(error))
+        return
+    odd = [check for check in found if abs(check.share - 1) > _SLACK]
+    told = "; ".join(
+        f"{check.service_name}: {check.metric} says {check.metered.normalize():f} {check.side},"
+        f" the rows have {check.share:.0%} of it"
+        for check in odd[:_SHOWN]
+    )
+    if odd:
+        yield Finding("metrics", "warn", f"{told}; are all its log events, or spans, sent here?")
+    elif found:
+        services = sorted({check.service_name for check in found})
+        yield Finding("metrics", "ok", f"they agree with the rows of the last day: {', '.join(services)}")
 
 
 def _size(count: int) -> str:

@@ -37,13 +37,13 @@ def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, JsonValue]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def event_name(record: LogRecord, attributes: Attributes, scope: str) -> str:
-    """Return the full name of an event, `claude_code.api_request`; empty for a log record that is none.
+def event_name(record: LogRecord, scope: str) -> str:
+    """Return the full name of an event, `claude_code.api_request`; empty for a log record that is none of ours.
 
     The attribute comes first: what Rust's bridge writes into the field is a place in the source.
     """
-    named = [attributes.get("event.name"), record.event_name, record.body.string_value]
-    texts = [name for name in named if isinstance(name, str) and name]
+    told = (pair.value.string_value for pair in record.attributes if pair.key == "event.name")
+    texts = [text for text in (*told, record.event_name, record.body.string_value) if text]
     for text in texts:
         if text.partition(".")[0] in _BY_DIALECT or text == names.EVALUATION_EVENT:
             return text

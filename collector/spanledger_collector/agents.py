@@ -192,6 +192,8 @@ CONTENT: Final = frozenset(
         "body",
         "function_args",
         "output",
+        "process.command_args",
+        "process.command_line",
         "prompt",
         "prompt_text",
         "request_text",
@@ -201,4 +203,5 @@ CONTENT: Final = frozenset(
         "tool_parameters",
     }
 )
-"""What people, models and tools said; some agents send it unasked, and the ledger doesn't keep it."""
+"""What people, models and tools said, on events or on their resource (a prompt may stand on the command line): some
+agents send it unasked, and the ledger doesn't keep it."""

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from spanledger import names
 
 from .agent_events import Attributes, agent_of, attributes_of, event_kind, event_name, time_of, to_span
-from .agents import Agent, Event
+from .agents import CONTENT, Agent, Event
 from .outcomes import OutcomeRow, outcome_of_log
 
 
@@ -81,23 +83,30 @@ def count_ours(request: ExportLogsServiceRequest) -> int:
 
 def _ours(request: ExportLogsServiceRequest) -> Iterator[_Ours]:
     for resource_logs in request.resource_logs:
-        resource = attributes_of(resource_logs.resource.attributes)
+        resource: Attributes | None = None
         for scope_logs in resource_logs.scope_logs:
             for record in scope_logs.log_records:
-                own = attributes_of(record.attributes)
-                name = event_name(record, own, scope_logs.scope.name)
+                # Most records are an application's own, and doors look at them before they answer.
+                name = event_name(record, scope_logs.scope.name)
                 agent = agent_of(name)
+                if agent is None and name != names.EVALUATION_EVENT:
+                    continue
+                own = attributes_of(record.attributes)
                 event = event_kind(agent, name, own) if agent else None
-                if event is not None or name == names.EVALUATION_EVENT:
+                if event is not None or agent is None:
+                    resource = attributes_of(resource_logs.resource.attributes) if resource is None else resource
                     told = (agent, event) if agent and event else None
                     yield _Ours(resource_logs, scope_logs, record, own, resource, told)
 
 
 def _alone(ours: _Ours, agent: Agent, span: Span) -> ResourceSpans:
     """Return the span under its own resource and scope."""
-    home = ResourceSpans(resource=ours.resource_logs.resource, schema_url=ours.resource_logs.schema_url)
-    for pair in home.resource.attributes:
-        pair.key = agent.resource.get(pair.key, pair.key)
+    kept = [
+        KeyValue(key=agent.resource.get(pair.key, pair.key), value=pair.value)
+        for pair in ours.resource_logs.resource.attributes
+        if pair.key not in CONTENT
+    ]
+    home = ResourceSpans(resource=Resource(attributes=kept), schema_url=ours.resource_logs.schema_url)
     inside = home.scope_spans.add(scope=ours.scope_logs.scope, spans=[span])
     inside.scope.name = agent.scope
     return home

@@ -122,7 +122,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "equivalent_usd",
         MONEY,
-        "What a call that isn't known to be billed by usage would cost by the price list; in no cost.",
+        "What a call that isn't known to be billed by usage would cost if it were; in no cost.",
     ),
     Column("avoided_usd", MONEY, "What a cache hit saved."),
     Column("max_tokens", COUNT, "Output limit asked for."),

@@ -191,6 +191,12 @@ def test_a_response_of_gemini_cli_counts_thoughts_as_output_and_prompts_of_tools
     assert "response_text" not in found["attributes"]
 
 
+def test_a_prompt_on_the_command_line_is_not_kept() -> None:
+    [found] = rows(gemini(GEMINI_RESPONSE, resource={"process.command_args": ["gemini", "-p", "a secret"], "x": "y"}))
+
+    assert found["resource"] == [("x", '"y"')]
+
+
 @pytest.mark.parametrize(
     ("request_", "basis"),
     [
@@ -326,6 +332,14 @@ def test_tools_are_rows_without_what_they_were_told_and_said() -> None:
     }
     assert "root:x:0" not in str(found)
     assert "passwd" not in str(found)
+
+
+def test_numbers_that_an_event_writes_as_text_are_numbers() -> None:
+    ran = {**CLAUDE_WHO, "event.name": "tool_result", "tool_name": "Bash", "success": "true", "duration_ms": "594"}
+    found = row(claude({**ran, "tool_result_size_bytes": "2", "tool_input": '{"command": "env"}'}))
+
+    assert (found["tool_name"], found["status"], found["duration_us"]) == ("Bash", "unset", 594_000)
+    assert found["attributes"] == {"anthropic.provider": '"firstParty"', "tool_result_size_bytes": '"2"'}
 
 
 def test_every_other_log_record_is_counted_and_dropped() -> None:

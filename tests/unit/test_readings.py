@@ -13,6 +13,8 @@ import pytest
 
 from agent_bodies import CLAUDE_REQUEST, CLAUDE_WHO, CODEX_COMPLETED, claude, codex, metric
 from spanledger_analytics.connection import connect
+from spanledger_cli import doctor
+from spanledger_cli.doctor import Finding
 from spanledger_collector.lake import add_files, write_days
 from spanledger_collector.signals import convert_records
 from spanledger_collector.tables import READINGS, SPANS
@@ -146,3 +148,32 @@ def test_a_metric_without_sessions_is_compared_with_the_calls_of_all(tmp_path: P
     )
 
     assert checks(lake_of(tmp_path, *calls, turns)) == [(THEN, "input", None, 4000, 4000, 0)]
+
+
+def test_doctor_tells_where_metrics_and_rows_differ(tmp_path: Path) -> None:
+    ends_ns = THEN_NS + 10**9
+    usage = metric("claude_code.token.usage", [(42.0, point("output"))], at_ns=ends_ns)
+    turns = metric(
+        "codex.turn.token_usage",
+        [(4000.0, {"model": "gpt-5.1", "token_type": "input"})],
+        service="codex_cli_rs",
+        at_ns=ends_ns,
+        histogram=True,
+    )
+    request = claude(CLAUDE_REQUEST, at_ns=ends_ns)
+
+    agreeing = lake_of(tmp_path / "agreeing", request, usage)
+    lacking = lake_of(tmp_path / "lacking", request, usage, codex(CODEX_COMPLETED, at_ns=THEN_NS), turns)
+
+    assert [list(doctor._metrics(lake)) for lake in (tmp_path / "none", agreeing, lacking)] == [
+        [],
+        [Finding("metrics", "ok", "they agree with the rows of the last day: claude-code")],
+        [
+            Finding(
+                "metrics",
+                "warn",
+                "codex_cli_rs: codex.turn.token_usage says 4000 input, the rows have 50% of it;"
+                " are all its log events, or spans, sent here?",
+            )
+        ],
+    ]
