@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),
+    "export": _Command("exporting", "analytics", "Write the spans of the lake as OTLP or Parquet."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),
     "dead": _Command("dead", "collector", "Look at what could not become rows, and send it again."),
     "contract": _Command("contract", "", "Check and show what you have agreed on with your providers."),

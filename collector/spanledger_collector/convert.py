@@ -6,13 +6,10 @@ first. What can't be converted goes whole to `dead/` with its reason and never b
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
 from spanledger.settings import load, parse_billing
 
@@ -25,17 +22,12 @@ from .trial import open_trial
 from .wal import Record, is_set_back, read_segment, renew_id, segments, wal_dir, wal_id
 from .worker import LOG, run
 
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_KEPT_BYTES: Final = 1 << 30
-
 
 def make_step(home: Path, lake: Path) -> Callable[[], bool]:
     """Return the step of the loop: convert the oldest segment that isn't staged, if there is one."""
     wal = wal_dir(home)
     billing = parse_billing(load().billing, "SPANLEDGER_BILLING")
     os.nice(10)
-    _keep_freed_memory()
     if is_set_back(wal, committed_anywhere(lake, wal_id(wal))):
         LOG.warning("%s is older than what the lake has of it; it goes on under a new id", wal)
         renew_id(wal)
@@ -48,17 +40,6 @@ def make_step(home: Path, lake: Path) -> Callable[[], bool]:
         return False
 
     return step
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep what numpy frees: a sixth of the CPU went into zeroed pages for each segment anew.
-
-    Only glibc has the call.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(parameter, _KEPT_BYTES)
 
 
 def convert_segment(

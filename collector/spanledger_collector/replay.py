@@ -28,6 +28,8 @@ from .dead import Letter, body_of, dead_dir, put, remove
 from .delivery import Delivery
 from .errors import DeliveryError
 from .rows import convert
+from .signals import convert_records
+from .wal import Record
 
 _Key = tuple[bytes, bytes, int]
 
@@ -92,8 +94,12 @@ def replay(
 def judge_letter(letter: Letter) -> Verdict:
     """Convert a letter for a try."""
     body = body_of(letter)
-    if body is None or not isinstance(body.request, ExportTraceServiceRequest):
+    if body is None:
         return Verdict(None, Counter({UNREADABLE: 1}), b"")
+    if not isinstance(body.request, ExportTraceServiceRequest):
+        produced = convert_records([Record(time.time_ns(), body.data, body.signal)])
+        again = Counter(reason for _, reason in produced.dead)
+        return Verdict(None if again else body, again, b"")
     dead = convert([body.data], [time.time_ns()]).dead
     reasons = Counter[str]()
     for one in dead:

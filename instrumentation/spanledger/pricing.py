@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 from .agreed import rates
 from .book import PriceBook
-from .multipliers import Multiplier
 from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window
 from .usage import INPUT_PARTS, Usage
 
@@ -75,8 +74,6 @@ class Priced(NamedTuple):
     """no_usage | inconsistent | unknown_provider | unknown_model | no_price."""
     source: str | None
     """Address of the page that the price comes from, where the book has one."""
-    multipliers: tuple[Multiplier, ...] = ()
-    """Factors (batch, region, ...) that are in the unit prices already."""
 
 
 def price(
@@ -172,7 +169,6 @@ def _priced(window: Window, parts: Sequence[int], charges: Sequence[Charge]) -> 
         window.cost_source,
         None,
         window.source,
-        window.multipliers,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_bodies import CLAUDE_REQUEST, claude
 from collector_process import collecting, span_ids
 from deadly import fragile
 from otlp_bodies import request, span
@@ -140,6 +141,12 @@ def test_a_letter_that_kills_the_converter_stays_and_holds_up_no_other(home: Pat
         (dead_dir(home) / f"x-0000.{ending}").rename(dead_dir(home) / f"poison.{ending}")
     done = replay(home, letters(dead_dir(home)), None, judge=fragile)
     assert (done.letters, done.sent_items, done.dead_again[KILLS]) == (4, 2, 1)
+
+
+def test_log_records_are_sent_as_log_records(home: Path, tmp_path: Path) -> None:
+    bury(dead_dir(home), "logs", [(claude(CLAUDE_REQUEST).SerializeToString(), "a fault of before")])
+    assert run("replay", "--home", home, "--lake", tmp_path / "lake", "--name", "logs*").returncode == 0
+    assert (len(span_ids(tmp_path / "lake")), [letter.name for letter in letters(dead_dir(home), "logs*")]) == (1, [])
 
 
 def test_words_that_are_missing_are_said_to_be(home: Path) -> None:

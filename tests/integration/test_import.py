@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_bodies import CLAUDE_REQUEST, claude
 from certificates import authority, signed
 from collector_process import collecting, span_ids
 from otlp_bodies import request, span
@@ -116,6 +117,15 @@ def test_through_a_collector_that_asks_for_a_token_over_tls(
 def test_from_standard_input(tmp_path: Path) -> None:
     done = run("-", "--home", tmp_path / "home", "--lake", tmp_path / "lake", stdin=gzip.compress(in_json(body(1, 2))))
     assert (done.returncode, sorted(span_ids(tmp_path / "lake"))) == (0, ids(1, 2))
+
+
+def test_log_events_of_coding_agents_become_rows(tmp_path: Path) -> None:
+    events = claude(CLAUDE_REQUEST)
+    file = tmp_path / "logs.json"
+    file.write_bytes(json.dumps(document_of(events)).encode() + b"\n" + in_json(body(1)))
+    done = run(file, "--home", tmp_path / "home", "--lake", tmp_path / "lake")
+    assert (done.returncode, len(span_ids(tmp_path / "lake"))) == (0, 2), done.stderr
+    assert "1 spans, 1 log records from 2 bodies in 1 files" in done.stderr
 
 
 def test_what_is_damaged_is_named_and_the_rest_is_taken(tmp_path: Path) -> None:
