@@ -31,6 +31,8 @@ class Dialect:
     """Providers whose input it gives without cached tokens, whatever its basis."""
     omits_zero: bool = False
     """A part that isn't there is 0; elsewhere it is unknown."""
+    streams: str = ""
+    """Regular expression over the names of spans that are streams; empty where attributes say so."""
 
 
 OTEL: Final = Dialect(
@@ -57,7 +59,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     Dialect("otel_openai_v2", ("opentelemetry.instrumentation.openai_v2",), rank=3),
     Dialect("openinference", ("openinference.instrumentation.",), rank=3, omits_zero=True),
     Dialect("openlit", ("openlit.", "openlit"), rank=3, exclusive_providers=frozenset({"anthropic"})),
-    Dialect("logfire", ("logfire.", "logfire", "pydantic-ai"), rank=3, omits_zero=True),
+    Dialect("logfire", ("logfire.", "logfire", "pydantic-ai"), rank=3, omits_zero=True, streams="^streaming response"),
     Dialect("litellm", ("litellm",), rank=2),
     Dialect(
         "openllmetry",

@@ -3,7 +3,7 @@
 The others stay as rows, with `duplicate_of` naming the span that is charged. What lies in different batches is found
 later, by the settle stage. A provider's id of the answer identifies a call if it is long enough; a short one (Ollama
 numbers answers from 0 to 998) only together with one span lying inside the other, or both in one trace. What can be
-said without an id stands in `nameless`.
+said without an id stands in `nameless`, and spans of which one emitter makes two for a call in `halves`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .dialects import BY_NAME, OTEL
+from .halves import half_losers
 from .nameless import nameless_losers
 from .row import MONEY_PARTS
 
@@ -87,6 +88,7 @@ def find_losers(rows: pa.Table) -> dict[int, int]:
     """Return the rows whose call another row stands for, each with that row; what they are marked with is not read."""
     losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
     losers |= nameless_losers(rows, losers.keys())
+    losers |= half_losers(rows, losers)
     return losers
 
 

@@ -48,8 +48,8 @@ LOOKED_AT: Final = (
 )
 _IDENTITY: Final = ("service.instance.id", "host.name", "process.pid")
 """What of a resource tells its process."""
-_MOMENTS: Final = "logfire"
-_LENGTH: Final = "duration"
+MOMENTS: Final = "logfire"
+LENGTH: Final = "duration"
 """Logfire's span of a stream is the moment at which it was dropped, with the seconds since its begin beside."""
 _UNKNOWN: Final = "unknown_service"
 _BEST: Final = tuple(dialect.name for dialect in DIALECTS if dialect.rank <= 1)
@@ -169,7 +169,7 @@ def _sights(rows: pa.Table, which: Flags) -> list[_Sight]:
             picked["start_time"].cast(pa.int64()).to_pylist(),
             zip(*(_texts(resources, key) for key in _IDENTITY), strict=True),
             _texts(resources, names.BESIDE),
-            _texts(attributes, _LENGTH),
+            _texts(attributes, LENGTH),
             strict=True,
         )
     ]
@@ -189,7 +189,7 @@ def _sight(
     length: str | None,
 ) -> _Sight:
     duration_us = row["duration_us"] or 0
-    lasted_us = _lasted_us(length) if duration_us == 0 and row["dialect"] == _MOMENTS else 0
+    lasted_us = length_us(length) if duration_us == 0 and row["dialect"] == MOMENTS else 0
     return _Sight(
         row=place,
         trace_id=row["trace_id"],
@@ -210,7 +210,7 @@ def _sight(
     )
 
 
-def _lasted_us(seconds: str | None) -> int:
+def length_us(seconds: str | None) -> int:
     """Return how long the stream lasted of which a moment tells."""
     try:
         return max(int(float(seconds or 0) * 1_000_000), 0)

@@ -64,9 +64,10 @@ def normalise(
     columns = _identity(raw, received_ns)
     columns |= {name: raw.text(name) for name in {**TEXTS, **RESOURCE_TEXTS}}
     columns |= {name: raw.pick(keys, pa.bool_()) for name, keys in FLAGS.items()}
-    columns |= {name: raw.pick(keys, pa.string()) for name, keys in FIRSTS.items()}
+    columns |= {name: raw.first(name) for name in FIRSTS}
     columns["provider"] = translate(columns["provider"], _provider)
     columns["dialect"] = _dialects(columns)
+    columns["stream"] = _streams(columns)
     columns["operation"] = _operations(raw, columns)
     columns["role"] = _roles(counts, columns)
     columns["units"], has_units = _units(raw.column("units"))
@@ -109,6 +110,17 @@ def _dialects(columns: Mapping[str, pa.Array]) -> pa.Array:
     found = translate(columns["scope_name"], named)
     speaks = known(columns["operation"]) | known(columns["request_model"]) | known(columns["provider"])
     return pc.if_else(pa.array(~known(found) & speaks), pa.scalar(OTEL.name), found)
+
+
+def _streams(columns: Mapping[str, pa.Array]) -> pa.Array:
+    """Return whether a call was a stream, by its attributes or else by the name of its span."""
+    found = columns["stream"]
+    for dialect in (one for one in DIALECTS if one.streams):
+        speaks = is_word(columns["dialect"], dialect.name)
+        if speaks.any():
+            named = flags(pc.match_substring_regex(columns["name"], dialect.streams))
+            found = pc.coalesce(found, pa.array(np.ones(len(speaks), bool), mask=~(speaks & named)))
+    return found
 
 
 def _operations(raw: RawSpans, columns: Mapping[str, pa.Array]) -> pa.Array:

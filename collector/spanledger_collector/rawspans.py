@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from .row import TEXT_MAP
 from .tokens import Count
-from .vocabulary import COUNTS, KEPT, MINED, RESOURCE_TEXTS, TEXTS
+from .vocabulary import COUNTS, FIRSTS, KEPT, MINED, RESOURCE_TEXTS, TEXTS
 from .wire import json_text
 
 Flags = npt.NDArray[np.bool_]
@@ -42,6 +42,10 @@ class RawSpans:
         names = [f"span:{key}" for key in TEXTS.get(name, ())]
         names += [f"resource:{key}" for key in RESOURCE_TEXTS.get(name, ())]
         return self._first(names, self._mined(name), pa.string())
+
+    def first(self, name: str) -> pa.Array:
+        """Return the first of a list."""
+        return self._first([f"span:{key}" for key in FIRSTS[name]], self._mined(name), pa.string())
 
     def count(self, name: str) -> Count:
         """Return a whole number, 0 where it isn't known."""

@@ -170,6 +170,7 @@ PREFIXES: Final[Mapping[str, str]] = {names.TAG_PREFIX: "tags", names.UNIT_PREFI
 """Whatever follows the prefix is a key of that map."""
 
 MINED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "finish_reason": (("gen_ai.output.messages", r'"finish_reason":"(?P<found>[a-z_]{1,40})"\}\]$'),),
     "response_id": (("output.value", r'^\{"id":"(?P<found>[^"]+)"'),),
     "input": (("output.value", r'"usage":\{"input_tokens":(?P<found>\d{1,18})'),),
     "output": (("output.value", r'"usage":\{"input_tokens":[^}]*\},"output_tokens":(?P<found>\d{1,18})'),),
