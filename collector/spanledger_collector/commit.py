@@ -59,7 +59,7 @@ class Committer:
         self._upkeep = Upkeep(self._spans)
         self._beside: dict[str, tuple[DeltaTable, Upkeep]] = {}
         self._writer = wal_id(self._wal)
-        self._index = KeyIndex(lake)
+        self._index = KeyIndex(lake, home / "keys" / str(self._spans.metadata().id))
         if is_set_back(self._wal, committed_anywhere(lake, self._writer)):
             raise WalError(self._wal, "is older than what the lake has of it; the converter is giving it a new id")
 

@@ -2,39 +2,44 @@
 
 A key is 8 bytes for the 24 of (trace_id, span_id), kept sorted a day; a hit is only a suspicion and is checked
 against the ids themselves. The index is derived: a day is read from the lake when it is first touched, and then
-only the files that others add to it.
+only the files that others add to it. Large days that are over are kept in files of ours and mapped into memory.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .keyfiles import KeyFiles, Keys
 from .lake import DataFile, file_path
 from .worker import LOG
 
-Keys = npt.NDArray[np.uint64]
+KEPT_FROM: Final = 200_000
+"""Keys of a day in memory that are worth writing to disk: fewer are read from the lake in a tenth of a second."""
 _IDS: Final = ["trace_id", "span_id"]
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_FOLD: Final = np.uint64(29)
 
 
 class DayKeys:
-    """The keys of one day, in sorted runs that are merged as they grow."""
+    """The keys of one day: a sorted part on disk, and sorted runs that are merged as they grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Keys | None = None, paths: set[str] | None = None) -> None:
+        self._kept = kept if kept is not None else np.zeros(0, np.uint64)
         self._runs: list[Keys] = []
-        self.paths: set[str] = set()
+        self.paths = paths or set()
         """Files whose keys are in."""
 
     def __len__(self) -> int:
+        """Return how many are in memory."""
         return sum(len(run) for run in self._runs)
 
     def add(self, keys: Keys) -> None:
@@ -42,35 +47,45 @@ class DayKeys:
         self._runs.append(np.sort(keys))
         while len(self._runs) > 1 and 2 * len(self._runs[-1]) >= len(self._runs[-2]):
             last = self._runs.pop()
-            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]))
+            self._runs[-1] = _merged(self._runs[-1], last)
 
     def holds(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Say which of `keys` may be in."""
         found = np.zeros(len(keys), dtype=np.bool_)
-        for run in self._runs:
+        for run in (self._kept, *self._runs):
             if len(run):
                 places = np.minimum(np.searchsorted(run, keys), len(run) - 1)
                 found |= run[places] == keys
         return found
 
+    def keep(self, dt: date, files: KeyFiles) -> None:
+        """Move what is in memory to the part on disk."""
+        self._kept = files.save(dt, _merged(self._kept, *self._runs), self.paths)
+        self._runs = []
+
 
 class KeyIndex:
     """Keys by day, at most `limit` of them in memory; the day longest unused is let go first."""
 
-    def __init__(self, lake: Path, limit: int = 40_000_000) -> None:
+    def __init__(self, lake: Path, folder: Path | None = None, limit: int = 40_000_000) -> None:
         self._lake = lake
+        self._files = KeyFiles(folder) if folder else None
         self._limit = limit
         self._days: OrderedDict[date, DayKeys] = OrderedDict()
 
     def day(self, dt: date, live: Sequence[DataFile]) -> DayKeys:
-        """Return the keys of a day, after reading those of its live files that aren't in memory."""
-        day = self._days.setdefault(dt, DayKeys())
+        """Return the keys of a day, after reading those of its live files that aren't in yet."""
+        if dt not in self._days:
+            kept = self._files.load(dt) if self._files else None
+            self._days[dt] = DayKeys(*kept) if kept else DayKeys()
+        day = self._days[dt]
         self._days.move_to_end(dt)
         unread = [file for file in live if file.dt == dt and file.path not in day.paths]
-        ids = read_ids(self._lake, unread)
-        if ids.num_rows:
-            day.add(keys_of(ids))
-        day.paths.update(file.path for file in unread)
+        if unread:
+            day.add(np.concatenate([read_keys(self._lake, file) for file in unread]))
+            day.paths.update(file.path for file in unread)
+        if self._files and len(day) >= KEPT_FROM and dt < datetime.now(UTC).date():
+            day.keep(dt, self._files)
         self._trim()
         return day
 
@@ -94,27 +109,37 @@ class KeyIndex:
             self._days.popitem(last=False)
 
 
+def _merged(*runs: Keys) -> Keys:
+    return np.sort(np.concatenate(runs), kind="stable")  # which goes through sorted runs once
+
+
+def read_keys(lake: Path, file: DataFile) -> Keys:
+    """Return the keys of the rows of a data file, in their order; a file that is gone holds none."""
+    try:
+        return keys_of(pq.read_table(file_path(lake, file), columns=_IDS, partitioning=None))
+    except FileNotFoundError:
+        # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
+        LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
+        return np.zeros(0, np.uint64)
+
+
 def keys_of(ids: pa.Table) -> Keys:
-    """Return 64-bit keys for a table with trace_id (32 hex digits) and span_id (16 hex digits)."""
-    return _last_8_bytes(ids["trace_id"]) * np.uint64(0x9E3779B97F4A7C15) ^ _last_8_bytes(ids["span_id"])
+    """Return 64-bit keys for a table with trace_id (32 hex digits) and span_id (16 hex digits).
+
+    The digits are mixed as they stand, eight to a word; keys on disk depend on how.
+    """
+    words = [word for name in _IDS for word in _words(ids[name].combine_chunks()).T]
+    keys: Keys = words[0] * _SPREAD
+    for word in words[1:]:
+        keys = (keys ^ keys >> _FOLD ^ word) * _SPREAD
+    return keys
 
 
-def read_ids(lake: Path, files: Sequence[DataFile]) -> pa.Table:
-    """Read (trace_id, span_id) of data files; a file that is gone holds none."""
-    tables = [pa.table({name: pa.array([], pa.string()) for name in _IDS})]
-    for file in files:
-        try:
-            tables.append(pq.read_table(file_path(lake, file), columns=_IDS, partitioning=None))
-        except FileNotFoundError:
-            # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
-            LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
-    return pa.concat_tables(tables)
-
-
-def _last_8_bytes(column: pa.ChunkedArray) -> Keys:
-    digits = pc.utf8_slice_codeunits(column.combine_chunks(), -16)
+def _words(digits: pa.Array) -> Keys:
+    """Return texts of one length as rows of 8-byte words."""
     _, offsets, data = digits.buffers()
     if not len(digits):
-        return np.zeros(0, np.uint64)
+        return np.zeros((0, 1), np.uint64)
     first, end = np.frombuffer(offsets, np.int32)[[digits.offset, digits.offset + len(digits)]]
-    return np.frombuffer(bytes.fromhex(str(memoryview(data)[first:end], "ascii")), ">u8").astype(np.uint64)
+    words: Keys = np.frombuffer(data, np.uint8)[first:end].reshape(len(digits), -1).view("<u8")
+    return words

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .duplicates import charge_elsewhere
-from .keys import KeyIndex, keys_of, read_ids
+from .keys import KeyIndex, read_keys
 from .lake import DataFile, file_path, write_file
 from .row import MONEY_PARTS, TIME
 from .tables import CORRECTIONS, SUPERSEDED
@@ -112,7 +112,7 @@ def _costs(version: Version) -> list[object]:
 def _sift_file(
     lake: Path, file: DataFile, held: Sequence[DataFile], index: KeyIndex
 ) -> tuple[DataFile | None, list[Replaced]]:
-    keys = keys_of(read_ids(lake, [file]))
+    keys = read_keys(lake, file)
     day = index.day(file.dt, held)
     run = np.sort(keys)  # the search goes through sorted keys several times as fast
     is_new = not day.holds(run).any() and not (run[1:] == run[:-1]).any()

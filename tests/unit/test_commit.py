@@ -18,10 +18,9 @@ from deltalake import DeltaTable
 
 from committing import NOON, WAL_ID, Bench, rows
 from spanledger_analytics.connection import connect
-from spanledger_collector import commit, supersede, upkeep
+from spanledger_collector import commit, upkeep
 from spanledger_collector.catalog import committed_anywhere
 from spanledger_collector.commit import Committer
-from spanledger_collector.keys import DayKeys, keys_of
 from spanledger_collector.lake import (
     DataFile,
     live_files,
@@ -134,7 +133,6 @@ def test_of_copies_that_come_together_the_fullest_stays(bench: Bench) -> None:
 
 
 def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supersede, "keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     monkeypatch.setattr("spanledger_collector.keys.keys_of", lambda ids: np.zeros(ids.num_rows, dtype=np.uint64))
     for segment in (0, 1):
         bench.seal(segment)
@@ -276,28 +274,6 @@ def test_what_a_crash_left_half_written_is_not_written_into(bench: Bench) -> Non
     bench.stage(1, rows(range(1)))
     bench.commit_all()
     assert (bench.span_ids(), kept.read_bytes()) == (Counter([0]), b"half")
-
-
-def test_keys_of_a_day_are_found_however_they_came() -> None:
-    generator = np.random.default_rng(20261122)
-    day = DayKeys()
-    added = generator.integers(0, 2**64, 50_000, dtype=np.uint64)
-    for part in np.array_split(added, 37):
-        day.add(part)
-    others = generator.integers(0, 2**64, 1000, dtype=np.uint64)
-    assert len(day) == 50_000
-    assert day.holds(added).all()
-    assert not day.holds(others).any()
-
-
-def test_keys_differ_by_trace_and_by_span() -> None:
-    ids = pa.table(
-        {
-            "trace_id": ["00" * 15 + "01", "00" * 15 + "02", "00" * 15 + "01"],
-            "span_id": ["00" * 7 + "0a", "00" * 7 + "0a", "00" * 7 + "fb"],
-        }
-    )
-    assert len(set(keys_of(ids).tolist())) == 3
 
 
 def test_a_data_file_has_no_dictionary_of_ids_and_bounds_of_what_queries_are_narrowed_by(tmp_path: Path) -> None:
