@@ -98,9 +98,9 @@ def measure(spans: int, flags: tuple[str, ...] = ()) -> dict[str, float]:
         }
 
 
-def measure_burst(seconds: float) -> dict[str, float]:
+def measure_burst(seconds: float, check_by: str) -> dict[str, float]:
     """Send as fast as it is acknowledged for some seconds, while rows are being made."""
-    with running() as collector:
+    with running("--check", check_by) as collector:
         start = time.monotonic()
         with watching_memory(collector.process.pid) as memory:
             told = told_by(
@@ -143,9 +143,12 @@ def measure_lag(seconds: float) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Collector]:
+def running(*more: str) -> Iterator[Collector]:
     """Run a collector that has been warmed up."""
-    with tempfile.TemporaryDirectory(prefix="spanledger-ingest-") as folder, collecting(Path(folder)) as collector:
+    with (
+        tempfile.TemporaryDirectory(prefix="spanledger-ingest-") as folder,
+        collecting(Path(folder), more=more) as collector,
+    ):
         told_by(start_client(collector.http_port, "--spans", str(WARM_UP)))
         collector.wait_for_commit()
         yield collector
@@ -379,7 +382,10 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
         found["merge_of_small_files"] = median_of([measure_merge(60) for _ in range(options.rounds)])
     if "burst" in wanted:
         say(f"as fast as it is acknowledged, {options.seconds:g} s")
-        found["burst"] = median_of([measure_burst(options.seconds) for _ in range(options.rounds)])
+        found["burst"] = {
+            check_by: median_of([measure_burst(options.seconds, check_by) for _ in range(options.rounds)])
+            for check_by in ("parse", "framing")
+        }
     if "lag" in wanted:
         say(f"{RATE} spans a second, {options.lag_seconds:g} s")
         found[f"at_{RATE}_per_s"] = median_of([measure_lag(options.lag_seconds)])

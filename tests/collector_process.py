@@ -85,10 +85,10 @@ def start_collector(
 
 
 @contextlib.contextmanager
-def collecting(folder: Path) -> Iterator[Collector]:
+def collecting(folder: Path, more: Sequence[str] = ()) -> Iterator[Collector]:
     """Run a collector for the length of a test."""
     with (folder / "collector.log").open("ab") as errors:
-        collector = start_collector(folder / "home", folder / "lake", errors)
+        collector = start_collector(folder / "home", folder / "lake", errors, more=more)
         try:
             yield collector
         finally:

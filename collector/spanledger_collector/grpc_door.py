@@ -56,8 +56,10 @@ class GrpcDoor:
             self._held += size
             if self._held > self.terms.held_bytes:
                 raise OverloadedError("too many requests are being received at once")
-            request = read_protobuf(payload, ExportTraceServiceRequest)
-            response = await self._intake.take(request, payload)
+            if self.terms.framing:
+                response = await self._intake.take_frames(payload)
+            else:
+                response = await self._intake.take(read_protobuf(payload, ExportTraceServiceRequest), payload)
         except RefusedError as refusal:
             await _refuse(self._intake, context, refusal)
         finally:

@@ -107,6 +107,8 @@ class HttpDoor:
 
     async def _export(self, head: _Head, receive: Receive) -> _Answer:
         body = await self._read(head, receive)
+        if self._terms.framing and head.content_type == PROTOBUF:
+            return _encoded(200, await self._intake.take_frames(body), head.content_type)
         if head.content_type == JSON:
             request = read_json(body, ExportTraceServiceRequest)
             body = request.SerializeToString()

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from .framing import count_frames
 from .wal_writer import WalState, WalWriter
 
 TRACES_ONLY: Final = "spanledger takes traces only, at /v1/traces or TraceService/Export; switch this exporter off"
@@ -56,6 +57,19 @@ class Intake:
         message = f"{rejected} of {total} spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
         partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
         return ExportTraceServiceResponse(partial_success=partial)
+
+    async def take_frames(self, payload: bytes) -> ExportTraceServiceResponse:
+        """Log a trace request without a look into its spans.
+
+        Raises:
+            MalformedError: its frames aren't sound.
+            OverloadedError: nothing of it was kept, and it can be sent again.
+        """
+        spans = count_frames(payload)
+        if spans:
+            await self._wal.append(payload)
+        self.accepted_spans += spans
+        return ExportTraceServiceResponse()
 
     def wal_state(self) -> WalState:
         """Return the log's figures."""

@@ -85,7 +85,7 @@ class CollectorOptions:
             address,
             allow_remote,
             Limits(backlog_bytes=settings.backlog_bytes, free_bytes=settings.reserve_bytes),
-            Terms(body_bytes=settings.max_body_bytes, access=access),
+            Terms(body_bytes=settings.max_body_bytes, framing=settings.check == "framing", access=access),
         )
 
 

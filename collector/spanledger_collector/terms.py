@@ -18,6 +18,7 @@ FLAGS: Final = (
     "max_body_bytes",
     "backlog_bytes",
     "reserve_bytes",
+    "check",
 )
 """Settings that are flags of a collector, too."""
 
@@ -30,6 +31,8 @@ class Terms:
     """Largest request, as sent and after decompression; what OTLP recommends."""
     held_bytes: int = 256 << 20
     """Most bytes of requests that are still being received, at each door."""
+    framing: bool = False
+    """Acknowledge spans by their frames, without a look into them."""
     access: Access = field(default_factory=Access)
     connections: int = 2048
     """Most connections, at each door."""

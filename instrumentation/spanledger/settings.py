@@ -178,6 +178,14 @@ SETTINGS: tuple[Setting, ...] = (
         1 << 30,
         "Collector: refuse requests, to be sent again, while a disk of the home or the lake has less room than this.",
     ),
+    Setting(
+        "check",
+        "SPANLEDGER_CHECK",
+        str,
+        "parse",
+        "Collector: what is looked at before spans are acknowledged: parse, all of it, or framing, but not the spans.",
+        ("parse", "framing"),
+    ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -212,6 +220,7 @@ class Settings:
     max_body_bytes: int
     backlog_bytes: int
     reserve_bytes: int
+    check: str
     batch_delay_ms: int
     batch_size: int
     queue_size: int
