@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from spanledger_collector.duplicates import mark_duplicates
-from spanledger_collector.pricing import price_rows
+from spanledger_collector.plans import price_all
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.settlement import CALL_COLUMNS, SPAN_COLUMNS, Traces, may_be_charged, settle
 from spanledger_collector.tables import SETTLED, SETTLEMENTS
@@ -82,6 +82,11 @@ def usage(tokens_in: int, tokens_out: int) -> Row:
     }
 
 
+def booked(batch: Sequence[Row]) -> pa.Table:
+    """Return a batch as one segment of a collector brings it."""
+    return price_all(mark_duplicates(pa.Table.from_pylist(list(batch), schema=SCHEMA)))
+
+
 class Books:
     """What a lake holds, and what settling makes of it."""
 
@@ -92,8 +97,7 @@ class Books:
 
     def book(self, batch: Sequence[Row]) -> None:
         """Take a batch as one segment."""
-        table = pa.Table.from_pylist(list(batch), schema=SCHEMA)
-        self.rows = pa.concat_tables([self.rows, price_rows(mark_duplicates(table))])
+        self.rows = pa.concat_tables([self.rows, booked(batch)])
 
     def settle(self, traces: Iterable[int] | None = None) -> list[Row]:
         """Settle some traces, or all; returns what was decided."""
@@ -101,11 +105,11 @@ class Books:
         wanted = None if traces is None else {f"{trace:032x}" for trace in traces}
         spans = [row for row in self.rows.to_pylist() if wanted is None or row["trace_id"] in wanted]
         days = pa.compute.cast(pa.compute.floor_temporal(self.rows["start_time"], unit="day"), pa.date32())
-        booked = self.rows.append_column("dt", days)
+        dated = self.rows.append_column("dt", days)
         decided: list[Row] = settle(
             Traces(
                 pa.Table.from_pylist(spans, schema=SCHEMA).select(SPAN_COLUMNS),
-                booked.filter(pa.array(may_be_charged(self.rows))).select(CALL_COLUMNS),
+                dated.filter(pa.array(may_be_charged(self.rows))).select(CALL_COLUMNS),
                 pa.Table.from_pylist(list(self.settled.values()), schema=SETTLEMENTS.full_schema),
             ),
             NOON + timedelta(days=1, minutes=self.settlings),

@@ -1,8 +1,8 @@
 """DuckDB over the lake: one factory for the product's own queries and one for ad-hoc SQL.
 
 Both work on lists of live files (`snapshot`): the product's queries on those of the days that they ask about, the
-views of ad-hoc SQL on all. The macro `spans_in` is made in two ways: where some files hold superseded rows it leaves
-these out, and where none does, as on most days, it has nothing to do but read.
+views of ad-hoc SQL on all. The macro `spans_in` is made in two ways: where some files hold rows that are superseded
+or settled it looks that up, and where none does it has nothing to do but read.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import SCHEMA
-from spanledger_collector.tables import SUPERSEDED
+from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
 from .snapshot import LakeFiles, Snapshots, files_now
 
 Parameter = str | int | float | bool | date | list[str] | None
-VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks")
+VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks", "spans_as_booked")
 """Names that ad-hoc SQL can rely on."""
-_MACROS: Final = ("rows", "superseded", "llm_calls", "outcomes", "readings")
+_MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings")
 
 
 class Ledger:
@@ -34,7 +34,7 @@ class Ledger:
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
-        self._snapshots = Snapshots(lake, (SUPERSEDED,))
+        self._snapshots = Snapshots(lake, (SUPERSEDED, SETTLEMENTS))
         self._connections = {touched: open_connection(touched=touched) for touched in (False, True)}
 
     def version(self) -> int:
@@ -64,8 +64,7 @@ class Ledger:
         with self._connections[touched].cursor() as cursor:
             some = any(map(lacks_columns, (*files.spans, *files.touched)))
             cursor.execute("set variable some_lack_columns = $some", {"some": some})
-            if touched:
-                _name_touched(cursor, files)
+            _name_said(cursor, files)
             relation = cursor.sql(load_query(query), params={"files": files.spans, **parameters})
             frame: pl.DataFrame = relation.pl()
             return frame
@@ -84,7 +83,7 @@ def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyC
     """
     connection = open_connection(touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
-    _name_touched(connection, files)
+    _name_said(connection, files)
     for table, paths in files.beside.items():
         connection.execute(f"set variable {table}_files = $files", {"files": paths})
     connection.execute("set variable some_lack_columns = true")
@@ -100,7 +99,8 @@ def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyC
 def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with our table macros, in UTC, blind to Python's variables.
 
-    With `touched`, `spans_in` also reads the files of the variable `touched_files`, and leaves superseded rows out.
+    With `touched`, `spans_in` also reads the files of the variable `touched_files`, and shows their rows as what is
+    said about them makes them.
     """
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
@@ -111,9 +111,12 @@ def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _name_touched(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+def _name_said(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+    """Set the variables for what is said about rows elsewhere."""
+    connection.execute("set variable settled_until = $until::timestamptz", {"until": files.settled_until})
     connection.execute("set variable touched_files = $files", {"files": files.touched})
     connection.execute("set variable superseded_files = $files", {"files": files.beside[SUPERSEDED.name]})
+    connection.execute("set variable settlements_files = $files", {"files": files.beside[SETTLEMENTS.name]})
     connection.execute("set variable pending_commits = $pending::varchar[]", {"pending": files.pending})
 
 

@@ -1,8 +1,9 @@
 """What a question stands on: the files of the lake's tables that are live at one moment.
 
 DuckDB is handed lists of files from the Delta logs, and in front of each list an empty file with today's columns:
-older files lack columns that were added later, and the first file decides the types. Files that hold a superseded
-version of a span are listed apart, because leaving rows out costs three times as much as reading them.
+older files lack columns that were added later, and the first file decides the types. Files about whose rows something
+is said elsewhere, that they are superseded or what they are settled as, are listed apart, because to look that up costs
+several times as much as reading them.
 
 `spans` is read first, what is said about it after that: so all that is said about its rows is there. What is said of
 a commit that `spans` doesn't hold yet is named in `pending`, and doesn't count.
@@ -16,9 +17,10 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Final
 
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -33,8 +35,11 @@ from spanledger_collector.lake import (
     open_for_reading,
     table_path,
 )
-from spanledger_collector.tables import SPANS, SUPERSEDED, LakeTable
+from spanledger_collector.tables import SETTLED_UNTIL, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 from spanledger_collector.versions import CUT
+
+_LATE: Final = timedelta(days=1)
+"""Spans of a day come for so long after it, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,15 @@ class LakeFiles:
     """The files that the views stand on; the first of each list is the empty one."""
 
     spans: list[str]
-    """Those all of whose rows count."""
+    """Those whose rows count as they are."""
     touched: list[str]
-    """Those of `spans` some rows of which may be superseded."""
+    """Those of `spans` some rows of which may be superseded or settled."""
     beside: Mapping[str, list[str]]
     """Name of a side table to its files."""
     pending: list[str]
     """`writer/segment` of commits that `spans` doesn't hold yet."""
+    settled_until: datetime | None
+    """What was taken before it is settled, as far as it is here; None where nothing is."""
 
     @property
     def is_empty(self) -> bool:
@@ -70,7 +77,8 @@ class Snapshots:
         self._lake = lake
         self._lock = threading.Lock()
         self._spans = _Live(lake, SPANS)
-        self._beside = [_Live(lake, table) for table in tables]
+        self._settlements = _Live(lake, SETTLEMENTS)
+        self._beside = [_Live(lake, table) for table in tables if table is not SETTLEMENTS] + [self._settlements]
 
     def now(self) -> Snapshot:
         """Return what is live now."""
@@ -81,7 +89,8 @@ class Snapshots:
             beside = {live.table.name: live.files for live in self._beside}
             said = {commit for file in beside[SUPERSEDED.name] for commit in _commits_in(file_path(self._lake, file))}
             pending = [f"{writer}/{segment}" for writer, segment in said if segment > self._spans.committed(writer)]
-            return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending)
+            until = self._settlements.committed(SETTLED_UNTIL)
+            return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +103,32 @@ class Snapshot:
     spans: Sequence[DataFile]
     beside: Mapping[str, Sequence[DataFile]]
     pending: Sequence[str]
+    settled_until_ms: int
+    """Milliseconds since 1970; -1 where nothing is settled."""
 
     def stamp(self, first: date | None, last: date | None) -> int:
-        """Return a number that changes when the live files of these days do."""
+        """Return a number that changes when the live files of these days do, or how far the latest are settled."""
         every = (self.spans, *self.beside.values())
-        return hash(tuple(file.path for files in every for file in prune(files, first, last)))
+        paths = (file.path for files in every for file in prune(files, first, last))
+        until = self._settled_until()
+        recent = until is None or last is None or last >= until.date() - _LATE
+        return hash((self.settled_until_ms if recent else None, *paths))
 
     def files(self, first: date | None = None, last: date | None = None) -> LakeFiles:
         """Return the files for the UTC days `first` to `last`, inclusive; None is no bound."""
         beside = {name: prune(files, first, last) for name, files in self.beside.items()}
         spans = prune(self.spans, first, last)
-        touched = _touched(spans, beside[SUPERSEDED.name])
+        touched = _touched(spans, beside[SUPERSEDED.name], {file.dt for file in beside[SETTLEMENTS.name]})
         return LakeFiles(
             self._paths(SPANS, [file for file in spans if file.path not in touched]),
             self._paths(SPANS, [file for file in spans if file.path in touched]),
             {table.name: self._paths(table, beside[table.name]) for table in SIDE_TABLES if table.name in beside},
             list(self.pending),
+            self._settled_until(),
         )
+
+    def _settled_until(self) -> datetime | None:
+        return None if self.settled_until_ms < 0 else datetime.fromtimestamp(self.settled_until_ms / 1000, UTC)
 
     def _paths(self, table: LakeTable, files: Sequence[DataFile]) -> list[str]:
         return [template(table), *(str(file_path(self.lake, file)) for file in files)]
@@ -159,12 +177,13 @@ def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> l
     return [file for file in files if (first is None or file.dt >= first) and (last is None or file.dt <= last)]
 
 
-def _touched(spans: Sequence[DataFile], superseded: Sequence[DataFile]) -> set[str]:
-    """Return the paths of the files that may hold a superseded row: by the start of the span."""
+def _touched(spans: Sequence[DataFile], superseded: Sequence[DataFile], settled: set[date]) -> set[str]:
+    """Return the paths of the files that may hold a superseded row, by the start of the span, or a settled one."""
     return {
         file.path
         for file in spans
-        if any(
+        if file.dt in settled
+        or any(
             file.dt == said.dt and file.start_min <= said.start_max + CUT and said.start_min <= file.start_max + CUT
             for said in superseded
         )

@@ -1,7 +1,8 @@
 """What was spent, by day and by hour, and what it can be filtered by.
 
 Every frame carries the same totals: requests (distinct traces), calls, input_tokens, output_tokens, cost_usd
-(Decimal, None where no call of the row has a price), unpriced_calls and errors. Requests of several rows do not
+(Decimal, None where no call of the row has a price), unpriced_calls, provisional_calls (that their traces may still
+change: see docs/settling.md) and errors. Requests of several rows do not
 add up, because one request may span hours and models; that is why totals are asked for, not summed here.
 """
 

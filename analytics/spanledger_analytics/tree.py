@@ -53,8 +53,11 @@ class Facts:
 
 
 def is_charged(span: SpanRow) -> bool:
-    """Tell whether a span is one row of `llm_calls`."""
-    return span["role"] == "inference" and span["duplicate_of"] is None
+    """Tell whether a span is one row of `llm_calls`: a call, or an agent that stands for those that nobody told of."""
+    if span["duplicate_of"] is not None or span["role"] not in ("inference", "agent"):
+        return False
+    settled_agent = span["unpriced_reason"] is not None and span["unpriced_reason"] != "aggregate"
+    return span["role"] == "inference" or span["cost_usd"] is not None or settled_agent
 
 
 def total(costs: Iterable[object]) -> Decimal | None:

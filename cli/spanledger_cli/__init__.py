@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "up": _Command("up", "dashboard", "Run the collector and the dashboard together."),
     "collect": _Command("collect", "collector", "Run the collector: OTLP in, Parquet out."),
     "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
+    "maintain": _Command("maintain", "collector", "Settle the traces of a lake, beside or without a collector."),
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),

@@ -24,6 +24,12 @@ def places_of(trace_ids: pa.ChunkedArray, span_ids: pa.ChunkedArray, spans: pa.T
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 
 
+def version_keys(rows: pa.Table, *further: str) -> pa.Array:
+    """Return a text for each row that is the same only for the same version of a row of `spans`, and further times."""
+    times = [pc.fill_null(rows[name].cast(pa.int64()).cast(pa.string()), "") for name in ("ingested_at", *further)]
+    return pc.binary_join_element_wise(rows["trace_id"], rows["span_id"], *times, " ").combine_chunks()
+
+
 def parents_of(spans: pa.Table) -> Places:
     """Return the row of each span's parent; `spans` has trace_id, span_id, parent_span_id and start_time."""
     parents = places_of(spans["trace_id"], spans["parent_span_id"], spans)

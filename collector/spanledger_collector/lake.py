@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, CommitProperties, Transaction
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from .errors import LakeError
 from .row import MONEY_PARTS, PARTITION
@@ -212,14 +212,23 @@ def append_unless_changed(
     delta: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS
 ) -> bool:
     """Do what `append_files` does, unless somebody has committed since `delta` was read: then return False."""
+    return append_marked(delta, files, {writer: version}, table)
+
+
+def append_marked(
+    delta: DeltaTable, files: Sequence[DataFile], marks: Mapping[str, int], table: LakeTable = SPANS
+) -> bool:
+    """Do what `append_unless_changed` does, with a `txn` for each of `marks` (writer to version) and maybe no file."""
     since = delta.version()
+    transactions = [Transaction(writer, version) for writer, version in marks.items()]
+    actions: list[AddAction | RemoveAction] = [_add_action(file, table.clock) for file in files]
     try:
         delta.create_write_transaction(
-            [_add_action(file, table.clock) for file in files],
+            actions,
             "append",
             table.full_schema,
             [PARTITION],
-            commit_properties=CommitProperties(app_transactions=[Transaction(writer, version)], max_commit_retries=0),
+            commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
         )
     except CommitFailedError as error:
         LOG.info("another commit came first: %s", error)

@@ -18,10 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .ancestry import Flags, Places, nearest, parents_of, places_of
+from .ancestry import Flags, Places, nearest, parents_of, places_of, version_keys
+from .dialects import PLAN_PROVIDERS
 from .duplicates import LOOKED_AT as SEEN_BY_ID, find_losers
 from .nameless import LOOKED_AT as SEEN_WITHOUT_ID
-from .pricing import READ as PRICED_BY, price_rows
+from .plans import price_all
+from .pricing import READ as PRICED_BY
 from .rawspans import flags, is_word, known
 from .row import MONEY, MONEY_PARTS, TABLE_SCHEMA, TEXT, TIME
 from .tables import SETTLED, SETTLEMENTS
@@ -42,8 +44,6 @@ CALL_COLUMNS: Final = tuple(
 """Columns that are looked at of calls."""
 _USED: Final = pa.array(["reported", "estimated", "inconsistent"])
 """Values of usage_state that tell of tokens or units."""
-_NOT_BY_USAGE: Final = pa.array(["plan", "cached"])
-"""Values of billing_basis of calls that are never priced by their tokens."""
 _PRICEABLE_LATER: Final = pa.array(["unknown_provider", "unknown_model", "no_price"])
 
 
@@ -104,13 +104,7 @@ class _Calls:
 
 
 def _versions_in(rows: pa.Table, settled: pa.Table) -> Places:
-    keys = [
-        pc.binary_join_element_wise(
-            table["trace_id"], table["span_id"], table["ingested_at"].cast(pa.int64()).cast(TEXT), " "
-        )
-        for table in (rows, settled)
-    ]
-    found = pc.index_in(keys[0], value_set=keys[1].combine_chunks())
+    found = pc.index_in(version_keys(rows), value_set=version_keys(settled))
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 
 
@@ -189,13 +183,12 @@ def _tags(calls: _Calls, charged: Flags) -> dict[str, pa.Array]:
 def _money(calls: _Calls, marks: pa.Array, charged: Flags) -> dict[str, pa.Array]:
     """Return the columns of the charge: none for a repeat, what stands where there is a price, else a new try."""
     booked = {name: calls.booked[name].combine_chunks() for name in _CHARGE}
-    kept = charged & known(calls.now["cost_usd"]) | ~calls.own & ~known(marks)
+    kept = charged & (known(calls.now["cost_usd"]) | known(calls.now["equivalent_usd"])) | ~calls.own & ~known(marks)
     money = {name: pc.if_else(pa.array(kept), calls.now[name], booked[name]) for name in _CHARGE}
     reason = money["unpriced_reason"]
     lacking = flags(pc.is_in(reason, _PRICEABLE_LATER)) | is_word(reason, "aggregate")
     lacking |= known(calls.booked["duplicate_of"]) & ~known(reason)
-    by_usage = ~flags(pc.is_in(booked["billing_basis"], _NOT_BY_USAGE))
-    tried = charged & ~known(money["cost_usd"]) & lacking & by_usage
+    tried = charged & ~known(money["cost_usd"]) & lacking
     if tried.any():
         fresh = _price(calls.booked.filter(pa.array(tried)))
         money = {name: pc.replace_with_mask(money[name], pa.array(tried), fresh[name]) for name in _CHARGE}
@@ -208,22 +201,26 @@ def _money(calls: _Calls, marks: pa.Array, charged: Flags) -> dict[str, pa.Array
 
 def _price(rows: pa.Table) -> dict[str, pa.Array]:
     """Return the charge of rows by their tokens, else by what an agent's span claims."""
-    texts = {name: pa.nulls(rows.num_rows, TEXT) for name in ("unpriced_reason", "cost_source", "duplicate_of")}
-    texts["role"] = pa.repeat(pa.scalar("inference"), rows.num_rows)
-    for name, column in texts.items():
+    agent = pa.array(is_word(rows["role"], "agent"))
+    plans = pc.is_in(rows["provider"], pa.array(sorted(PLAN_PROVIDERS)))
+    basis = pc.coalesce(rows["billing_basis"], pc.if_else(plans, "plan", "usage"))
+    columns = {name: pa.nulls(rows.num_rows, TEXT) for name in ("unpriced_reason", "cost_source", "duplicate_of")}
+    columns["role"] = pa.repeat(pa.scalar("inference"), rows.num_rows)
+    columns["billing_basis"] = pc.if_else(agent, basis, rows["billing_basis"])
+    for name, column in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
-    priced = price_rows(rows)
+    priced = price_all(rows)
     charge = {name: priced[name].combine_chunks() for name in _CHARGE}
     failed = pc.and_(
         pc.equal(charge["unpriced_reason"], "no_usage"), pc.equal(rows["status"], "error").combine_chunks()
     )
     charge["unpriced_reason"] = pc.if_else(pc.fill_null(failed, False), "error", charge["unpriced_reason"])
-    charge["billing_basis"] = pc.fill_null(charge["billing_basis"], "usage")
     return _claimed(charge, rows["aggregate_cost_usd"].combine_chunks())
 
 
 def _claimed(charge: dict[str, pa.Array], claims: pa.Array) -> dict[str, pa.Array]:
-    use = pc.and_(pc.is_null(charge["cost_usd"]), pc.is_valid(claims))
+    by_usage = pc.fill_null(pc.equal(charge["billing_basis"], "usage"), False)
+    use = pc.and_(by_usage, pc.and_(pc.is_null(charge["cost_usd"]), pc.is_valid(claims)))
     zero = pa.scalar(Decimal(0), MONEY)
     says: dict[str, pa.Array | pa.Scalar] = {
         **dict.fromkeys(MONEY_PARTS, zero),
@@ -240,7 +237,7 @@ def _claimed(charge: dict[str, pa.Array], claims: pa.Array) -> dict[str, pa.Arra
 
 def _decisions(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, settled_at: datetime) -> pa.Table:
     changed = np.any([_differ(wanted[name], calls.now[name]) for name in SETTLED], axis=0)
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: calls.booked[name] for name in VERSION}
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: calls.booked[name] for name in (*VERSION, "start_time")}
     columns |= wanted
     columns["settled_at"] = pa.repeat(pa.scalar(settled_at, TIME), len(changed))
     columns["replaces"] = calls.settled_at

@@ -99,6 +99,7 @@ SETTLED: Final = (
     "session_id",
     "cost_usd",
     *MONEY_PARTS,
+    "equivalent_usd",
     "unpriced_reason",
     "cost_source",
     "price_id",
@@ -107,6 +108,11 @@ SETTLED: Final = (
 )
 """Columns of `spans` that a settlement says anew, all of them each time."""
 
+SETTLER: Final = "settle"
+"""`txn` of `settlements`: the version of `spans` up to which all is settled."""
+SETTLED_UNTIL: Final = "settle-until-ms"
+"""Another: milliseconds since 1970; what was taken before that is settled, or not in the lake yet."""
+
 SETTLEMENTS: Final = LakeTable(
     "settlements",
     "one row a decision on a span, made when its whole trace was seen; of those of one version the latest counts",
@@ -114,6 +120,7 @@ SETTLEMENTS: Final = LakeTable(
     "settled_at",
     (
         *ROW_VERSION,
+        Column("start_time", TIME, "When the span began, UTC."),
         Column("settled_at", TIME, "When this was decided, UTC."),
         Column("replaces", TIME, "settled_at of the decision that it takes the place of; NULL for the first."),
         Column(

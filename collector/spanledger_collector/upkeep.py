@@ -46,9 +46,10 @@ class Merged:
 class Upkeep:
     """Looks after one table."""
 
-    def __init__(self, delta: DeltaTable, table: LakeTable = SPANS) -> None:
+    def __init__(self, delta: DeltaTable, table: LakeTable = SPANS, most_small_files: int | None = None) -> None:
         self._delta = delta
         self._table = table
+        self._most_small_files = most_small_files
         self._vacuumed_at = self._no_merge_before = float("-inf")
         self._beside: threading.Thread | None = None
         self._ended: queue.SimpleQueue[Merged] = queue.SimpleQueue()
@@ -58,7 +59,8 @@ class Upkeep:
         if self._beside is not None and self._beside.is_alive():
             return False
         counts = Counter(file.dt for file in live if file.size < SMALL_BYTES)
-        return sum(counts.values()) - len(counts) > MOST_SMALL_FILES and time.monotonic() >= self._no_merge_before
+        most = MOST_SMALL_FILES if self._most_small_files is None else self._most_small_files
+        return sum(counts.values()) - len(counts) > most and time.monotonic() >= self._no_merge_before
 
     def merge(self) -> Merged | None:
         """Merge small files now; None where that fails."""

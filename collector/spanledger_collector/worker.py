@@ -28,7 +28,7 @@ LOG: Final = logging.getLogger("spanledger.collector")
 _IDLE_S: Final = 0.05
 
 
-def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> None:
+def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]], idle_s: float = _IDLE_S) -> None:
     """Run a child until it is told to stop: `make_step(home, lake)` gives a step that says if it did anything."""
     parser = argparse.ArgumentParser(prog=f"spanledger-{name}")
     parser.add_argument("--home")
@@ -54,7 +54,7 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]]) -> Non
             if draining and not busy:
                 return
             if not busy:
-                select.select([sys.stdin], [], [], _IDLE_S)
+                select.select([sys.stdin], [], [], idle_s)
 
 
 @contextlib.contextmanager

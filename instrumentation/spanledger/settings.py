@@ -186,6 +186,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Collector: what is looked at before spans are acknowledged: parse, all of it, or framing, but not the spans.",
         ("parse", "framing"),
     ),
+    Setting(
+        "settle_after_s",
+        "SPANLEDGER_SETTLE_AFTER_S",
+        int,
+        600,
+        "Collector: a trace is settled when no span of it came for so many seconds.",
+    ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -221,6 +228,7 @@ class Settings:
     backlog_bytes: int
     reserve_bytes: int
     check: str
+    settle_after_s: int
     batch_delay_ms: int
     batch_size: int
     queue_size: int

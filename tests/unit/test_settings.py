@@ -51,6 +51,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         backlog_bytes=4 << 30,
         reserve_bytes=1 << 30,
         check="parse",
+        settle_after_s=600,
         batch_delay_ms=1000,
         batch_size=512,
         queue_size=20000,

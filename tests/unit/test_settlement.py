@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from settled_rows import NOON, Books, Row, agent, metered, span, usage
 from spanledger_collector import settlement
-from spanledger_collector.pricing import price_rows
+from spanledger_collector.plans import price_all
 
 DAY = timedelta(days=1)
 
@@ -206,9 +206,9 @@ def test_a_call_without_a_price_gets_one_when_the_book_has_it_and_keeps_it(monke
         for name in ("request_model", "response_model"):
             place = rows.schema.get_field_index(name)
             rows = rows.set_column(place, rows.schema.field(name), [["gpt-5"] * rows.num_rows])
-        return price_rows(rows)
+        return price_all(rows)
 
-    monkeypatch.setattr(settlement, "price_rows", priced_as_gpt_5)
+    monkeypatch.setattr(settlement, "price_all", priced_as_gpt_5)
     assert [row["reason"] for row in books.settle()] == ["priced", "aggregate"]
     assert books.charged() == {1, 2}
     monkeypatch.undo()

@@ -7,6 +7,7 @@ select
     sum(output_tokens)::bigint as output_tokens,
     sum(cost_usd) as cost_usd,
     count(*) filter (where cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
+    count(*) filter (where provisional) as provisional_calls,
     count(*) filter (where status = 'error') as errors
 from chosen_calls_in($files, $team, $feature, $model, $environment)
 group by dt

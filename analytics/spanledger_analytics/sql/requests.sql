@@ -29,6 +29,7 @@ select
     sum(calls.output_tokens)::bigint as output_tokens,
     sum(calls.cost_usd) as cost_usd,
     count(*) filter (where calls.cost_usd is null and calls.billing_basis is distinct from 'plan') as unpriced_calls,
+    count(*) filter (where calls.provisional) as provisional_calls,
     count(*) filter (where calls.status = 'error') as errors,
     epoch_us(max(calls.start_time + to_microseconds(calls.duration_us))) - epoch_us(min(calls.start_time)) as duration_us
 from calls

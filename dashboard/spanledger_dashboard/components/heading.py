@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 import streamlit as st
 
 from spanledger_dashboard.format import many, markdown
 
+_PROVISIONAL: Final = (
+    "They came within the last minutes. When the whole trace is here, a call that two witnesses told of counts once, an"
+    " agent is charged only where nothing below it is, and tags of spans above count for those below."
+)
 
-def show_heading(answer: str, reading: str, unpriced_calls: int = 0, reasons: pl.DataFrame | None = None) -> None:
-    """Write the answer (plain text, foreign names may be in it), the hint, and a badge for unpriced calls.
+
+def show_heading(
+    answer: str,
+    reading: str,
+    unpriced_calls: int = 0,
+    reasons: pl.DataFrame | None = None,
+    *,
+    provisional_calls: int = 0,
+) -> None:
+    """Write the answer (plain text, foreign names may be in it), the hint, and badges for what may be wrong with it.
 
     `reasons` has the columns reason, model and calls.
     """
@@ -23,6 +37,8 @@ def show_heading(answer: str, reading: str, unpriced_calls: int = 0, reasons: pl
                     color="orange",
                     help=_listed(reasons),
                 )
+            if provisional_calls:
+                st.badge(f"{many(provisional_calls, 'call')} may still change", color="gray", help=_PROVISIONAL)
 
 
 def _listed(reasons: pl.DataFrame | None) -> str | None:

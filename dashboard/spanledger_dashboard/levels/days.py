@@ -30,6 +30,7 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
             "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.",
             sum_of(days, "unpriced_calls"),
             lake.unpriced(first, today, view.filters),
+            provisional_calls=sum_of(days, "provisional_calls"),
         )
         _period(view)
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)

@@ -37,6 +37,7 @@ def show(view: View, day: date, lake: Lake) -> None:
         "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
         sum_of(hours, "unpriced_calls"),
         lake.unpriced(day, day, view.filters),
+        provisional_calls=sum_of(hours, "provisional_calls"),
     )
     if not hours.height:
         st.button("Show all days", on_click=go, args=(view.top(),))

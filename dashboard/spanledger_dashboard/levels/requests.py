@@ -29,6 +29,7 @@ def show(view: View, day: date, user: str, lake: Lake) -> None:
         headlines.user(user, requests),
         "One row a request (trace), dearest first. Pick a row to see its steps.",
         sum_of(requests, "unpriced_calls"),
+        provisional_calls=sum_of(requests, "provisional_calls"),
     )
     if not requests.height:
         above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)

@@ -26,7 +26,12 @@ def show(view: View, day: date, hour: int, lake: Lake) -> None:
     users = lake.users(day, hour, view.filters)
     headline = headlines.hour(day, hour, users)
     more = f" The {MOST_USERS} dearest of {users.height:,}; the table has all." if users.height > MOST_USERS else ""
-    show_heading(headline, f"Cost by user. Pick one to see the requests.{more}", sum_of(users, "unpriced_calls"))
+    show_heading(
+        headline,
+        f"Cost by user. Pick one to see the requests.{more}",
+        sum_of(users, "unpriced_calls"),
+        provisional_calls=sum_of(users, "provisional_calls"),
+    )
     if not users.height:
         st.button(f"Back to {day_name(day)}", on_click=go, args=(view.at_day(day),))
         return

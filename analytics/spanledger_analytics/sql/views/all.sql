@@ -8,3 +8,5 @@ create view readings as select * from readings_in(getvariable('readings_files'))
 create view cross_checks as
 select *
 from cross_checks_in(getvariable('readings_files'), getvariable('live_files'));
+create view settlements as select * from rows_in(getvariable('settlements_files'));
+create view spans_as_booked as select * from booked_in(getvariable('live_files'));

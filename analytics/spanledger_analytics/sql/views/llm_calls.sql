@@ -1,8 +1,16 @@
--- Every LLM call that is charged; one row a call: leaf inference spans, no second sight of the same call.
+-- Every LLM call that is charged; one row a call: leaf inference spans, no second sight of the same call, and agents
+-- below which nothing has usage. `provisional` says that its trace may still change it: nobody has looked at the whole
+-- of it, and it has something above it, or an emitter other than ours told of it.
 create or replace macro llm_calls_in(files) as table
-select *
+select
+    *,
+    coalesce(ingested_at >= getvariable('settled_until'), true)
+    and (parent_span_id is not null or dialect is distinct from 'spanledger') as provisional
 from spans_in(files)
-where role = 'inference' and duplicate_of is null;
+where
+    role in ('inference', 'agent')
+    and duplicate_of is null
+    and (role = 'inference' or cost_usd is not null or unpriced_reason <> 'aggregate');
 
 -- Those of them that a page's filters leave; null is no filter, '' is calls that don't say. `priced_as` names the
 -- model as all pages do.
