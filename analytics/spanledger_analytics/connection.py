@@ -17,14 +17,19 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
+from spanledger import contract
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
+from .agreements import add_agreements
 from .snapshot import LakeFiles, Snapshots, files_now
 
 Parameter = str | int | float | bool | date | list[str] | None
-VIEWS: Final = ("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks", "spans_as_booked")
+VIEWS: Final = (
+    *("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks", "spans_as_booked"),
+    *("fees", "fee_shares", "commitments", "fx_rates"),
+)
 """Names that ad-hoc SQL can rely on."""
 _MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings")
 
@@ -76,7 +81,7 @@ def connect(lake: Path) -> duckdb.DuckDBPyConnection:
 
 
 def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views over `files`.
+    """Open an in-memory DuckDB with the views over `files`, and over the contract in force.
 
     With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
     another matter: see `sandbox.read_only`.
@@ -87,6 +92,8 @@ def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyC
     for table, paths in files.beside.items():
         connection.execute(f"set variable {table}_files = $files", {"files": paths})
     connection.execute("set variable some_lack_columns = true")
+    add_agreements(connection, contract.in_force())
+    connection.execute(load_query("views/fees"))
     connection.execute(load_query("views/all"))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files.paths()))}]")

@@ -16,8 +16,7 @@ from typing import Final, TypeAlias
 
 import click
 
-from spanledger.contract import named, use
-from spanledger.contract_file import read_contract
+from spanledger.contract_file import use_named
 from spanledger.pricing import COMPONENTS, Charge, PriceContext, Priced, price
 from spanledger.settings import load
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
@@ -69,8 +68,7 @@ def command(
     The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book or of
     your contract.
     """
-    if path := named(load(contract=contract)):
-        use(read_contract(path))
+    use_named(load(contract=contract))
     if provider == "-":
         if model or usage or at or context:
             raise click.UsageError("with - everything comes from stdin: give no model and no options")

@@ -16,6 +16,7 @@ import click
 import duckdb
 import pyarrow as pa
 
+from spanledger.contract_file import use_named
 from spanledger.settings import load
 from spanledger_analytics.connection import VIEWS, connect_files
 from spanledger_analytics.sandbox import read_only
@@ -68,7 +69,9 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     on_terminal = output is None and sys.stdout.isatty()
     if form == "parquet" and on_terminal:
         raise click.UsageError("parquet is not for a terminal; name a file with -o")
-    path = load(lake=lake).lake
+    settings = load(lake=lake)
+    path = settings.lake
+    use_named(settings)
     lakes.check_readable(path)
     files = files_now(path)
     answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None)

@@ -15,9 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from . import contract
 from .contract import Commitment, Contract, Deployment, Discount, Fee, FxRate, Price, Scope
 from .errors import SpanledgerError
 from .rates import CONTEXT_KEYS, TOKEN_METERS, TOKEN_PRICE_NAMES
+from .settings import Settings
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD: Final = re.compile(r"\s*\[\[\s*([\w-]+)\s*\]\]")
@@ -34,6 +36,8 @@ _KNOWN: Final = {
     "commitment": _SCOPE | {"name", "usd"},
     "fx": frozenset({"currency", "from", "usd"}),
 }
+_NAMED: Final = frozenset({"discount", "fee", "commitment"})
+"""Kinds whose entries are told apart by their names."""
 _ATTO: Final = 10**18
 
 
@@ -81,6 +85,12 @@ def read_contract(path: Path) -> Contract:
     )
 
 
+def use_named(settings: Settings) -> None:
+    """Put the contract that the settings name in force, for the length of the process; none where they name none."""
+    path = contract.named(settings)
+    contract.use(read_contract(path) if path else contract.NONE)
+
+
 class _Reader:
     """Makes entries that know where they stand."""
 
@@ -88,6 +98,7 @@ class _Reader:
         self._path = path
         self._lines = text.splitlines()
         self._heads: dict[str, list[int]] = {}
+        self._names: dict[str, set[object]] = {}
         for number, line in enumerate(self._lines):
             if found := _HEAD.match(line):
                 self._heads.setdefault(found[1], []).append(number)
@@ -103,6 +114,10 @@ class _Reader:
         for key in given:
             if key not in _KNOWN[kind]:
                 raise refuse(key, f"unknown; known: {', '.join(sorted(_KNOWN[kind]))}")
+        name = given.get("name")
+        if kind in _NAMED and name in self._names.setdefault(kind, set()):
+            raise refuse("name", f"{name!r} stands twice; each needs a name of its own")
+        self._names.setdefault(kind, set()).add(name)
         return _Entry(given, refuse)
 
     def _line(self, first: int | None, key: str) -> int | None:

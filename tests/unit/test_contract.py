@@ -253,6 +253,7 @@ usd = "1.0856"
         ("[[price]]\nprovider = 'x'\nmodel = 'y'\n", 1, "usd_per_million: needed"),
         ("[[fx]]\ncurrency = 'eur'\nfrom = 2026-01-01\nusd = '1'\n", 2, "three capitals"),
         ("[[fee]]\nname='a'\nusd_per_month=1\nfrom=2026-01-01\n\n[[fee]]\nname='b'\nusd_per_month='x'\n", 8, "'x'"),
+        ("[[discount]]\nname='a'\npercent=1\n[[discount]]\npercent=2\nname='a'\n", 6, "'a' stands twice"),
         ("[discount]\npercent = 5\n", 1, "write [[discount]]"),
         ("[[rebate]]\npercent = 5\n", 1, "unknown entry rebate; known: deployment, price"),
         ("[[discount]]\npercent = \n", None, "not valid TOML: Invalid value (at line 2"),

@@ -10,3 +10,7 @@ select *
 from cross_checks_in(getvariable('readings_files'), getvariable('live_files'));
 create view settlements as select * from rows_in(getvariable('settlements_files'));
 create view spans_as_booked as select * from booked_in(getvariable('live_files'));
+create view fees as select * from agreed_fees;
+create view fee_shares as select * from fee_shares_in(getvariable('live_files'));
+create view commitments as select * from commitment_use_in(getvariable('live_files'));
+create view fx_rates as select * from agreed_fx_rates;
