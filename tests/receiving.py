@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanledger_collector.address import Address
@@ -17,7 +19,7 @@ from spanledger_collector.disk import Disk
 from spanledger_collector.doors import open_doors
 from spanledger_collector.intake import Intake
 from spanledger_collector.terms import Terms
-from spanledger_collector.wal import read_segment
+from spanledger_collector.wal import Signal, read_segment
 from spanledger_collector.wal_writer import Limits, WalWriter
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -53,8 +55,12 @@ class Receiver:
 
     def payloads(self) -> list[bytes]:
         """Return what is on disk now, in order."""
+        return [payload for _, payload in self.records()]
+
+    def records(self) -> list[tuple[Signal, bytes]]:
+        """Return what is on disk now, each with its signal, in order."""
         paths = sorted(self.folder.glob("*.wal*"))
-        return [record.payload for path in paths for record in read_segment(path).records]
+        return [(record.signal, record.payload) for path in paths for record in read_segment(path).records]
 
 
 def request(
@@ -105,4 +111,22 @@ def spans_request(*span_ids: int, trace_id: bytes = b"t" * 16) -> ExportTraceSer
     for span_id in span_ids:
         span = scope.spans.add(trace_id=trace_id, span_id=span_id.to_bytes(8, "big"), name="chat")
         span.start_time_unix_nano, span.end_time_unix_nano = 1_700_000_000_000_000_000, 1_700_000_001_000_000_000
+    return message
+
+
+def logs_request(*texts: str) -> ExportLogsServiceRequest:
+    """Return a request with one log record for each text."""
+    message = ExportLogsServiceRequest()
+    scope = message.resource_logs.add().scope_logs.add()
+    for text in texts:
+        scope.log_records.add(time_unix_nano=1_700_000_000_000_000_000).body.string_value = text
+    return message
+
+
+def metrics_request(*values: int) -> ExportMetricsServiceRequest:
+    """Return a request with one metric that has a point for each value."""
+    message = ExportMetricsServiceRequest()
+    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="tokens")
+    for value in values:
+        metric.sum.data_points.add(time_unix_nano=1_700_000_000_000_000_000, as_int=value)
     return message

@@ -12,23 +12,13 @@ from typing import Any, Final, NamedTuple
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .errors import MalformedError
 from .json_messages import message_of
 from .otlp_json import load_json
-from .otlp_requests import read_protobuf
+from .otlp_requests import REQUESTS, Request, read_protobuf
 from .wal import Signal
 
-Request = ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
-
-REQUESTS: Final[Mapping[Signal, type[Request]]] = {
-    "traces": ExportTraceServiceRequest,
-    "logs": ExportLogsServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-}
 JSON_KEYS: Final[Mapping[str, Signal]] = {
     "resourceSpans": "traces",
     "resourceLogs": "logs",
@@ -82,9 +72,7 @@ def read_request(signal: Signal, data: bytes) -> Request:
     Raises:
         MalformedError: it isn't one.
     """
-    kind: Any = REQUESTS[signal]  # one of three, which is more than a type variable says
-    request: Request = read_protobuf(data, kind)
-    return request
+    return read_protobuf(data, REQUESTS[signal])
 
 
 def _read_json(data: bytes) -> Iterator[Body]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .intake import Intake
 from .readiness import Readiness
+from .wal import MARKERS, Signal
 
 
 def metrics_text(intake: Intake, readiness: Readiness) -> str:
@@ -13,8 +14,9 @@ def metrics_text(intake: Intake, readiness: Readiness) -> str:
     state = intake.wal_state()
     codes = [(f'{{door="{door}",code="{code}"}}', count) for (door, code), count in sorted(intake.requests.items())]
     families = (
-        _family("accepted_spans_total", "counter", "Spans acknowledged.", [("", intake.accepted_spans)]),
-        _family("rejected_spans_total", "counter", "Spans with unusable ids.", [("", intake.rejected_spans)]),
+        _family("accepted_total", "counter", "Acknowledged.", _by_signal(intake.accepted)),
+        _family("rejected_total", "counter", "Spans with unusable ids.", _by_signal(intake.rejected)),
+        _family("refused_total", "counter", "Refused, to be sent again.", _by_signal(intake.refused)),
         _family("adopted_bodies_total", "counter", "Taken over from the spool.", [("", intake.adopted_bodies)]),
         _family("requests_total", "counter", "Requests by door and code of the answer.", codes),
         _family("wal_backlog_bytes", "gauge", "Logged, not yet committed.", [("", state.backlog_bytes)]),
@@ -24,6 +26,10 @@ def metrics_text(intake: Intake, readiness: Readiness) -> str:
         _family("ready", "gauge", "1 while requests are taken.", [("", int(not readiness.reason()))]),
     )
     return "".join(families)
+
+
+def _by_signal(counts: Mapping[Signal, int]) -> list[tuple[str, int]]:
+    return [(f'{{signal="{signal}"}}', counts.get(signal, 0)) for signal in MARKERS]
 
 
 def _family(name: str, kind: str, sentence: str, samples: Iterable[tuple[str, int]]) -> str:

@@ -7,7 +7,7 @@ starts, before any of it is taken into memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, NoReturn
 
 import grpc
@@ -15,19 +15,21 @@ import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .doorkeeper import Doorkeeper
 from .errors import MalformedError, OverloadedError, RefusedError, StrangerError, TooLargeError
 from .grpc_health import Health
-from .intake import TRACES_ONLY, Intake
-from .otlp_requests import read_protobuf
+from .intake import Intake, Response
+from .otlp_requests import REQUESTS, read_protobuf
 from .terms import Terms
+from .wal import Signal
 
 _PACKAGE: Final = "opentelemetry.proto.collector"
-_TRACES: Final = f"{_PACKAGE}.trace.v1.TraceService"
-SERVICES: Final = (_TRACES,)
-_OTHER_SIGNALS: Final = (f"{_PACKAGE}.logs.v1.LogsService", f"{_PACKAGE}.metrics.v1.MetricsService")
+SERVICES: Final[Mapping[str, Signal]] = {
+    f"{_PACKAGE}.trace.v1.TraceService": "traces",
+    f"{_PACKAGE}.logs.v1.LogsService": "logs",
+    f"{_PACKAGE}.metrics.v1.MetricsService": "metrics",
+}
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]
@@ -46,8 +48,15 @@ class GrpcDoor:
         self._held = 0
         self.terms = terms
 
-    async def export(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
-        """Answer one request."""
+    def handler(self, signal: Signal) -> Handler:
+        """Return what answers the requests of one signal."""
+
+        async def export(messages: AsyncIterator[bytes], context: Context) -> bytes:
+            return await self._export(signal, messages, context)
+
+        return export
+
+    async def _export(self, signal: Signal, messages: AsyncIterator[bytes], context: Context) -> bytes:
         size = 0
         try:
             self._doorkeeper.check(_authorization(context), context.peer())
@@ -56,10 +65,10 @@ class GrpcDoor:
             self._held += size
             if self._held > self.terms.held_bytes:
                 raise OverloadedError("too many requests are being received at once")
-            if self.terms.framing:
-                response = await self._intake.take_frames(payload)
+            if self.terms.framing and signal == "traces":
+                response: Response = await self._intake.take_frames(payload)
             else:
-                response = await self._intake.take(read_protobuf(payload, ExportTraceServiceRequest), payload)
+                response = await self._intake.take(read_protobuf(payload, REQUESTS[signal]), payload)
         except RefusedError as refusal:
             await _refuse(self._intake, context, refusal)
         finally:
@@ -67,24 +76,18 @@ class GrpcDoor:
         _count(self._intake, grpc.StatusCode.OK)
         return response.SerializeToString()
 
-    async def refuse(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
-        """Say that this signal isn't taken."""
-        _count(self._intake, grpc.StatusCode.UNIMPLEMENTED)
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, TRACES_ONLY)
-
 
 def make_server(door: GrpcDoor, health: Health) -> grpc.aio.Server:
     """Return the server, not started and without a port; grpcio itself refuses what is over the limit."""
     server = grpc.aio.server(options=_options(door.terms))
-    services: dict[str, Handler] = {_TRACES: door.export, **dict.fromkeys(_OTHER_SIGNALS, door.refuse)}
-    server.add_generic_rpc_handlers([health.handler()])
-    server.add_generic_rpc_handlers(
-        [
-            grpc.method_handlers_generic_handler(name, {"Export": grpc.stream_unary_rpc_method_handler(handler)})
-            for name, handler in services.items()
-        ]
-    )
+    services = [_service(name, door.handler(signal)) for name, signal in SERVICES.items()]
+    server.add_generic_rpc_handlers([health.handler(), *services])
     return server
+
+
+def _service(name: str, handler: Handler) -> grpc.GenericRpcHandler:
+    export: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(handler)
+    return grpc.method_handlers_generic_handler(name, {"Export": export})
 
 
 def _options(terms: Terms) -> list[tuple[str, int]]:

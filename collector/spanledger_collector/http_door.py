@@ -15,17 +15,17 @@ from typing import Final, cast
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .doorkeeper import Doorkeeper
 from .errors import MalformedError, OverloadedError, RefusedError, StrangerError, TooLargeError
 from .exposition import metrics_text
 from .http_body import ENCODINGS, Body
-from .intake import TRACES_ONLY, Intake
+from .intake import Intake
 from .otlp_json import read_json
-from .otlp_requests import read_protobuf
+from .otlp_requests import REQUESTS, read_protobuf
 from .readiness import Readiness
 from .terms import Terms
+from .wal import Signal
 
 Event = Mapping[str, object]
 Receive = Callable[[], Awaitable[Event]]
@@ -34,8 +34,7 @@ Send = Callable[[Event], Awaitable[None]]
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
-_TRACES: Final = "/v1/traces"
-_OTHER_SIGNALS: Final = ("/v1/logs", "/v1/metrics", "/v1development/profiles")
+_PATHS: Final[Mapping[str, Signal]] = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 _PAGES: Final = ("/healthz", "/readyz", "/metrics")
 _PROBES: Final = ("/healthz", "/readyz")
 """Open to all: what looks after processes has no token."""
@@ -93,10 +92,9 @@ class HttpDoor:
             self._doorkeeper.check(head.authorization, head.peer)
         if head.path in _PAGES:
             return self._page(head)
-        if head.path in _OTHER_SIGNALS:
-            return _status(head, 404, code_pb2.UNIMPLEMENTED, TRACES_ONLY)
-        if head.path != _TRACES:
-            return _status(head, 404, code_pb2.NOT_FOUND, f"there is nothing at {head.path}; traces go to {_TRACES}")
+        if head.path not in _PATHS:
+            message = f"there is nothing at {head.path}; what is taken goes to {', '.join(_PATHS)}"
+            return _status(head, 404, code_pb2.NOT_FOUND, message)
         if head.method != "POST":
             return _not_allowed(head, "POST")
         if head.content_type not in (PROTOBUF, JSON):
@@ -107,13 +105,15 @@ class HttpDoor:
 
     async def _export(self, head: _Head, receive: Receive) -> _Answer:
         body = await self._read(head, receive)
-        if self._terms.framing and head.content_type == PROTOBUF:
+        signal = _PATHS[head.path]
+        if self._terms.framing and signal == "traces" and head.content_type == PROTOBUF:
             return _encoded(200, await self._intake.take_frames(body), head.content_type)
+        kind = REQUESTS[signal]
         if head.content_type == JSON:
-            request = read_json(body, ExportTraceServiceRequest)
+            request = read_json(body, kind)
             body = request.SerializeToString()
         else:
-            request = read_protobuf(body, ExportTraceServiceRequest)
+            request = read_protobuf(body, kind)
         return _encoded(200, await self._intake.take(request, body), head.content_type)
 
     async def _read(self, head: _Head, receive: Receive) -> bytes:

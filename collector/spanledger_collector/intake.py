@@ -1,4 +1,4 @@
-"""What both doors do with a request: check every span's ids, put it in the log, then answer.
+"""What both doors do with a request: check every span's ids, put it in the log, then answer in the signal's words.
 
 What is logged is the bytes as they came, unknown fields included.
 """
@@ -6,8 +6,13 @@ What is logged is the bytes as they came, unknown fields included.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeAlias
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -15,10 +20,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from .errors import OverloadedError
 from .framing import count_frames
+from .otlp_requests import Request
+from .wal import Signal
 from .wal_writer import WalState, WalWriter
 
-TRACES_ONLY: Final = "spanledger takes traces only, at /v1/traces or TraceService/Export; switch this exporter off"
+Response: TypeAlias = ExportTraceServiceResponse | ExportLogsServiceResponse | ExportMetricsServiceResponse
 
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
@@ -29,34 +37,32 @@ class Intake:
 
     def __init__(self, wal: WalWriter) -> None:
         self._wal = wal
-        self.accepted_spans = 0
-        """Acknowledged, so on disk."""
-        self.rejected_spans = 0
-        """Left out of a request because their ids can't be used."""
+        self.accepted: Counter[Signal] = Counter()
+        """Spans, log records and metric points that are acknowledged, so on disk."""
+        self.rejected: Counter[Signal] = Counter()
+        """Spans left out of a request because their ids can't be used."""
+        self.refused: Counter[Signal] = Counter()
+        """What was in requests that are to be sent again."""
         self.adopted_bodies = 0
         """Taken over from the spool of programs on this machine; their spans are among the accepted ones."""
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests by door (`http`, `grpc`) and code of the answer."""
 
-    async def take(self, request: ExportTraceServiceRequest, payload: bytes) -> ExportTraceServiceResponse:
+    async def take(self, request: Request, payload: bytes) -> Response:
         """Log a request and return the answer; `payload` is the request's bytes.
 
         Raises:
             OverloadedError: nothing of it was kept, and it can be sent again.
         """
-        total, rejected = _count(request)
-        if rejected:
-            _drop_unusable(request)
-            payload = request.SerializeToString()  # unknown fields survive this too
-        if total > rejected:
-            await self._wal.append(payload)
-        self.accepted_spans += total - rejected
-        self.rejected_spans += rejected
-        if not rejected:
-            return ExportTraceServiceResponse()
-        message = f"{rejected} of {total} spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
-        partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
-        return ExportTraceServiceResponse(partial_success=partial)
+        match request:
+            case ExportTraceServiceRequest():
+                return await self._take_spans(request, payload)
+            case ExportLogsServiceRequest():
+                await self._log(payload, "logs", _count_log_records(request))
+                return ExportLogsServiceResponse()
+            case _:
+                await self._log(payload, "metrics", _count_points(request))
+                return ExportMetricsServiceResponse()
 
     async def take_frames(self, payload: bytes) -> ExportTraceServiceResponse:
         """Log a trace request without a look into its spans.
@@ -65,18 +71,38 @@ class Intake:
             MalformedError: its frames aren't sound.
             OverloadedError: nothing of it was kept, and it can be sent again.
         """
-        spans = count_frames(payload)
-        if spans:
-            await self._wal.append(payload)
-        self.accepted_spans += spans
+        await self._log(payload, "traces", count_frames(payload))
         return ExportTraceServiceResponse()
 
     def wal_state(self) -> WalState:
         """Return the log's figures."""
         return self._wal.state()
 
+    async def _take_spans(self, request: ExportTraceServiceRequest, payload: bytes) -> ExportTraceServiceResponse:
+        total, rejected = _count_spans(request)
+        if rejected:
+            _drop_unusable(request)
+            payload = request.SerializeToString()  # unknown fields survive this too
+        await self._log(payload, "traces", total - rejected)
+        self.rejected["traces"] += rejected
+        if not rejected:
+            return ExportTraceServiceResponse()
+        message = f"{rejected} of {total} spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
+        partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+        return ExportTraceServiceResponse(partial_success=partial)
 
-def _count(request: ExportTraceServiceRequest) -> tuple[int, int]:
+    async def _log(self, payload: bytes, signal: Signal, items: int) -> None:
+        if not items:
+            return
+        try:
+            await self._wal.append(payload, signal)
+        except OverloadedError:
+            self.refused[signal] += items
+            raise
+        self.accepted[signal] += items
+
+
+def _count_spans(request: ExportTraceServiceRequest) -> tuple[int, int]:
     total = rejected = 0
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
@@ -84,6 +110,20 @@ def _count(request: ExportTraceServiceRequest) -> tuple[int, int]:
                 total += 1
                 rejected += _unusable(span)
     return total, rejected
+
+
+def _count_log_records(request: ExportLogsServiceRequest) -> int:
+    return sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
+
+
+def _count_points(request: ExportMetricsServiceRequest) -> int:
+    return sum(
+        len(getattr(metric, kind).data_points)
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if (kind := metric.WhichOneof("data"))
+    )
 
 
 def _unusable(span: Span) -> bool:

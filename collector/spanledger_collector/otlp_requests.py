@@ -6,7 +6,8 @@ something about it.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -14,14 +15,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .errors import MalformedError
+from .wal import Signal
 
-R = TypeVar("R", ExportTraceServiceRequest, ExportLogsServiceRequest, ExportMetricsServiceRequest)
+Request: TypeAlias = ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
 
+REQUESTS: Final[Mapping[Signal, type[Request]]] = {
+    "traces": ExportTraceServiceRequest,
+    "logs": ExportLogsServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+}
 
-def name_of(kind: type[Message]) -> str:
-    """Return the name of a request as OTLP has it."""
-    name: str = kind.DESCRIPTOR.name
-    return name
+R = TypeVar("R", bound=Message)
 
 
 def read_protobuf(body: bytes, kind: type[R]) -> R:
@@ -33,4 +37,4 @@ def read_protobuf(body: bytes, kind: type[R]) -> R:
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise MalformedError(f"not an {name_of(kind)} in protobuf: {error}") from error
+        raise MalformedError(f"not an {kind.DESCRIPTOR.name} in protobuf: {error}") from error

@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from receiving import Receiver, receiving, spans_request
-from spanledger_collector.intake import TRACES_ONLY
+from receiving import Receiver, logs_request, metrics_request, receiving, spans_request
 from spanledger_collector.terms import Terms
+from spanledger_collector.wal import Signal
 from spanledger_collector.wal_writer import Limits
 
 LIMIT = 100_000
@@ -100,9 +100,30 @@ def test_spans_with_bad_ids_are_left_out(receiver: Receiver) -> None:
     assert receiver.payloads() == [spans_request(7).SerializeToString()]
 
 
-@pytest.mark.parametrize("method", ["logs.v1.LogsService/Export", "metrics.v1.MetricsService/Export"])
-def test_logs_and_metrics_are_unimplemented_in_words(receiver: Receiver, method: str) -> None:
-    assert refusal(receiver, BODY, f"{PACKAGE}.{method}") == (grpc.StatusCode.UNIMPLEMENTED, TRACES_ONLY, None)
+OTHERS: list[tuple[Signal, bytes]] = [
+    ("logs", logs_request("one").SerializeToString()),
+    ("metrics", metrics_request(1).SerializeToString()),
+]
+
+
+@pytest.mark.parametrize(("signal", "body"), OTHERS)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_logs_and_metrics_are_taken(
+    receiver: Receiver, signal: Signal, body: bytes, compression: grpc.Compression
+) -> None:
+    method = f"{PACKAGE}.{signal}.v1.{signal.title()}Service/Export"
+    assert call(receiver, body, method, compression) == b""
+    assert receiver.records() == [(signal, body)]
+    assert refusal(receiver, body[:-1], method)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_call_without_a_message_is_bad_data(receiver: Receiver) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
+        export: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(EXPORT)
+        with pytest.raises(grpc.RpcError) as caught:
+            export(iter(()), timeout=20)
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_an_unknown_method_is_unimplemented(receiver: Receiver) -> None:

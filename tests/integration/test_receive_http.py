@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -21,13 +28,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from receiving import JSON, PROTOBUF, Receiver, receiving, request, spans_request
+from receiving import JSON, PROTOBUF, Receiver, logs_request, metrics_request, receiving, request, spans_request
 from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
 from spanledger_collector.doors import open_doors
 from spanledger_collector.errors import PortTakenError
-from spanledger_collector.intake import TRACES_ONLY
 from spanledger_collector.terms import Terms
+from spanledger_collector.wal import MARKERS, Signal
 from spanledger_collector.wal_writer import Limits
 from waiting import wait_until
 
@@ -160,10 +167,42 @@ def test_wrong_paths_and_methods(receiver: Receiver, method: str, path: str, exp
     assert (reply.status, reply.headers.get("allow")) == expected
 
 
-@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
-def test_logs_and_metrics_are_refused_in_words(receiver: Receiver, path: str) -> None:
-    reply = receiver.post(BODY, PROTOBUF, path)
-    assert (reply.status, Status.FromString(reply.body)) == (404, Status(code=12, message=TRACES_ONLY))
+OTHERS: dict[str, tuple[Signal, ExportLogsServiceRequest | ExportMetricsServiceRequest, type[Message], int]] = {
+    "/v1/logs": ("logs", logs_request("one", "two"), ExportLogsServiceResponse, 2),
+    "/v1/metrics": ("metrics", metrics_request(1, 2, 3), ExportMetricsServiceResponse, 3),
+}
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_logs_and_metrics_are_taken_in_protobuf_and_json(receiver: Receiver, path: str) -> None:
+    signal, message, answer, items = OTHERS[path]
+    body = message.SerializeToString()
+    replies = [
+        receiver.post(gzip.compress(body), PROTOBUF | GZIP, path),
+        receiver.post(json_format.MessageToJson(message).encode(), JSON, path),
+    ]
+    assert [(reply.status, reply.body) for reply in replies] == [(200, answer().SerializeToString()), (200, b"{}")]
+    assert receiver.records() == [(signal, body)] * 2
+    assert receiver.intake.accepted == {signal: 2 * items}
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_logs_and_metrics_that_cannot_be_read_are_bad_data(receiver: Receiver, path: str) -> None:
+    signal, message, _, _ = OTHERS[path]
+    reply = receiver.post(message.SerializeToString()[:-3], PROTOBUF, path)
+    assert (reply.status, Status.FromString(reply.body).code, receiver.records()) == (400, 3, [])
+    assert f"Export{signal.title()}ServiceRequest" in Status.FromString(reply.body).message
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_logs_and_metrics_without_anything_in_them_leave_nothing(receiver: Receiver, path: str) -> None:
+    assert (receiver.post(b"", PROTOBUF, path).status, receiver.records()) == (200, [])
+
+
+def test_profiles_are_refused_with_what_is_taken(receiver: Receiver) -> None:
+    reply = receiver.post(BODY, PROTOBUF, "/v1development/profiles")
+    said = "there is nothing at /v1development/profiles; what is taken goes to /v1/traces, /v1/logs, /v1/metrics"
+    assert (reply.status, Status.FromString(reply.body)) == (404, Status(code=5, message=said))
 
 
 def test_spans_with_bad_ids_are_left_out_after_the_good_ones_are_logged(receiver: Receiver) -> None:
@@ -223,8 +262,13 @@ def test_health_and_figures(receiver: Receiver) -> None:
     figures = {line.split()[0]: line.split()[1] for line in lines if not line.startswith("#")}
     del figures["spanledger_collector_disk_free_bytes"]
     assert figures == {
-        "spanledger_collector_accepted_spans_total": "2",
-        "spanledger_collector_rejected_spans_total": "0",
+        **{
+            f'spanledger_collector_{name}_total{{signal="{signal}"}}': "2"
+            if (name, signal) == ("accepted", "traces")
+            else "0"
+            for name in ("accepted", "rejected", "refused")
+            for signal in MARKERS
+        },
         'spanledger_collector_requests_total{door="http",code="200"}': "3",
         'spanledger_collector_requests_total{door="http",code="400"}': "1",
         "spanledger_collector_wal_backlog_bytes": str(len(BODY) + 20),

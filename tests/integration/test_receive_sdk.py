@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import LogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -58,6 +70,66 @@ def test_the_http_exporter(receiver: Receiver, compression: Compression) -> None
 def test_the_grpc_exporter(receiver: Receiver, compression: grpc.Compression) -> None:
     exporter = GrpcExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, compression=compression)
     assert [emitted_through(exporter)] == logged(receiver)
+
+
+def logged_texts(receiver: Receiver) -> list[str]:
+    return [
+        record.body.string_value
+        for signal, payload in receiver.records()
+        if signal == "logs"
+        for resource in ExportLogsServiceRequest.FromString(payload).resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    ]
+
+
+def emit_text(exporter: LogRecordExporter) -> None:
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    provider.get_logger("test").emit(LogRecord(timestamp=1_700_000_000_000_000_000, body="a text"))
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("compression", HTTP)
+def test_the_http_exporter_of_logs(receiver: Receiver, compression: Compression) -> None:
+    emit_text(HttpLogExporter(f"http://127.0.0.1:{receiver.http_port}/v1/logs", compression=compression))
+    assert logged_texts(receiver) == ["a text"]
+
+
+@pytest.mark.parametrize("compression", GRPC)
+def test_the_grpc_exporter_of_logs(receiver: Receiver, compression: grpc.Compression) -> None:
+    emit_text(GrpcLogExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, compression=compression))
+    assert logged_texts(receiver) == ["a text"]
+
+
+def measured(receiver: Receiver) -> dict[str, int]:
+    return {
+        metric.name: metric.sum.data_points[0].as_int
+        for signal, payload in receiver.records()
+        if signal == "metrics"
+        for resource in ExportMetricsServiceRequest.FromString(payload).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def measure(exporter: MetricExporter) -> None:
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter, math.inf)])
+    provider.get_meter("test").create_counter("tokens").add(42)
+    provider.force_flush()
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("compression", HTTP)
+def test_the_http_exporter_of_metrics(receiver: Receiver, compression: Compression) -> None:
+    measure(HttpMetricExporter(f"http://127.0.0.1:{receiver.http_port}/v1/metrics", compression=compression))
+    assert measured(receiver) == {"tokens": 42}
+
+
+@pytest.mark.parametrize("compression", GRPC)
+def test_the_grpc_exporter_of_metrics(receiver: Receiver, compression: grpc.Compression) -> None:
+    measure(GrpcMetricExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, compression=compression))
+    assert measured(receiver) == {"tokens": 42}
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

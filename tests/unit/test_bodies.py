@@ -10,9 +10,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otlp_bodies import recorded_bodies, request, span
-from spanledger_collector.bodies import Body, Request, count_items, cut, first_items, read_body, signal_of
+from spanledger_collector.bodies import Body, count_items, cut, first_items, read_body, signal_of
 from spanledger_collector.errors import MalformedError
 from spanledger_collector.json_messages import document_of
+from spanledger_collector.otlp_requests import Request
 from spanledger_collector.wal import Signal
 
 
