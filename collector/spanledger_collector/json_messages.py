@@ -132,7 +132,9 @@ def _single(field: FieldDescriptor) -> Read:
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return partial(_just, bool)
     if kind == FieldDescriptor.CPPTYPE_ENUM:
-        return partial(_enum, field.enum_type.values_by_name if field.enum_type else {})
+        values = field.enum_type.values if field.enum_type else ()
+        # A dict of our own: protobuf's look-up breaks on half a character.
+        return partial(_enum, {value.name: value.number for value in values})
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _id if field.name in _ID_FIELDS else _base64
     return partial(_just, str)
@@ -162,10 +164,9 @@ def _float(value: object) -> float:
     raise TypeError(f"{value!r:.40} is no number")
 
 
-def _enum(names: Mapping[str, Any], value: object) -> int:
+def _enum(numbers: Mapping[str, int], value: object) -> int:
     if type(value) is str:
-        named = names.get(value)
-        return named.number if named else int(value)
+        return numbers[value] if value in numbers else int(value)
     return _whole(value)
 
 

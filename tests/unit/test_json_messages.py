@@ -88,6 +88,7 @@ def test_an_unreadable_id_becomes_one_that_no_span_can_have() -> None:
         ({"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "soon"}]}]}]}, "`startTimeUnixNano`"),
         ({"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": 2**64}]}]}]}, "not an ExportTrace"),
         ({"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": True}]}]}]}, "`kind` of a Span"),
+        ({"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "\ud800"}]}]}]}, "`kind` of a Span"),
     ],
 )
 def test_what_is_of_the_wrong_type_is_named(document: object, words: str) -> None:
