@@ -39,10 +39,10 @@ def command(lake: Path | None, *, once: bool, first: datetime | None, settle_aft
 
     \b
     Examples:
-      spanledger maintain --once                     what has been quiet for 10 minutes
-      spanledger maintain --once --settle-after 0    everything that is there
-      spanledger maintain --once --from 2026-11-01   again, with today's price book
-      spanledger maintain                            go on, until Ctrl-C
+      spanledger maintain --once                   quiet for 10 minutes
+      spanledger maintain --once --settle-after 0  everything that is there
+      spanledger maintain --once --from 2026-11-01 again, at today's prices
+      spanledger maintain                          go on, until Ctrl-C
 
     It may run beside collectors and other `maintain`s of the same lake. docs/settling.md says what changes when.
     """
