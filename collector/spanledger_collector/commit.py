@@ -29,6 +29,7 @@ from .lake import (
     open_table,
     write_days,
 )
+from .recent import RecentCalls
 from .staging import Staged, manifest_path, read_manifest
 from .supersede import Sifted, correction_rows, sift, superseded_rows
 from .tables import CORRECTIONS, SPANS, SUPERSEDED, LakeTable
@@ -60,6 +61,7 @@ class Committer:
         self._beside: dict[str, tuple[DeltaTable, Upkeep]] = {}
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake, home / "keys" / str(self._spans.metadata().id))
+        self._recent = RecentCalls(lake)
         if is_set_back(self._wal, committed_anywhere(lake, self._writer)):
             raise WalError(self._wal, "is older than what the lake has of it; the converter is giving it a new id")
 
@@ -106,7 +108,7 @@ class Committer:
         """Commit what is new of the files, checked against all that is in the table at that very moment."""
         self._note_merges()
         held = live_files(self._spans)
-        sifted = sift(self._lake, files, held, self._index)
+        sifted = sift(self._lake, self._marked(files, held), held, self._index)
         for _ in range(_MOST_RACES):
             if not sifted.files:
                 return
@@ -121,6 +123,13 @@ class Committer:
             came = [file for file in held if file.path not in known and not self._index.knows(file)]
             sifted = sift(self._lake, sifted.files, came, KeyIndex(self._lake))
         raise LakeError(self._lake, f"took {_MOST_RACES} commits of others before one of ours; it is tried again")
+
+    def _marked(self, files: Sequence[DataFile], held: Sequence[DataFile]) -> list[DataFile]:
+        """Return the files with what is known of their calls from earlier commits, and from each other."""
+        marked: list[DataFile] = []
+        for file in files:
+            marked.append(self._recent.mark(file, [*held, *marked]))
+        return marked
 
     def _append_replaced(self, sifted: Sifted, segment: int) -> None:
         if sifted.replaced:
@@ -161,6 +170,7 @@ class Committer:
     def _merge(self, live: Sequence[DataFile]) -> None:
         """Have small files merged where there are too many."""
         if self._upkeep.is_due(live):
+            self._spans.update_incremental()
             self._index.catch_up(live_files(self._spans))
             self._upkeep.merge_beside()
 

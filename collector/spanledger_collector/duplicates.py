@@ -1,9 +1,10 @@
 """One call, one charge: when several emitters saw the same call in one batch, one of them keeps the money.
 
 The others stay as rows, with `duplicate_of` naming the span that is charged. What lies in different batches is found
-later, by the settle stage. A provider's id of the answer identifies a call if it is long enough; a short one (Ollama
-numbers answers from 0 to 998) only together with one span lying inside the other, or both in one trace. What can be
-said without an id stands in `nameless`, and spans of which one emitter makes two for a call in `halves`.
+at the commit if it came lately (`recent`), else by the settle stage. A provider's id of the answer identifies a call if
+it is long enough; a short one (Ollama numbers answers from 0 to 998) only together with one span lying inside the
+other, or both in one trace. What can be said without an id stands in `nameless`, and spans of which one emitter makes
+two for a call in `halves`.
 """
 
 from __future__ import annotations
@@ -86,10 +87,15 @@ def charge_elsewhere(rows: pa.Table, charged: pa.Array) -> pa.Table:
 
 def find_losers(rows: pa.Table) -> dict[int, int]:
     """Return the rows whose call another row stands for, each with that row; what they are marked with is not read."""
-    losers = {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
+    losers = find_losers_by_id(rows)
     losers |= nameless_losers(rows, losers.keys())
     losers |= half_losers(rows, losers)
     return losers
+
+
+def find_losers_by_id(rows: pa.Table) -> dict[int, int]:
+    """Return those of `find_losers` that the provider's id of the answer tells; `LOOKED_AT`, role and billing_basis."""
+    return {loser: winner for group in _groups(rows) for loser, winner in _losers(group)}
 
 
 def _groups(rows: pa.Table) -> Iterator[list[_Call]]:
@@ -125,7 +131,7 @@ def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
                 response_model=row["response_model"],
                 input_tokens=row["input_tokens"] if counted else None,
                 output_tokens=row["output_tokens"] if counted else None,
-                rank=BY_NAME[row["dialect"] or OTEL.name].rank,
+                rank=BY_NAME.get(row["dialect"] or "", OTEL).rank,
                 scope=row["scope_name"],
                 service=row["service_name"],
                 start_us=start_us,

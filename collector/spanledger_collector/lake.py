@@ -203,6 +203,7 @@ def append_files(
     for tried in range(_COMMIT_TRIES):
         delta.update_incremental()
         if append_unless_changed(delta, files, writer=writer, version=version, table=table):
+            delta.update_incremental()
             return
         time.sleep(0.01 * 2**tried)
     raise LakeError(folder_of(delta), f"refused a commit {_COMMIT_TRIES} times; it is tried again")
@@ -211,7 +212,10 @@ def append_files(
 def append_unless_changed(
     delta: DeltaTable, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS
 ) -> bool:
-    """Do what `append_files` does, unless somebody has committed since `delta` was read: then return False."""
+    """Do what `append_files` does, unless somebody has committed since `delta` was read: then return False.
+
+    `delta` stays as it was read.
+    """
     return append_marked(delta, files, {writer: version}, table)
 
 
@@ -219,7 +223,6 @@ def append_marked(
     delta: DeltaTable, files: Sequence[DataFile], marks: Mapping[str, int], table: LakeTable = SPANS
 ) -> bool:
     """Do what `append_unless_changed` does, with a `txn` for each of `marks` (writer to version) and maybe no file."""
-    since = delta.version()
     transactions = [Transaction(writer, version) for writer, version in marks.items()]
     actions: list[AddAction | RemoveAction] = [_add_action(file, table.clock) for file in files]
     try:
@@ -233,7 +236,7 @@ def append_marked(
     except CommitFailedError as error:
         LOG.info("another commit came first: %s", error)
         return False
-    _sync_log(delta, since)
+    _sync_log(delta)
     return True
 
 
@@ -276,11 +279,10 @@ def _make_day(lake: Path, table: LakeTable, folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _sync_log(table: DeltaTable, since: int) -> None:
-    """Make the commits after version `since` survive a power cut: deltalake leaves that to the system."""
-    table.update_incremental()
-    log = folder_of(table) / "_delta_log"
-    for version in range(since + 1, table.version() + 1):
+def _sync_log(delta: DeltaTable) -> None:
+    """Make the commit after what was read, and the one before it, survive a power cut: deltalake leaves that to us."""
+    log = folder_of(delta) / "_delta_log"
+    for version in (delta.version(), delta.version() + 1):
         with contextlib.suppress(FileNotFoundError), (log / f"{version:020d}.json").open("rb") as handle:
             os.fsync(handle.fileno())
     sync_folder(log)
