@@ -115,18 +115,19 @@ def spans_request(*span_ids: int, trace_id: bytes = b"t" * 16) -> ExportTraceSer
 
 
 def logs_request(*texts: str) -> ExportLogsServiceRequest:
-    """Return a request with one log record for each text."""
+    """Return a request with one evaluation for each text: of other log records the collector keeps none."""
     message = ExportLogsServiceRequest()
     scope = message.resource_logs.add().scope_logs.add()
     for text in texts:
-        scope.log_records.add(time_unix_nano=1_700_000_000_000_000_000).body.string_value = text
+        record = scope.log_records.add(time_unix_nano=1_700_000_000_000_000_000, event_name="gen_ai.evaluation.result")
+        record.body.string_value = text
     return message
 
 
 def metrics_request(*values: int) -> ExportMetricsServiceRequest:
-    """Return a request with one metric that has a point for each value."""
+    """Return a request with one metric, of those that are kept, that has a point for each value."""
     message = ExportMetricsServiceRequest()
-    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="tokens")
+    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="gen_ai.client.token.usage")
     for value in values:
         metric.sum.data_points.add(time_unix_nano=1_700_000_000_000_000_000, as_int=value)
     return message

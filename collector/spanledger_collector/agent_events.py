@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spanledger import names
 
-from .agents import AGENTS, CONTENT, MESSAGES, TAGS, TEXTS, USERS, Agent, Event, Evidence
+from .agents import CONTENT, MESSAGES, TAGS, TEXTS, USERS, Agent, Event, Evidence
 from .wire import JsonValue, json_text, json_value
 
 Attributes = Mapping[str, JsonValue]
@@ -28,41 +28,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = 10**6
 _FAST: Final = "fast"
 _RESOURCE_USERS: Final = (names.USER_ID, "enduser.id")
-_BY_DIALECT: Final = {agent.dialect: agent for agent in AGENTS}
 
 
 def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, JsonValue]:
     """Return attributes as JSON has them; those without a value are left out."""
     found = {pair.key: json_value(pair.value) for pair in pairs}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def event_name(record: LogRecord, scope: str) -> str:
-    """Return the full name of an event, `claude_code.api_request`; empty for a log record that is none of ours.
-
-    The attribute comes first: what Rust's bridge writes into the field is a place in the source.
-    """
-    told = (pair.value.string_value for pair in record.attributes if pair.key == "event.name")
-    texts = [text for text in (*told, record.event_name, record.body.string_value) if text]
-    for text in texts:
-        if text.partition(".")[0] in _BY_DIALECT or text == names.EVALUATION_EVENT:
-            return text
-    agent = next((agent for agent in AGENTS if agent.scope == scope), None)
-    return f"{agent.dialect}.{texts[0]}" if agent and texts else ""
-
-
-def agent_of(name: str) -> Agent | None:
-    """Return the agent that an event's full name belongs to."""
-    return _BY_DIALECT.get(name.partition(".")[0])
-
-
-def event_kind(agent: Agent, name: str, attributes: Attributes) -> Event | None:
-    """Return what kind of event it is, None for one that is neither call nor tool."""
-    short = name.partition(".")[2]
-    fitting = (
-        event for event in agent.events if event.name == short and (not event.needs or event.needs in attributes)
-    )
-    return next(fitting, None)
 
 
 def to_span(agent: Agent, event: Event, record: LogRecord, own: Attributes, resource: Attributes) -> Span:

@@ -15,6 +15,7 @@ def metrics_text(intake: Intake, readiness: Readiness) -> str:
     codes = [(f'{{door="{door}",code="{code}"}}', count) for (door, code), count in sorted(intake.requests.items())]
     families = (
         _family("accepted_total", "counter", "Acknowledged.", _by_signal(intake.accepted)),
+        _family("dropped_total", "counter", "Acknowledged, of no use here.", _by_signal(intake.dropped)),
         _family("rejected_total", "counter", "Spans with unusable ids.", _by_signal(intake.rejected)),
         _family("refused_total", "counter", "Refused, to be sent again.", _by_signal(intake.refused)),
         _family("adopted_bodies_total", "counter", "Taken over from the spool.", [("", intake.adopted_bodies)]),

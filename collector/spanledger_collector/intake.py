@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from .errors import OverloadedError
@@ -25,6 +26,7 @@ from .framing import count_frames
 from .otlp_requests import Request
 from .wal import Signal
 from .wal_writer import WalState, WalWriter
+from .wanted import wanted_logs, wanted_metrics
 
 Response: TypeAlias = ExportTraceServiceResponse | ExportLogsServiceResponse | ExportMetricsServiceResponse
 
@@ -39,6 +41,8 @@ class Intake:
         self._wal = wal
         self.accepted: Counter[Signal] = Counter()
         """Spans, log records and metric points that are acknowledged, so on disk."""
+        self.dropped: Counter[Signal] = Counter()
+        """Log records and metric points that are acknowledged and not kept: the ledger has no use for them."""
         self.rejected: Counter[Signal] = Counter()
         """Spans left out of a request because their ids can't be used."""
         self.refused: Counter[Signal] = Counter()
@@ -58,10 +62,12 @@ class Intake:
             case ExportTraceServiceRequest():
                 return await self._take_spans(request, payload)
             case ExportLogsServiceRequest():
-                await self._log(payload, "logs", _count_log_records(request))
+                wanted = sum(1 for _ in wanted_logs(request))
+                await self._take_some(payload, "logs", wanted, _count_log_records(request))
                 return ExportLogsServiceResponse()
             case _:
-                await self._log(payload, "metrics", _count_points(request))
+                wanted = sum(_points_in(metric) for _, metric in wanted_metrics(request))
+                await self._take_some(payload, "metrics", wanted, _count_points(request))
                 return ExportMetricsServiceResponse()
 
     async def take_frames(self, payload: bytes) -> ExportTraceServiceResponse:
@@ -91,6 +97,11 @@ class Intake:
         partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
         return ExportTraceServiceResponse(partial_success=partial)
 
+    async def _take_some(self, payload: bytes, signal: Signal, wanted: int, total: int) -> None:
+        """Log a request in which some is wanted; what isn't is left out when it becomes rows."""
+        await self._log(payload, signal, wanted)
+        self.dropped[signal] += total - wanted
+
     async def _log(self, payload: bytes, signal: Signal, items: int) -> None:
         if not items:
             return
@@ -118,12 +129,16 @@ def _count_log_records(request: ExportLogsServiceRequest) -> int:
 
 def _count_points(request: ExportMetricsServiceRequest) -> int:
     return sum(
-        len(getattr(metric, kind).data_points)
+        _points_in(metric)
         for resource in request.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if (kind := metric.WhichOneof("data"))
     )
+
+
+def _points_in(metric: Metric) -> int:
+    kind = metric.WhichOneof("data")
+    return len(getattr(metric, kind).data_points) if kind else 0
 
 
 def _unusable(span: Span) -> bool:

@@ -7,8 +7,7 @@ which are converted apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
@@ -21,13 +20,12 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Metric,
     NumberDataPoint,
 )
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from spanledger import names
 
 from .agent_events import Attributes, attributes_of, first_text, hashed, moment_of
-from .agents import GEMINI_CLI
 from .tables import READINGS
+from .wanted import COUNTERS, wanted_metrics
 from .wire import JsonValue, json_text
 
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
@@ -35,32 +33,6 @@ ReadingRow = dict[str, JsonValue | Decimal | datetime]
 _STEP: Final = Decimal("1e-12")
 _LIMIT: Final = Decimal(10) ** 15
 _TEMPORALITIES: Final = {1: "delta", 2: "cumulative"}
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """A metric that counts what rows count, too."""
-
-    kind_key: str
-    """Attribute that says what is counted; empty where the metric has one kind only."""
-    sides: Mapping[str, str]
-    """Kind -> input, output or cost; kinds that are part of another one are left out."""
-
-
-COUNTERS: Final[Mapping[str, Counter]] = {
-    "claude_code.token.usage": Counter(
-        "type", {"input": "input", "cacheRead": "input", "cacheCreation": "input", "output": "output"}
-    ),
-    "claude_code.cost.usage": Counter("", {"": "cost"}),
-    "codex.turn.token_usage": Counter("token_type", {"input": "input", "output": "output"}),
-    "gemini_cli.token.usage": Counter(
-        "type", {"input": "input", "tool": "input", "output": "output", "thought": "output"}
-    ),
-    "gen_ai.client.token.usage": Counter("gen_ai.token.type", {"input": "input", "output": "output"}),
-}
-"""Name of a metric -> how it is read."""
-_SAID_BETTER: Final = {GEMINI_CLI.scope: "gen_ai.client.token.usage"}
-"""Scope -> a metric of it that counts less than another one of the same scope: Gemini's thoughts are left out of it."""
 _MODELS: Final = ("model", names.REQUEST_MODEL, names.RESPONSE_MODEL)
 _SESSIONS: Final = (names.SESSION_ID, "gen_ai.conversation.id")
 
@@ -78,25 +50,11 @@ def read_metrics(body: bytes, received_ns: int, oldest_ns: int, newest_ns: int) 
     """
     return [
         reading
-        for metric, resource in _counters(ExportMetricsServiceRequest.FromString(body))
+        for resource, metric in wanted_metrics(ExportMetricsServiceRequest.FromString(body))
         for point, temporality in _points(metric)
         if oldest_ns <= point.time_unix_nano <= newest_ns
         for reading in _reading(metric.name, point, temporality, attributes_of(resource.attributes), received_ns)
     ]
-
-
-def count_ours(request: ExportMetricsServiceRequest) -> int:
-    """Return how many metrics of a request are compared with rows."""
-    return sum(1 for _ in _counters(request))
-
-
-def _counters(request: ExportMetricsServiceRequest) -> Iterator[tuple[Metric, Resource]]:
-    for resource_metrics in request.resource_metrics:
-        for scope_metrics in resource_metrics.scope_metrics:
-            left_out = _SAID_BETTER.get(scope_metrics.scope.name)
-            for metric in scope_metrics.metrics:
-                if metric.name in COUNTERS and metric.name != left_out:
-                    yield metric, resource_metrics.resource
 
 
 def _points(metric: Metric) -> Iterator[tuple[Point, str]]:

@@ -28,6 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
+from agent_bodies import logs, metric
 from receiving import JSON, PROTOBUF, Receiver, logs_request, metrics_request, receiving, request, spans_request
 from spanledger_collector.address import Address
 from spanledger_collector.disk import Disk
@@ -252,6 +253,18 @@ def test_no_room_is_503_until_there_is_some(tmp_path: Path) -> None:
     assert taken.status == 200
 
 
+@pytest.mark.parametrize(
+    ("signal", "ordinary"),
+    [("logs", logs("shop", "shop.web", {"http.route": "/"})), ("metrics", metric("http.requests", [(1.0, {})]))],
+)
+def test_what_the_ledger_has_no_use_for_is_taken_and_not_kept(
+    receiver: Receiver, signal: Signal, ordinary: Message
+) -> None:
+    reply = receiver.post(ordinary.SerializeToString(), PROTOBUF, f"/v1/{signal}")
+    assert (reply.status, receiver.records(), receiver.intake.accepted) == (200, [], {})
+    assert receiver.intake.dropped == {signal: 1}
+
+
 def test_health_and_figures(receiver: Receiver) -> None:
     receiver.post(BODY, PROTOBUF)
     receiver.post(b"\xff", PROTOBUF)
@@ -266,7 +279,7 @@ def test_health_and_figures(receiver: Receiver) -> None:
             f'spanledger_collector_{name}_total{{signal="{signal}"}}': "2"
             if (name, signal) == ("accepted", "traces")
             else "0"
-            for name in ("accepted", "rejected", "refused")
+            for name in ("accepted", "dropped", "rejected", "refused")
             for signal in MARKERS
         },
         'spanledger_collector_requests_total{door="http",code="200"}': "3",

@@ -44,10 +44,10 @@ def emitted_through(exporter: SpanExporter) -> tuple[str, str, dict[str, int]]:
     """Emit one span; return its trace id, span id and attributes."""
     provider = TracerProvider(resource=Resource({"service.name": "shop"}))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("test").start_as_current_span("chat", attributes={"tokens": 42}) as span:
+    with provider.get_tracer("test").start_as_current_span("chat", attributes={"claude_code.token.usage": 42}) as span:
         context = span.get_span_context()
     provider.shutdown()
-    return f"{context.trace_id:032x}", f"{context.span_id:016x}", {"tokens": 42}
+    return f"{context.trace_id:032x}", f"{context.span_id:016x}", {"claude_code.token.usage": 42}
 
 
 def logged(receiver: Receiver) -> list[tuple[str, str, dict[str, int]]]:
@@ -86,7 +86,8 @@ def logged_texts(receiver: Receiver) -> list[str]:
 def emit_text(exporter: LogRecordExporter) -> None:
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    provider.get_logger("test").emit(LogRecord(timestamp=1_700_000_000_000_000_000, body="a text"))
+    event = LogRecord(timestamp=1_700_000_000_000_000_000, body="a text", event_name="gen_ai.evaluation.result")
+    provider.get_logger("test").emit(event)
     provider.shutdown()
 
 
@@ -115,7 +116,7 @@ def measured(receiver: Receiver) -> dict[str, int]:
 
 def measure(exporter: MetricExporter) -> None:
     provider = MeterProvider([PeriodicExportingMetricReader(exporter, math.inf)])
-    provider.get_meter("test").create_counter("tokens").add(42)
+    provider.get_meter("test").create_counter("claude_code.token.usage").add(42)
     provider.force_flush()
     provider.shutdown()
 
@@ -123,13 +124,13 @@ def measure(exporter: MetricExporter) -> None:
 @pytest.mark.parametrize("compression", HTTP)
 def test_the_http_exporter_of_metrics(receiver: Receiver, compression: Compression) -> None:
     measure(HttpMetricExporter(f"http://127.0.0.1:{receiver.http_port}/v1/metrics", compression=compression))
-    assert measured(receiver) == {"tokens": 42}
+    assert measured(receiver) == {"claude_code.token.usage": 42}
 
 
 @pytest.mark.parametrize("compression", GRPC)
 def test_the_grpc_exporter_of_metrics(receiver: Receiver, compression: grpc.Compression) -> None:
     measure(GrpcMetricExporter(f"127.0.0.1:{receiver.grpc_port}", insecure=True, compression=compression))
-    assert measured(receiver) == {"tokens": 42}
+    assert measured(receiver) == {"claude_code.token.usage": 42}
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
