@@ -53,6 +53,7 @@ from spanledger_collector.duplicates import mark_duplicates
 from spanledger_collector.lake import append_files, live_files, open_table, table_path, write_days
 from spanledger_collector.normalise import normalise
 from spanledger_collector.pricing import price_rows
+from spanledger_collector.serve import STAGES
 from spanledger_collector.upkeep import merge_small_files
 from waiting import wait_until
 
@@ -90,7 +91,7 @@ def measure(spans: int, flags: tuple[str, ...] = ()) -> dict[str, float]:
             "receive and parse": receive,
             "log": spent["serve"] - receive,
             "convert": spent["convert"],
-            "commit": spent["commit"],
+            **{name: spent[name] for name in STAGES if name != "convert"},
             "peak_memory_mb": max(memory) / 1e6,
             "bytes_per_span": stored_bytes(collector) / look(collector.lake).rows,
             "wire_bytes_per_span": told.bytes / told.spans,
@@ -162,7 +163,7 @@ def first_spans() -> int:
 
 def by_stage(collector: Collector) -> dict[str, float]:
     """Return the CPU seconds of each process of the collector."""
-    spent = {"serve": 0.0, "convert": 0.0, "commit": 0.0}
+    spent = dict.fromkeys(("serve", *STAGES), 0.0)
     for process in tree_of(collector.process.pid):
         name = process.command.partition("spanledger_collector.")[2].partition(" ")[0]
         spent[name if name in spent else "convert"] += process.cpu_s

@@ -19,11 +19,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from spanledger_collector import commit, convert, serve, upkeep
+from spanledger_collector import commit, convert, serve, settle, upkeep
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
 
-STAGES: dict[str, ModuleType] = {"convert": convert, "commit": commit}
+STAGES: dict[str, ModuleType] = {"convert": convert, "commit": commit, "settle": settle}
 PLACES = {
     "convert": ("before write_manifest", "after write_manifest"),
     "commit": (
@@ -32,6 +32,7 @@ PLACES = {
         "within merge_small_files",
         "after merge_small_files",
     ),
+    "settle": (),
 }
 """Stage -> where it dies: before or after a function of its module, or while that runs."""
 LONGEST_S = 0.05

@@ -22,6 +22,7 @@ from otlp_bodies import request, span
 from process_tree import Process
 from receiving import PROTOBUF, request as send
 from small_disk import FileLimit, SmallDisk, memory_disk
+from spanledger_collector.serve import STAGES
 from waiting import wait_until
 
 TIMES = 10 if os.environ.get("SPANLEDGER_PROVE") else 1
@@ -112,7 +113,7 @@ def test_a_full_disk_is_refused_and_gone_on_from(tmp_path: Path, on: str, kind: 
 def fill_up_and_make_room(sender: Sender, disk: SmallDisk, *, fills_home: bool) -> None:
     """Fill the disk in two steps while spans come in, and go on as before once there is room."""
     collector = sender.collector
-    wait_until(lambda: len(collector.children()) == 2, what="both stages")
+    wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
     if disk.leave(RESERVE_BYTES // 2):
         wait_until(lambda: not sender.send(), what="a refusal below the reserve")
         collector.wait_for_commit()

@@ -1,6 +1,7 @@
-"""Broken requests through both doors of a real collector: it answers each, dies of none, and loses no good one between.
+"""Broken requests of every signal through both doors of a real collector.
 
-The short form sends 1,000 bodies; with SPANLEDGER_PROVE set, 20,000. The seed is fixed.
+Each is answered with what is wrong, no process dies, and no good request between them is lost. The short form sends
+1,000 bodies; with SPANLEDGER_PROVE set, 20,000. The seed is fixed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from hostile import PROTOBUF, Forge, Hostile, for_grpc
 from otlp_bodies import request, span
 from process_tree import watching_memory
 from receiving import request as send
+from spanledger_collector.serve import STAGES
 from waiting import wait_until
 
 SEED = 20_261_128
@@ -30,7 +33,14 @@ GOOD_EVERY = 10
 MOST_BYTES = 1_000_000_000
 HTTP_CODES = {200, 400, 413, 415}
 GRPC_CODES = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+PACKAGE = "/opentelemetry.proto.collector"
+DOORS = {
+    "/v1/traces": f"{PACKAGE}.trace.v1.TraceService/Export",
+    "/v1/logs": f"{PACKAGE}.logs.v1.LogsService/Export",
+    "/v1/metrics": f"{PACKAGE}.metrics.v1.MetricsService/Export",
+}
+TAKEN = (8, 1, 1)
+"""How often each signal's door is taken."""
 
 
 @dataclass(slots=True)
@@ -48,7 +58,7 @@ class Client:
 
     def run(self) -> None:
         """Send this client's share."""
-        forge = Forge(SEED + self.number)
+        forge, chance = Forge(SEED + self.number), random.Random(self.number)
         with (
             contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.collector.http_port, timeout=60)) as door,
             grpc.insecure_channel(f"127.0.0.1:{self.collector.grpc_port}") as channel,
@@ -56,19 +66,20 @@ class Client:
             for turn in range(BODIES // CLIENTS):
                 hostile = forge.next()
                 self.kinds[hostile.kind] += 1
+                (path,) = chance.choices(list(DOORS), TAKEN)
                 if turn % 2:
-                    self._through_http(door, hostile)
+                    self._through_http(door, path, hostile)
                 else:
-                    self._through_grpc(channel, for_grpc(hostile))
+                    self._through_grpc(channel, DOORS[path], for_grpc(hostile))
                 if turn % GOOD_EVERY == 0:
                     self._send_good(door, turn)
 
-    def _through_http(self, door: http.client.HTTPConnection, hostile: Hostile) -> None:
+    def _through_http(self, door: http.client.HTTPConnection, path: str, hostile: Hostile) -> None:
         headers = {"Content-Type": hostile.content_type}
         if hostile.encoding:
             headers["Content-Encoding"] = hostile.encoding
         try:
-            reply = send(door, hostile.body, headers)
+            reply = send(door, hostile.body, headers, path)
         except (OSError, http.client.HTTPException) as error:
             self.strange.append(f"http {hostile.kind}: {error!r}")
             door.close()
@@ -77,8 +88,8 @@ class Client:
         if reply.status not in HTTP_CODES:
             self.strange.append(f"http {hostile.kind}: {reply.status} {reply.body[:200]!r}")
 
-    def _through_grpc(self, channel: grpc.Channel, hostile: Hostile) -> None:
-        export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+    def _through_grpc(self, channel: grpc.Channel, method: str, hostile: Hostile) -> None:
+        export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
         try:
             export(hostile.body, timeout=60)
             code = grpc.StatusCode.OK
@@ -97,7 +108,7 @@ class Client:
 def test_broken_requests_are_answered_and_good_ones_between_them_kept(tmp_path: Path) -> None:
     print(f"seed {SEED}")
     with collecting(tmp_path) as collector:
-        wait_until(lambda: len(collector.children()) == 2, what="two children")
+        wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
         children = collector.children()
         clients = [Client(collector, number) for number in range(CLIENTS)]
         with watching_memory(collector.process.pid) as memory:
