@@ -44,6 +44,7 @@ def schema_page() -> str:
         "| `spans` | every span, [as settled](settling.md) |",
         "| `llm_calls` | every charged call, with `provisional` (BOOLEAN): its trace may still change it |",
         "| `spans_as_booked` | every span as its collector took it, whatever was settled since |",
+        "| `cross_checks` | [what agents' metrics count](agents.md#do-the-numbers-agree) beside what the rows have |",
         *(f"| [`{table.name}`](#{table.name}) | {_cell(table.sentence)} |" for table in SIDE_TABLES),
         "",
         "The other views are Delta tables of their own, `<lake>/<view>`, and empty until there is something in them.",

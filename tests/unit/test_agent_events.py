@@ -27,6 +27,8 @@ from agent_bodies import (
     logs,
     pairs,
 )
+from spanledger_collector import signals
+from spanledger_collector.logs import LogsRead, read_logs
 from spanledger_collector.otlp_json import read_json
 from spanledger_collector.signals import Produced, convert_records
 from spanledger_collector.tables import SPANS
@@ -505,6 +507,22 @@ def test_tags_on_the_resource_are_tags_and_name_the_user() -> None:
     found = row(codex(CODEX_COMPLETED, resource=said))
 
     assert (found["team_id"], found["user_id"], found["tags"]["repository"]) == ("platform", "ada", "acme/widgets")
+
+
+def test_a_log_body_that_breaks_the_converter_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = codex(CODEX_COMPLETED).SerializeToString()
+
+    def fragile(body: bytes, *rest: int) -> LogsRead:
+        if body == bad:
+            raise ZeroDivisionError("thirteen")
+        return read_logs(body, *rest)
+
+    monkeypatch.setattr(signals, "read_logs", fragile)
+    bodies = [claude(CLAUDE_REQUEST).SerializeToString(), bad, gemini(GEMINI_RESPONSE).SerializeToString()]
+    found = convert_records([Record(AT_NS, body, "logs") for body in bodies])
+
+    assert found.dead == [(bad, "ZeroDivisionError: thirteen")]
+    assert found.of(SPANS)["dialect"].to_pylist() == ["claude_code", "gemini_cli"]
 
 
 def test_a_body_that_is_none_goes_to_dead_whole_and_spares_the_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ THEN_NS = THIS_HOUR_NS - 5 * HOUR_NS
 THEN = datetime.fromtimestamp(THEN_NS // 10**9, UTC)
 MODEL = CLAUDE_REQUEST["model"]
 SESSION = CLAUDE_WHO["session.id"]
+COST_USD = Decimal("0.03049065")
 
 
 def point(kind: str, **more: Any) -> Mapping[str, Any]:
@@ -177,3 +179,15 @@ def test_doctor_tells_where_metrics_and_rows_differ(tmp_path: Path) -> None:
             )
         ],
     ]
+
+
+def test_the_questions_of_the_page_about_agents_are_answered(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "agents.md").read_text("utf-8")
+    ends_ns = THEN_NS + 10**9
+    usage = metric("claude_code.token.usage", [(42.0, point("output"))], at_ns=ends_ns)
+    lake = connect(lake_of(tmp_path, claude(CLAUDE_REQUEST, at_ns=ends_ns), usage))
+
+    spent, compared = (lake.execute(query).fetchall() for query in re.findall(r"```sql\n(.*?)```", page, re.DOTALL))
+
+    assert spent == [("https://github.com/acme/widgets", CLAUDE_WHO["user.id"], "claude-code", 1, COST_USD, None)]
+    assert compared == [("claude-code", "claude_code.token.usage", "output", 42, 42, 0)]
