@@ -92,7 +92,7 @@ def receiving(
     thread.start()
     address = Address(grpc_port=0, http_port=0)
     try:
-        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, terms), loop).result(20)
+        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, folder.parent, terms), loop).result(20)
         try:
             yield Receiver(folder, doors.address.http_port, doors.address.grpc_port, intake)
         finally:

@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 
 from .catalog import SIDE_TABLES, committed_anywhere
 from .errors import LakeError, WalError
+from .figures import StageFigures
 from .keys import KeyIndex
 from .lake import (
     DataFile,
@@ -34,7 +35,7 @@ from .staging import Staged, manifest_path, read_manifest
 from .supersede import Sifted, correction_rows, sift, superseded_rows
 from .tables import CORRECTIONS, SPANS, SUPERSEDED, LakeTable
 from .upkeep import Upkeep
-from .wal import is_set_back, segment_path, segments, wal_dir, wal_id
+from .wal import first_received_ns, is_set_back, segment_path, segments, wal_dir, wal_id
 from .worker import LOG, run
 
 MOST_SEGMENTS: Final = 64
@@ -46,7 +47,13 @@ _MOST_RACES: Final = 100
 def make_step(home: Path, lake: Path) -> Callable[[], bool]:
     """Return the step of the loop: commit the staged segments that are next, if there are any."""
     committer = Committer(home, lake)
-    return committer.step
+
+    def step() -> bool:
+        busy = committer.step()
+        committer.figures.publish(busy=busy)
+        return busy
+
+    return step
 
 
 class Committer:
@@ -58,6 +65,7 @@ class Committer:
         self._wal = wal_dir(home)
         self._spans = open_table(lake)
         self._upkeep = Upkeep(self._spans)
+        self.figures = StageFigures(home, "commit")
         self._beside: dict[str, tuple[DeltaTable, Upkeep]] = {}
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake, home / "keys" / str(self._spans.metadata().id))
@@ -80,6 +88,7 @@ class Committer:
         if fresh:
             self._append_beside(fresh)
             self._append_spans([file for staged in fresh for file in staged.files_of(SPANS)], fresh[-1].segment)
+            self._note_lag(fresh)
         for staged in ready:
             self._forget(staged)
         return True
@@ -99,6 +108,13 @@ class Committer:
             ready.append(staged)
         return ready
 
+    def _note_lag(self, fresh: Sequence[Staged]) -> None:
+        now_ns = time.time_ns()
+        for staged in fresh:
+            received_ns = first_received_ns(segment_path(self._wal, staged.segment))
+            if received_ns is not None:
+                self.figures.observe("lag_seconds", max(0.0, (now_ns - received_ns) / 1e9))
+
     def _forget(self, staged: Staged) -> None:
         """Delete a committed segment; the log goes first, so that it is never converted without being known."""
         segment_path(self._wal, staged.segment).unlink(missing_ok=True)
@@ -111,9 +127,11 @@ class Committer:
         sifted = sift(self._lake, self._marked(files, held), held, self._index)
         for _ in range(_MOST_RACES):
             if not sifted.files:
+                self._count(files, sifted)
                 return
             self._append_replaced(sifted, segment)
             if append_unless_changed(self._spans, sifted.files, writer=self._writer, version=segment):
+                self._count(files, sifted)
                 self._merge([*held, *sifted.files])
                 return
             self._spans.update_incremental()
@@ -130,6 +148,11 @@ class Committer:
         for file in files:
             marked.append(self._recent.mark(file, [*held, *marked]))
         return marked
+
+    def _count(self, files: Sequence[DataFile], sifted: Sifted) -> None:
+        dropped = sum(file.rows for file in files) - sum(file.rows for file in sifted.files)
+        self.figures.add("duplicates_total", dropped)
+        self.figures.add("superseded_total", len(sifted.replaced))
 
     def _append_replaced(self, sifted: Sifted, segment: int) -> None:
         if sifted.replaced:

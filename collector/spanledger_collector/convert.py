@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+
+import pyarrow.compute as pc
 
 from spanledger.settings import load, parse_billing
 
 from .catalog import TABLES, committed_anywhere
 from .dead import bury
+from .figures import StageFigures
 from .lake import write_days
 from .signals import Produced, convert_records, join
 from .staging import manifest_path, write_manifest
+from .tables import SPANS
 from .trial import open_trial
 from .wal import Record, is_set_back, read_segment, renew_id, segments, wal_dir, wal_id
 from .worker import LOG, run
@@ -32,19 +37,32 @@ def make_step(home: Path, lake: Path) -> Callable[[], bool]:
         LOG.warning("%s is older than what the lake has of it; it goes on under a new id", wal)
         renew_id(wal)
 
+    figures = StageFigures(home, "convert")
+
     def step() -> bool:
         for number, path in segments(wal):
             if not manifest_path(home, number).exists() and path.exists():  # in this order: the log is deleted first
-                convert_segment(home, lake, number, path, billing)
+                _count(figures, convert_segment(home, lake, number, path, billing))
+                figures.publish(busy=True)
                 return True
+        figures.publish()
         return False
 
     return step
 
 
+def _count(figures: StageFigures, produced: Produced) -> None:
+    for name, rows in produced.tables.items():
+        figures.add("rows_total", rows.num_rows, name)
+    reasons = pc.value_counts(produced.of(SPANS)["unpriced_reason"].drop_null())
+    for reason in reasons.to_pylist():
+        figures.add("unpriced_total", reason["counts"], reason["values"])
+    figures.add("dead_letters_total", len(produced.dead))
+
+
 def convert_segment(
     home: Path, lake: Path, number: int, path: Path, billing: Mapping[str, str] = MappingProxyType({})
-) -> None:
+) -> Produced:
     """Convert one sealed segment and stage it; doing it again gives the same files."""
     contents = read_segment(path)
     produced = _convert_alive(home, number, contents.records, billing)
@@ -58,6 +76,7 @@ def convert_segment(
         LOG.info("%d log records of segment %d are of no use here", produced.others, number)
     files = [file for table in TABLES for file in write_days(lake, name, produced.of(table), table)]
     write_manifest(home, number, files)
+    return replace(produced, dead=dead)
 
 
 def _convert_alive(home: Path, number: int, records: Sequence[Record], billing: Mapping[str, str]) -> Produced:

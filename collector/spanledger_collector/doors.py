@@ -11,6 +11,7 @@ import errno
 import math
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import grpc.aio
@@ -54,9 +55,9 @@ class Doors:
 
 
 async def open_doors(
-    intake: Intake, address: Address, terms: Terms | None = None, readiness: Readiness | None = None
+    intake: Intake, address: Address, home: Path, terms: Terms | None = None, readiness: Readiness | None = None
 ) -> Doors:
-    """Listen on both ports; the doors take requests when this returns.
+    """Listen on both ports; the doors take requests when this returns. `home` is where the children's figures are.
 
     Raises:
         PortTakenError: another program has a port.
@@ -76,7 +77,7 @@ async def open_doors(
             raise PortTakenError(address.host, address.grpc_port, "--grpc-port") from error
         until_started.pop_all()
     await grpc_server.start()
-    http_server = _HttpServer(HttpDoor(intake, terms, doorkeeper, readiness), http_socket, terms, tls)
+    http_server = _HttpServer(HttpDoor(intake, terms, doorkeeper, readiness, home), http_socket, terms, tls)
     http_port: int = http_socket.getsockname()[1]
     doors = Doors(Address(address.host, grpc_port, http_port), grpc_server, http_server, health)
     while not http_server.started:

@@ -1,40 +1,88 @@
-"""The collector's own figures as Prometheus text."""
+"""The collector's own figures as Prometheus text: those of the doors' process and what its children published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
 
+from .dead import dead_dir
+from .figures import EDGES_S, FAMILIES, Family, Figures, Histogram, Labels, published
 from .intake import Intake
 from .readiness import Readiness
-from .wal import MARKERS, Signal
+from .wal import MARKERS
+
+PREFIX: Final = "spanledger_collector_"
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-def metrics_text(intake: Intake, readiness: Readiness) -> str:
+def metrics_text(home: Path, intake: Intake, readiness: Readiness) -> str:
     """Return what /metrics answers."""
+    figures = published(home)
+    _add_own(figures, home, intake, readiness)
+    return "".join(f"{line}\n" for family in FAMILIES for line in _lines(family, figures))
+
+
+def _add_own(figures: Figures, home: Path, intake: Intake, readiness: Readiness) -> None:
     state = intake.wal_state()
-    codes = [(f'{{door="{door}",code="{code}"}}', count) for (door, code), count in sorted(intake.requests.items())]
-    families = (
-        _family("accepted_total", "counter", "Acknowledged.", _by_signal(intake.accepted)),
-        _family("dropped_total", "counter", "Acknowledged, of no use here.", _by_signal(intake.dropped)),
-        _family("rejected_total", "counter", "Spans with unusable ids.", _by_signal(intake.rejected)),
-        _family("refused_total", "counter", "Refused, to be sent again.", _by_signal(intake.refused)),
-        _family("adopted_bodies_total", "counter", "Taken over from the spool.", [("", intake.adopted_bodies)]),
-        _family("requests_total", "counter", "Requests by door and code of the answer.", codes),
-        _family("wal_backlog_bytes", "gauge", "Logged, not yet committed.", [("", state.backlog_bytes)]),
-        _family("wal_waiting_bytes", "gauge", "In memory, waiting for the disk.", [("", state.waiting_bytes)]),
-        _family("wal_syncs_total", "counter", "Group commits of the log.", [("", state.syncs)]),
-        _family("disk_free_bytes", "gauge", "Room on the disk of the log.", [("", state.free_bytes)]),
-        _family("ready", "gauge", "1 while requests are taken.", [("", int(not readiness.reason()))]),
-    )
-    return "".join(families)
+    for signal in MARKERS:  # those that are 0 as well: what is not there can't be watched
+        for name in ("accepted_total", "accepted_bytes_total", "dropped_total", "rejected_total", "refused_total"):
+            figures.values[name][signal,] += intake.figures.values[name][signal,]
+    for (door, code), count in sorted(intake.requests.items()):
+        figures.values["requests_total"][door, str(code)] = count
+    figures.histograms["ack_seconds"] = intake.figures.histograms["ack_seconds"]
+    figures.histograms["fsync_seconds"] = state.fsyncs
+    letters, letters_bytes = _dead(dead_dir(home))
+    gauges: Mapping[str, Mapping[Labels, int]] = {
+        "adopted_bodies_total": {(): intake.adopted_bodies},
+        "wal_backlog_bytes": {(): state.backlog_bytes},
+        "wal_backlog_age_seconds": {(): round(state.backlog_age_s)},
+        "wal_waiting_bytes": {(): state.waiting_bytes},
+        "disk_free_bytes": {("log",): state.free_bytes, ("lake",): state.lake_free_bytes},
+        "ready": {(): int(not readiness.reason())},
+        "dead_letters": {(): letters},
+        "dead_bytes": {(): letters_bytes},
+    }
+    for name, values in gauges.items():
+        figures.values[name].update(values)
 
 
-def _by_signal(counts: Mapping[Signal, int]) -> list[tuple[str, int]]:
-    return [(f'{{signal="{signal}"}}', counts.get(signal, 0)) for signal in MARKERS]
+def _dead(folder: Path) -> tuple[int, int]:
+    """Return how many letters there are, and their bytes."""
+    sizes = [_size(path) for path in folder.glob("*.pb")]
+    return len(sizes), sum(sizes)
 
 
-def _family(name: str, kind: str, sentence: str, samples: Iterable[tuple[str, int]]) -> str:
-    full = f"spanledger_collector_{name}"
-    lines = [f"# HELP {full} {sentence}", f"# TYPE {full} {kind}"]
-    lines += [f"{full}{labels} {value}" for labels, value in samples]
-    return "\n".join(lines) + "\n"
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # it has just been replayed
+
+
+def _lines(family: Family, figures: Figures) -> Iterator[str]:
+    full = PREFIX + family.name
+    yield f"# HELP {full} {family.sentence}"
+    yield f"# TYPE {full} {family.kind}"
+    if family.kind == "histogram":
+        yield from _histogram_lines(full, figures.histograms[family.name])
+        return
+    samples = figures.values[family.name]
+    if not family.labels:
+        samples[()] += 0
+    for labels, value in sorted(samples.items()):
+        yield f"{full}{_braces(family, labels)} {value}"
+
+
+def _histogram_lines(full: str, histogram: Histogram) -> Iterator[str]:
+    counts = list(accumulate(histogram.counts))
+    for edge, count in zip((*EDGES_S, "+Inf"), counts, strict=True):
+        yield f'{full}_bucket{{le="{edge}"}} {count}'
+    yield f"{full}_sum {histogram.total_s}"
+    yield f"{full}_count {counts[-1]}"
+
+
+def _braces(family: Family, labels: Labels) -> str:
+    pairs = [f'{name}="{text.translate(_ESCAPES)}"' for name, text in zip(family.labels, labels, strict=True)]
+    return f"{{{','.join(pairs)}}}" if pairs else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 
 from google.protobuf import json_format
@@ -62,8 +63,9 @@ class _Answer:
 class HttpDoor:
     """The ASGI application."""
 
-    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper, readiness: Readiness) -> None:
+    def __init__(self, intake: Intake, terms: Terms, doorkeeper: Doorkeeper, readiness: Readiness, home: Path) -> None:
         self._intake = intake
+        self._home = home
         self._readiness = readiness
         self._terms = terms
         self._doorkeeper = doorkeeper
@@ -151,7 +153,9 @@ class HttpDoor:
             return _Answer(200, _TEXT, b"alive\n")
         if head.path == "/metrics":
             return _Answer(
-                200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self._intake, self._readiness).encode()
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics_text(self._home, self._intake, self._readiness).encode(),
             )
         reason = self._readiness.reason()
         return _Answer(503 if reason else 200, _TEXT, f"{reason or 'ready'}\n".encode())

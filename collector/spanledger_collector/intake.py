@@ -5,6 +5,7 @@ What is logged is the bytes as they came, unknown fields included.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Final, TypeAlias
 
@@ -22,6 +23,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from .errors import OverloadedError
+from .figures import Figures
 from .framing import count_frames
 from .otlp_requests import Request
 from .wal import Signal
@@ -39,14 +41,8 @@ class Intake:
 
     def __init__(self, wal: WalWriter) -> None:
         self._wal = wal
-        self.accepted: Counter[Signal] = Counter()
-        """Spans, log records and metric points that are acknowledged, so on disk."""
-        self.dropped: Counter[Signal] = Counter()
-        """Log records and metric points that are acknowledged and not kept: the ledger has no use for them."""
-        self.rejected: Counter[Signal] = Counter()
-        """Spans left out of a request because their ids can't be used."""
-        self.refused: Counter[Signal] = Counter()
-        """What was in requests that are to be sent again."""
+        self.figures = Figures()
+        """What is counted by signal, and how long an acknowledgement takes."""
         self.adopted_bodies = 0
         """Taken over from the spool of programs on this machine; their spans are among the accepted ones."""
         self.requests: Counter[tuple[str, int]] = Counter()
@@ -90,7 +86,7 @@ class Intake:
             _drop_unusable(request)
             payload = request.SerializeToString()  # unknown fields survive this too
         await self._log(payload, "traces", total - rejected)
-        self.rejected["traces"] += rejected
+        self.figures.add("rejected_total", rejected, "traces")
         if not rejected:
             return ExportTraceServiceResponse()
         message = f"{rejected} of {total} spans have no valid trace id (16 bytes), span id or parent id (8 bytes)"
@@ -100,17 +96,20 @@ class Intake:
     async def _take_some(self, payload: bytes, signal: Signal, wanted: int, total: int) -> None:
         """Log a request in which some is wanted; what isn't is left out when it becomes rows."""
         await self._log(payload, signal, wanted)
-        self.dropped[signal] += total - wanted
+        self.figures.add("dropped_total", total - wanted, signal)
 
     async def _log(self, payload: bytes, signal: Signal, items: int) -> None:
         if not items:
             return
+        began_at = time.perf_counter()
         try:
             await self._wal.append(payload, signal)
         except OverloadedError:
-            self.refused[signal] += items
+            self.figures.add("refused_total", items, signal)
             raise
-        self.accepted[signal] += items
+        self.figures.observe("ack_seconds", time.perf_counter() - began_at)
+        self.figures.add("accepted_total", items, signal)
+        self.figures.add("accepted_bytes_total", len(payload), signal)
 
 
 def _count_spans(request: ExportTraceServiceRequest) -> tuple[int, int]:

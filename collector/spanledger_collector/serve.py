@@ -169,7 +169,7 @@ async def _run(options: CollectorOptions) -> None:
     with _open_log(options) as wal:
         intake = Intake(wal)
         readiness = Readiness(intake)
-        doors = await open_doors(intake, options.address, options.terms, readiness)
+        doors = await open_doors(intake, options.address, options.home, options.terms, readiness)
         adopting = asyncio.create_task(_adoption(options, intake).run())
         readiness.stages = stages = [Child(stage(name, options.home, options.lake)) for name in STAGES]
         others = [Child(command) for command in options.beside]

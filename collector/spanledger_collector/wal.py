@@ -117,6 +117,19 @@ def segments(folder: Path) -> list[Segment]:
     )
 
 
+def first_received_ns(path: Path) -> int | None:
+    """Return when the first request of a segment came, or None where it has none or can't be read."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(HEADER_BYTES)
+    except OSError:
+        return None
+    if len(head) < HEADER_BYTES or head[:4] not in _SIGNALS:
+        return None
+    received_ns: int = _HEADER.unpack(head)[3]
+    return received_ns
+
+
 def read_segment(path: Path) -> Contents:
     """Read every whole record of a segment, and set aside the bytes between them."""
     data = path.read_bytes()

@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 
 from .disk import Disk
 from .errors import OverloadedError, WalBusyError, WalError
-from .wal import OPEN, SEALED, Signal, record_header, renew_id, segment_path, segments, sound_length
+from .figures import Histogram
+from .wal import OPEN, SEALED, Signal, first_received_ns, record_header, renew_id, segment_path, segments, sound_length
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class WalState:
     lake_free_bytes: int
     """On the disk of the lake, which may be the same."""
     waiting_bytes: int
-    syncs: int
+    backlog_age_s: float
+    """Since the oldest request came that isn't committed; 0 when there is none."""
+    fsyncs: Histogram
+    """How long each took; it goes on counting."""
     refusal: str
     """Why a request would be refused now; empty when it would be taken."""
 
@@ -104,7 +108,8 @@ class WalWriter:
         self._waiting_bytes = 0
         self._closing = False
         self._failing = False
-        self._syncs = 0
+        self._fsyncs = Histogram()
+        self._oldest: tuple[str, int | None] = ("", None)
         self._looked_at = float("-inf")
         self._backlog_bytes = 0
         self._free_bytes = self._lake_free_bytes = 0
@@ -152,8 +157,15 @@ class WalWriter:
         """Return the figures as last seen (at most half a second old)."""
         with self._changed:
             refusal = self._refusal(0)
+            age_s = (time.time_ns() - self._oldest[1]) / 1e9 if self._oldest[1] else 0.0
             return WalState(
-                self._backlog_bytes, self._free_bytes, self._lake_free_bytes, self._waiting_bytes, self._syncs, refusal
+                self._backlog_bytes,
+                self._free_bytes,
+                self._lake_free_bytes,
+                self._waiting_bytes,
+                max(0.0, age_s),
+                self._fsyncs,
+                refusal,
             )
 
     def close(self) -> None:
@@ -186,9 +198,17 @@ class WalWriter:
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
-        self._backlog_bytes = sum(_size(path) for path in self._folder.glob(f"*{SEALED}*"))
+        paths = list(self._folder.glob(f"*{SEALED}*"))
+        self._backlog_bytes = sum(_size(path) for path in paths)
+        self._note_oldest(min(paths, default=None))
         self._free_bytes = self._disk.free_bytes(self._folder)
         self._lake_free_bytes = self._disk.free_bytes(_existing(self._lake or self._folder))
+
+    def _note_oldest(self, path: Path | None) -> None:
+        """Know when the oldest request came; a segment keeps its first one, so it is read once."""
+        number = path.name.partition(".")[0] if path else ""
+        if number != self._oldest[0] or self._oldest[1] is None:
+            self._oldest = (number, first_received_ns(path) if path else None)
 
     def _run(self) -> None:
         while True:
@@ -230,7 +250,6 @@ class WalWriter:
             self._waiting_bytes -= size
             self._backlog_bytes += written
             self._free_bytes -= written
-            self._syncs += error is None
         for request in batch:
             request.done(error)
 
@@ -240,7 +259,9 @@ class WalWriter:
         now_ns = time.time_ns()
         buffers = [part for payload, signal, _ in batch for part in (record_header(payload, now_ns, signal), payload)]
         end = self._disk.write(self._open.file, buffers, self._open.size)
+        began_at = time.perf_counter()
         self._disk.sync(self._open.file)
+        self._fsyncs.observe(time.perf_counter() - began_at)
         # Age counts from the first durable record: an empty segment has nothing that anyone waits for.
         if self._open.size == 0:
             self._open.first_at = time.monotonic()
