@@ -141,6 +141,7 @@ def test_a_commitment_says_what_was_spent_of_it_and_how_many_calls_have_no_price
             call(1, 2, SEPTEMBER, "gpt-9", provider="openai"),
             call(1, 3, SEPTEMBER - timedelta(days=30), "gpt-5", 10**8, 0),
             call(1, 4, SEPTEMBER, "claude-haiku-4-5"),
+            call(1, 5, SEPTEMBER, "gpt-9", provider="openai", billing_basis="plan", unpriced_reason="plan"),
         ],
     )
 

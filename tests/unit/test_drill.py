@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from ledger_rows import Row, call, make_lake, span
-from spanledger_analytics import drill, live, spend
+from spanledger_analytics import drill, live, spend, tree
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.spend import Filters
 
@@ -160,6 +160,24 @@ def test_filter_values_say_what_calls_carry(ledger: Ledger) -> None:
 def test_unpriced_calls_have_a_reason(ledger: Ledger) -> None:
     assert spend.unpriced(ledger, DAY, DAY).rows() == [("unknown_model", "llama-4-local", 1)]
     assert spend.unpriced(ledger, DAY, DAY, Filters(team="")).rows() == []
+
+
+def test_what_a_plan_pays_for_has_no_price_to_miss(tmp_path: Path) -> None:
+    paid = call(9, 1, NINE, "a model of the plan", billing_basis="plan", unpriced_reason="plan", user_id="ann")
+    lake = Ledger(make_lake(tmp_path / "lake", [paid]))
+    frames = [
+        *(ask(lake, DAY, DAY) for ask in (spend.days, spend.days_by_model)),
+        *(ask(lake, DAY) for ask in (spend.hours, spend.hours_by_model, drill.users)),
+        drill.requests(lake, DAY, 9, "ann"),
+    ]
+
+    counted = [rows(frame, "calls", "cost_usd", "unpriced_calls") for frame in frames]
+    facts = tree.facts(drill.trace(lake, DAY, paid["trace_id"]))
+
+    assert counted == [[(1, None, 0)]] * 6
+    assert spend.unpriced(lake, DAY, DAY).is_empty()
+    assert live.rate(lake, NINE + timedelta(minutes=5)).unpriced_calls == 0
+    assert (facts.calls, facts.unpriced_calls, facts.cost_usd) == (1, 0, None)
 
 
 def test_the_rate_counts_calls_that_ended_in_the_last_five_minutes(ledger: Ledger) -> None:

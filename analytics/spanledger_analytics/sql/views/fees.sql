@@ -108,7 +108,9 @@ with used as (
     select
         agreed.name,
         coalesce(sum(cost_usd), 0)::decimal(38, 12) as spent_usd,
-        count(*) filter (where calls.span_id is not null and cost_usd is null) as unpriced_calls
+        count(*) filter (
+            where calls.span_id is not null and cost_usd is null and billing_basis is distinct from 'plan'
+        ) as unpriced_calls
     from agreed_commitments as agreed
     left join llm_calls_in(files) as calls
         on
