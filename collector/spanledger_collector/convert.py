@@ -72,8 +72,6 @@ def convert_segment(
     if dead:
         bury(home / "dead", name, dead)
         LOG.warning("%d records of segment %d went to %s", len(dead), number, home / "dead")
-    if produced.others:
-        LOG.info("%d log records of segment %d are of no use here", produced.others, number)
     files = [file for table in TABLES for file in write_days(lake, name, produced.of(table), table)]
     write_manifest(home, number, files)
     return replace(produced, dead=dead)

@@ -1,7 +1,7 @@
 """OTLP log bodies -> the spans that agents' events stand for, and outcomes.
 
-All other log records are an application's own business: they are counted and dropped. The spans leave here as a
-trace request of their own, so that there is one way only from a call to its price.
+All other log records are an application's own business, and dropped. The spans leave here as a trace request of their
+own, so that there is one way only from a call to its price.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ class LogsRead:
     outcomes: list[OutcomeRow] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
     """Outcomes dated outside of what is taken, each as a request of its own."""
-    others: int = 0
-    """Log records that are nothing of these."""
 
 
 def read_logs(body: bytes, received_ns: int, oldest_ns: int, newest_ns: int) -> LogsRead:
@@ -40,10 +38,8 @@ def read_logs(body: bytes, received_ns: int, oldest_ns: int, newest_ns: int) -> 
     Raises:
         google.protobuf.message.DecodeError: it isn't one.
     """
-    request = ExportLogsServiceRequest.FromString(body)
-    found = LogsRead(others=_count(request))
-    for wanted in wanted_logs(request):
-        found.others -= 1
+    found = LogsRead()
+    for wanted in wanted_logs(ExportLogsServiceRequest.FromString(body)):
         record, scope = wanted.record, wanted.scope_logs.scope
         own, resource = attributes_of(record.attributes), attributes_of(wanted.resource_logs.resource.attributes)
         if wanted.event is not None:
@@ -55,10 +51,6 @@ def read_logs(body: bytes, received_ns: int, oldest_ns: int, newest_ns: int) -> 
         else:
             found.refused.append(_request(wanted).SerializeToString())
     return found
-
-
-def _count(request: ExportLogsServiceRequest) -> int:
-    return sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
 
 
 def _alone(wanted: WantedLog, agent: Agent, span: Span) -> ResourceSpans:

@@ -34,8 +34,6 @@ class Produced:
     """Name of a table of the lake to rows of it, where there are any."""
     dead: list[tuple[bytes, str]] = field(default_factory=list)
     """What can't be converted, and why."""
-    others: int = 0
-    """Log records that the ledger has no use for."""
 
     def of(self, table: LakeTable) -> pa.Table:
         """Return the rows of one table."""
@@ -52,7 +50,6 @@ class _Sorted:
     outcomes: list[OutcomeRow] = field(default_factory=list)
     readings: list[ReadingRow] = field(default_factory=list)
     dead: list[tuple[bytes, str]] = field(default_factory=list)
-    others: int = 0
 
 
 def convert_records(records: Sequence[Record], billing: Mapping[str, str] = MappingProxyType({})) -> Produced:
@@ -76,7 +73,6 @@ def join(parts: Sequence[Produced]) -> Produced:
     return Produced(
         {name: pa.concat_tables(rows) for name, rows in tables.items()},
         [entry for part in parts for entry in part.dead],
-        sum(part.others for part in parts),
     )
 
 
@@ -102,7 +98,7 @@ def convert_batch(
         tables[OUTCOMES.name] = outcome_table(found.outcomes)
     if found.readings:
         tables[READINGS.name] = reading_table(found.readings)
-    return Produced(tables, found.dead, found.others)
+    return Produced(tables, found.dead)
 
 
 def _sort(records: Sequence[Record], dates: tuple[int, int]) -> _Sorted:
@@ -124,7 +120,6 @@ def _sort_in(found: _Sorted, record: Record, dates: tuple[int, int]) -> None:
         read = read_logs(body, record.received_ns, *dates)
         found.outcomes += read.outcomes
         found.dead += [(alone, "an outcome dated more than 400 days ago or a day ahead") for alone in read.refused]
-        found.others += read.others
         if not read.spans.resource_spans:
             return
         body = read.spans.SerializeToString()

@@ -344,7 +344,7 @@ def test_numbers_that_an_event_writes_as_text_are_numbers() -> None:
     assert found["attributes"] == {"anthropic.provider": '"firstParty"', "tool_result_size_bytes": '"2"'}
 
 
-def test_every_other_log_record_is_counted_and_dropped() -> None:
+def test_every_other_log_record_is_dropped() -> None:
     ignored = [
         claude({**CLAUDE_WHO, "event.name": "user_prompt", "prompt": "hello"}),
         codex({**CODEX_WHO, "event.name": "codex.sse_event", "event.kind": "response.created", "duration_ms": "0"}),
@@ -357,7 +357,7 @@ def test_every_other_log_record_is_counted_and_dropped() -> None:
 
     found = produced(*ignored)
 
-    assert (found.of(SPANS).num_rows, found.dead, found.others) == (0, [], 5)
+    assert (found.tables, found.dead) == ({}, [])
 
 
 def test_a_retry_has_the_same_ids_in_json_as_in_protobuf() -> None:
