@@ -128,6 +128,16 @@ def test_log_events_of_coding_agents_become_rows(tmp_path: Path) -> None:
     assert "1 spans, 1 log records from 2 bodies in 1 files" in done.stderr
 
 
+def test_log_events_go_through_a_running_collector_as_log_events(tmp_path: Path) -> None:
+    file = tmp_path / "logs.proto"
+    file.write_bytes(claude(CLAUDE_REQUEST).SerializeToString())
+    with collecting(tmp_path) as collector:
+        done = run(file, "--home", collector.home, "--lake", collector.lake)
+        assert done.returncode == 0, done.stderr
+        collector.wait_for_commit()
+        assert len(span_ids(collector.lake)) == 1
+
+
 def test_what_is_damaged_is_named_and_the_rest_is_taken(tmp_path: Path) -> None:
     one = tmp_path / "one.json"
     one.write_bytes(in_json(body(1)) + b"{broken}\n" + b'{"resourceSpans": 7}\n' + in_json(body(2)))
