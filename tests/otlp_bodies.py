@@ -69,14 +69,16 @@ def span(attributes: Mapping[str, Value] | None = None, **fields: Any) -> Span:
     )
 
 
-def request(*spans: Span, scope: str = "spanledger", resource: Mapping[str, Value] | None = None) -> bytes:
+def request(
+    *spans: Span, scope: str = "spanledger", version: str = "1.0", resource: Mapping[str, Value] | None = None
+) -> bytes:
     """Return one body with the spans under one scope."""
     made = ExportTraceServiceRequest()
     resource_spans = made.resource_spans.add()
     resource_spans.resource.attributes.extend(pairs(resource or {}))
     scope_spans = resource_spans.scope_spans.add()
     scope_spans.scope.name = scope
-    scope_spans.scope.version = "1.0" if scope else ""
+    scope_spans.scope.version = version if scope else ""
     scope_spans.spans.extend(spans)
     return made.SerializeToString()
 

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from . import slim
 from .vocabulary import Kind
-from .wire import HASH_BYTES, json_text, json_value, plain_text
+from .wire import DIGITS, EXACT_DOUBLES, HASH_BYTES, json_text, json_value, plain_text
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ _DELIMITED: Final = (STRING, ARRAY, 0x32, BYTES)
 """String, array, kvlist, bytes: a length follows the tag."""
 _TAGS_OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
     "text": (STRING, INT),
-    "count": (INT,),
+    "count": (INT, DOUBLE, STRING),
     "number": (DOUBLE, INT),
     "flag": (BOOL,),
     "first": (STRING, ARRAY),
@@ -85,6 +85,11 @@ def typed(kind: Kind, values: pa.Array, tags: Bytes) -> pa.Array:
     elif kind == "number":
         by_tag[INT] = _int_numbers
     return _by_tag(values, tags, {tag: by_tag[tag] for tag in _TAGS_OF_KIND[kind]})
+
+
+def counts(values: pa.Array, tags: Bytes) -> pa.Array:
+    """Return whole numbers, also those that are written as doubles or digits; NULL for anything else."""
+    return _by_tag(values, tags, {INT: _ints, DOUBLE: _whole_doubles, STRING: _digits})
 
 
 def hashes(values: pa.Array) -> tuple[pa.Array, Mask]:
@@ -240,6 +245,18 @@ def _doubles(values: pa.Array) -> pa.Array:
     offsets, data = _buffers(values)
     eight = data[(offsets[:-1] + 1)[:, None] + np.arange(8)]
     return pa.array(np.ascontiguousarray(eight).view("<f8").ravel(), pa.float64())
+
+
+def _whole_doubles(values: pa.Array) -> pa.Array:
+    numbers = _doubles(values).to_numpy()
+    whole = (np.abs(numbers) < EXACT_DOUBLES) & (np.floor(numbers) == numbers)
+    return pa.array(np.where(whole, numbers, 0).astype(np.int64), mask=~whole)
+
+
+def _digits(values: pa.Array) -> pa.Array:
+    texts = _strings(values)
+    good = pc.match_substring_regex(texts, DIGITS)
+    return pc.if_else(good, texts, pa.scalar(None, pa.string())).cast(pa.int64())
 
 
 def _bools(values: pa.Array) -> pa.Array:

@@ -177,14 +177,22 @@ def _pivot(lists: pa.Array, keys: Mapping[str, Kind], prefixes: Mapping[str, str
             if key not in KEPT:
                 left[said] = False
     groups = {}
-    for prefix, group in prefixes.items():
-        inside = np.array([name.startswith(prefix) and name != prefix for name in pairs.names], bool)
+    for group in dict.fromkeys(prefixes.values()):
+        short = [_short(name, group, prefixes) for name in pairs.names]
+        inside = np.array([name is not None for name in short], bool)
         picked = np.flatnonzero(inside[pairs.code] & left)
         left[picked] = False
-        short = [name.removeprefix(prefix) for name in pairs.names]
         groups[group] = _map(pairs, picked, short, anyvalues.plain_texts(*_at(pairs, picked)))
     picked = np.flatnonzero(left)
     return _Pivoted(known, groups, _map(pairs, picked, pairs.names, anyvalues.json_texts(*_at(pairs, picked))))
+
+
+def _short(name: str, group: str, prefixes: Mapping[str, str]) -> str | None:
+    """Return what follows the first prefix that a name has, if that is one of the group."""
+    for prefix, of_group in prefixes.items():
+        if name.startswith(prefix) and name != prefix:
+            return name.removeprefix(prefix) if of_group == group else None
+    return None
 
 
 def _pairs(lists: pa.Array) -> _Pairs:
@@ -204,6 +212,10 @@ def _known(pairs: _Pairs, picked: Ints, kind: Kind) -> tuple[pa.Array, Ints]:
     if kind == "hashes":
         column, whole = anyvalues.hashes(values)
         return _scatter(pairs.rows, pairs.row[picked[whole]], column), picked[whole]
+    if kind == "count" and (tags != anyvalues.INT).any():
+        column = anyvalues.counts(values, tags)
+        whole = column.is_valid().to_numpy(zero_copy_only=False)
+        return _scatter(pairs.rows, pairs.row[picked[whole]], column.drop_null()), picked[whole]
     if kind != "first":
         column = anyvalues.typed(kind, values, tags) if len(picked) else pa.array([], KIND_TYPES[kind])
         return _scatter(pairs.rows, pairs.row[picked], column), picked
@@ -214,9 +226,11 @@ def _known(pairs: _Pairs, picked: Ints, kind: Kind) -> tuple[pa.Array, Ints]:
     return column, picked[whole.to_numpy(zero_copy_only=False)]
 
 
-def _map(pairs: _Pairs, picked: Ints, names: Sequence[str], texts: pa.Array) -> pa.Array:
+def _map(pairs: _Pairs, picked: Ints, names: Sequence[str | None], texts: pa.Array) -> pa.Array:
     """Return a map per row from the picked pairs; of a name that a row repeats, the last."""
-    last = _last_of_each(pairs.row[picked] * len(names) + pairs.code[picked])
+    unlike = {name: code for code, name in enumerate(names)}
+    codes = np.array([unlike[name] for name in names], np.int64)[pairs.code[picked]]
+    last = _last_of_each(pairs.row[picked] * len(names) + codes)
     if last is not None:
         picked, texts = picked[last], texts.take(pa.array(last))
     offsets = np.zeros(pairs.rows + 1, np.int32)

@@ -7,6 +7,7 @@ here and in `vocabulary`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -31,6 +32,8 @@ class Dialect:
     """Providers whose input it gives without cached tokens, whatever its basis."""
     omits_zero: bool = False
     """A part that isn't there is 0; elsewhere it is unknown."""
+    first_token_ms: bool = False
+    """It gives `gen_ai.server.time_to_first_token` in milliseconds."""
     streams: str = ""
     """Regular expression over the names of spans that are streams; empty where attributes say so."""
 
@@ -61,21 +64,49 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     Dialect("openlit", ("openlit.", "openlit"), rank=3, exclusive_providers=frozenset({"anthropic"})),
     Dialect("logfire", ("logfire.", "logfire", "pydantic-ai"), rank=3, omits_zero=True, streams="^streaming response"),
     Dialect("litellm", ("litellm",), rank=2),
+    Dialect("langfuse", ("langfuse-sdk", "langfuse."), rank=3),
+    Dialect("langsmith", ("langsmith", "langsmith."), rank=3),
+    Dialect("mlflow", ("mlflow.",), rank=3),
+    Dialect("laminar", ("lmnr.", "lmnr"), rank=3),
+    Dialect("vercel", ("ai", "gen_ai", "@ai-sdk/otel"), rank=3),
+    Dialect("genkit", ("genkit-tracer", "genkit.", "genkit"), rank=3),
+    Dialect("strands", ("strands.", "strands-agents"), rank=3, first_token_ms=True),
+    Dialect("google_adk", ("gcp.vertex.agent", "google.adk.*"), rank=3, omits_zero=True),
+    Dialect("semantic_kernel", ("semantic_kernel.", "Microsoft.SemanticKernel*", "agent_runtime *"), rank=3),
+    Dialect(
+        "agent_framework", ("agent_framework", "Microsoft.Agents.AI*", "Experimental.Microsoft.Agents.AI*"), rank=3
+    ),
+    Dialect("autogen", ("autogen-core", "autogen *"), rank=3),
+    Dialect("crewai", ("crewai.", "crewai"), rank=3),
     Dialect(
         "openllmetry",
         (
             "opentelemetry.instrumentation.openai.v1",
             "opentelemetry.instrumentation.openai.v0",
+            "opentelemetry.instrumentation.agno",
+            "opentelemetry.instrumentation.alephalpha",
             "opentelemetry.instrumentation.anthropic",
             "opentelemetry.instrumentation.bedrock",
             "opentelemetry.instrumentation.cohere",
+            "opentelemetry.instrumentation.crewai",
             "opentelemetry.instrumentation.google_generativeai",
             "opentelemetry.instrumentation.groq",
+            "opentelemetry.instrumentation.haystack",
             "opentelemetry.instrumentation.langchain",
+            "opentelemetry.instrumentation.llamaindex",
+            "opentelemetry.instrumentation.mcp",
             "opentelemetry.instrumentation.mistralai",
             "opentelemetry.instrumentation.ollama",
+            "opentelemetry.instrumentation.openai_agents",
+            "opentelemetry.instrumentation.replicate",
+            "opentelemetry.instrumentation.sagemaker",
             "opentelemetry.instrumentation.together",
+            "opentelemetry.instrumentation.transformers",
             "opentelemetry.instrumentation.vertexai",
+            "opentelemetry.instrumentation.voyageai",
+            "opentelemetry.instrumentation.watsonx",
+            "opentelemetry.instrumentation.writer",
+            "traceloop.tracer",
         ),
         rank=3,
     ),
@@ -84,10 +115,32 @@ BY_NAME: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in DI
 
 
 @dataclass(frozen=True, slots=True)
+class Era:
+    """Versions of a scope that counted in another way than its dialect does today."""
+
+    scope: str
+    before: tuple[int, ...]
+    """The first version after them."""
+    exclusive: bool = False
+    """Input was without cached tokens."""
+    silent: bool = False
+    """A part that isn't there is unknown, though the dialect omits zeros now."""
+
+
+ERAS: Final = (
+    Era("openinference.instrumentation.anthropic", (0, 1, 14), exclusive=True),
+    # Of streams it told no cached tokens, but had them in the input.
+    Era("openinference.instrumentation.anthropic", (1, 1, 1), silent=True),
+    Era("openinference.instrumentation.bedrock", (0, 1, 18), exclusive=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """Spans of a dialect whose operation is told by something else than an operation's name."""
 
     dialect: str
+    """Empty for all."""
     operation: str
     pattern: str
     """Regular expression over the text of `key`."""
@@ -112,6 +165,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("logfire", "count_tokens", r"/count_tokens$", key="url"),
     Rule("logfire", "batches", r"/batches$", key="url"),
     Rule("logfire", "speech", r"^/audio/speech", key="url"),
+    # LangSmith names an operation for runs that are none.
+    Rule("langsmith", "retrieval", r"^retriever$", key="langsmith.span.kind"),
+    Rule("langsmith", "prompt", r"^prompt$", key="langsmith.span.kind"),
+    # It carries what the whole agent used.
+    Rule("", "agent_total", r"^agent_total$", key="langsmith.metadata.usage_scope"),
+    # Around a span `generate_content` with the same usage, but where another instrumentation makes that.
+    Rule("google_adk", "call_llm", r"^call_llm", without="operation"),
 )
 """They win over the operation that the span names itself."""
 
@@ -129,13 +189,19 @@ ROLES: Final[Mapping[str, str]] = {
             "audio",
             "speech",
             "transcription",
+            "text_completions",
+            "rerank",
+            "decide",
         ),
         "inference",
     ),
     "execute_tool": "tool",
-    **dict.fromkeys(("invoke_agent", "create_agent", "invoke_workflow", "agent_step", "plan"), "agent"),
+    **dict.fromkeys(("invoke_agent", "create_agent", "invoke_workflow", "agent_step", "agent_total", "plan"), "agent"),
 }
 """Operation -> role; every other operation is `other`."""
+FREE: Final = frozenset({"fetch_response", "count_tokens", "moderation", "batches"})
+"""Operations that cost nothing themselves, whatever tokens their spans carry; any other operation that isn't known and
+has tokens has the sum of what its children used."""
 INPUT_ONLY: Final = frozenset({"embeddings"})
 """Operations that have no output tokens to report."""
 PLAN_PROVIDERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -155,25 +221,83 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "az.ai.openai": "azure.ai.openai",
     "az.ai.inference": "azure.ai.inference",
     "azure_openai": "azure.ai.openai",
+    "azure-openai": "azure.ai.openai",
+    "azure openai": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "azure_ai_inference": "azure.ai.inference",
+    "azure-ai-inference": "azure.ai.inference",
     "bedrock": "aws.bedrock",
     "aws": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
+    "amazon-bedrock": "aws.bedrock",
+    "amazon_bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "bedrock.anthropic": "aws.bedrock",
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google_genai": "gcp.gemini",
     "gcp.gen_ai": "gcp.gemini",
+    "google-gla": "gcp.gemini",
+    "google.generative-ai": "gcp.gemini",
+    "googleai": "gcp.gemini",
+    "google_ai": "gcp.gemini",
+    "google_ai_studio": "gcp.gemini",
+    "gcp": "gcp.vertex_ai",
+    "google-vertex": "gcp.vertex_ai",
+    "google.vertex": "gcp.vertex_ai",
+    "google_vertex": "gcp.vertex_ai",
+    "vertex": "gcp.vertex_ai",
+    "vertex.anthropic": "gcp.vertex_ai",
     "vertex_ai": "gcp.vertex_ai",
+    "vertex_ai_beta": "gcp.vertex_ai",
+    "vertex-ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
     "google_vertexai": "gcp.vertex_ai",
+    "grok": "x_ai",
     "xai": "x_ai",
     "x-ai": "x_ai",
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
+    "mistral-ai": "mistral_ai",
+    "ibm": "ibm.watsonx.ai",
     "watsonx": "ibm.watsonx.ai",
     "moonshot": "moonshot_ai",
     "moonshotai": "moonshot_ai",
+    "together": "together_ai",
+    "togetherai": "together_ai",
+    "fireworks": "fireworks_ai",
+    "fireworksai": "fireworks_ai",
 }
 """Other spellings -> the name that OpenTelemetry gives the provider; names are compared in lower case."""
+
+
+PROVIDER_ENDINGS: Final = (
+    *(".chat", ".responses", ".messages", ".completion", ".embedding", ".text-embedding"),
+    *(".image", ".speech", ".transcription"),
+)
+"""What the AI SDK of Vercel puts behind a provider's name: the kind of model."""
+NO_PROVIDERS: Final = frozenset(
+    {
+        *("strands-agents", "gcp.vertex.agent", "langchain", "langgraph", "llamaindex", "llama_index", "crewai"),
+        *("autogen", "semantic_kernel", "agent_framework", "microsoft.agent_framework", "pydantic_ai", "pydantic-ai"),
+        *("haystack", "agno", "smolagents", "unknown", "_other"),
+    }
+)
+"""Frameworks that name themselves where the provider belongs: who bills isn't known then."""
+SELLERS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"^(arn:aws[a-z-]*:bedrock:|((us|eu|apac|jp|au|ca|us-gov|global)\.)?(amazon|anthropic|meta|mistral)\.)",
+        "aws.bedrock",
+    ),
+    (r"^projects/[^/]+/locations/|^publishers/", "gcp.vertex_ai"),
+)
+"""Pattern of a model's name -> the only provider that sells by such names, where the span names none."""
+
+
+def is_before(version: str, bound: tuple[int, ...]) -> bool:
+    """Say whether a version is an earlier one; what is no version isn't."""
+    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)", version)
+    return found is not None and tuple(int(number) for number in found[1].split(".")) < bound
 
 
 def dialect_of(scope: str | None) -> Dialect | None:

@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from .vocabulary import KEPT, PREFIXES, RESOURCE_KEYS, SPAN_KEYS, Kind
-from .wire import KIND_TYPES, RAW, events_text, first_text, hash_numbers, json_text, json_value, plain_text
+from .wire import KIND_TYPES, RAW, count_of, events_text, first_text, hash_numbers, json_text, json_value, plain_text
 
 Known = str | int | float | bool | list[int]
 
@@ -112,8 +112,11 @@ def _take(known: dict[str, Known], key: str, kind: Kind, value: AnyValue) -> boo
             known[key] = value.string_value
         case "text", "int_value":
             known[key] = str(value.int_value)
-        case "count", "int_value":
-            known[key] = value.int_value
+        case "count", ("int_value" | "double_value" | "string_value"):
+            count = count_of(value)
+            if count is None:
+                return False
+            known[key] = count
         case "number", "double_value":
             known[key] = value.double_value
         case "number", "int_value":

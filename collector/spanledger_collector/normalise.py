@@ -6,6 +6,7 @@ to `pricing`; here it is only decided what must not be priced (`unpriced_reason`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -20,20 +21,28 @@ import pyarrow.compute as pc
 from .dialects import (
     BY_NAME,
     DIALECTS,
+    ERAS,
+    FREE,
     INPUT_ONLY,
+    NO_PROVIDERS,
     OTEL,
     PLAN_PROVIDERS,
+    PROVIDER_ENDINGS,
     PROVIDERS,
     ROLES,
     RULES,
+    SELLERS,
     STATING_PROVIDERS,
+    Dialect,
+    Era,
     Rule,
     dialect_of,
+    is_before,
 )
-from .rawspans import Flags, RawSpans, flags, is_word, known, numbers, translate, words_of
+from .rawspans import Flags, RawSpans, flags, is_word, known, translate, words_of
 from .row import HASH_LIST, MONEY, MONEY_PARTS, SCHEMA, TIME, UNIT_MAP
 from .tokens import Context, Count, token_columns
-from .vocabulary import COUNTS, FIRSTS, FLAGS, HASHES, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
+from .vocabulary import COUNTS, CURRENCY, FIRSTS, FLAGS, HASHES, NUMBERS, OPERATION_WORDS, RESOURCE_TEXTS, TEXTS
 
 _KINDS: Final = ("internal", "internal", "server", "client", "producer", "consumer")
 _STATUSES: Final = ("unset", "ok", "error")
@@ -65,14 +74,16 @@ def normalise(
     columns |= {name: raw.text(name) for name in {**TEXTS, **RESOURCE_TEXTS}}
     columns |= {name: raw.pick(keys, pa.bool_()) for name, keys in FLAGS.items()}
     columns |= {name: raw.first(name) for name in FIRSTS}
-    columns["provider"] = translate(columns["provider"], _provider)
+    columns["provider"] = pc.coalesce(
+        translate(columns["provider"], _provider), translate(columns["request_model"], _seller)
+    )
     columns["dialect"] = _dialects(columns)
     columns["stream"] = _streams(columns)
     columns["operation"] = _operations(raw, columns)
     columns["role"] = _roles(counts, columns)
     columns["units"], has_units = _units(raw.column("units"))
     columns |= token_columns(counts, _context(columns, has_units))
-    columns |= _how(raw, counts)
+    columns |= _how(raw, counts, _is_of(columns, [dialect for dialect in DIALECTS if dialect.first_token_ms]))
     columns |= _fingerprints(raw, counts)
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
     columns |= _retries(counts["retry_pico"])
@@ -126,11 +137,14 @@ def _streams(columns: Mapping[str, pa.Array]) -> pa.Array:
 def _operations(raw: RawSpans, columns: Mapping[str, pa.Array]) -> pa.Array:
     found = [columns["operation"]]
     for key, words in OPERATION_WORDS.items():
-        named = {word: words.get(word.lower(), word.lower()) for word in raw.distinct(key)}
+        found_words = {word: word.strip('"').lower() for word in raw.distinct(key)}
+        named = {word: words.get(plain, plain) for word, plain in found_words.items()}
         found.append(translate(raw.pick((key,), pa.string()), named.get))
     operation = pc.coalesce(*found)
     for rule in RULES:
-        speaks = pc.fill_null(pc.equal(columns["dialect"], rule.dialect), False)
+        speaks = pc.fill_null(pc.equal(columns["dialect"], rule.dialect), False) if rule.dialect else pa.scalar(True)
+        if rule.key and not raw.has(rule.key):
+            continue
         if pc.any(speaks).as_py():
             hit = pc.and_(speaks, _matches(rule, raw, columns))
             operation = pc.if_else(hit, pa.scalar(rule.operation), operation)
@@ -151,14 +165,25 @@ def _roles(counts: Mapping[str, Count], columns: Mapping[str, pa.Array]) -> pa.A
     return pc.if_else(pa.array(silent & has_model), pa.scalar("inference"), by_operation)
 
 
+def _of_eras(columns: Mapping[str, pa.Array], eras: Sequence[Era]) -> Flags:
+    """Return which spans are of versions of these eras."""
+    found = np.zeros(len(columns["scope_name"]), bool)
+    for era in eras:
+        spoken = is_word(columns["scope_name"], era.scope)
+        if spoken.any():
+            versions = pc.unique(columns["scope_version"]).drop_null().to_pylist()
+            early = pa.array([version for version in versions if is_before(version, era.before)], pa.string())
+            found |= spoken & flags(pc.is_in(columns["scope_version"], early))
+    return found
+
+
 def _context(columns: Mapping[str, pa.Array], has_units: Flags) -> Context:
     inference = is_word(columns["role"], "inference")
     basis = translate(columns["dialect"], lambda name: BY_NAME[name].basis)
-    exclusive = is_word(basis, "exclusive")
+    exclusive = is_word(basis, "exclusive") | _of_eras(columns, [era for era in ERAS if era.exclusive])
     for dialect in DIALECTS:
         for provider in dialect.exclusive_providers:
             exclusive |= is_word(columns["dialect"], dialect.name) & is_word(columns["provider"], provider)
-    omits_zero = pc.is_in(columns["dialect"], pa.array([dialect.name for dialect in DIALECTS if dialect.omits_zero]))
     # Anthropic tells the output with the reason to stop; what a stream says before is a placeholder.
     unfinished = is_word(columns["provider"], "anthropic") & ~known(columns["finish_reason"])
     return Context(
@@ -167,16 +192,18 @@ def _context(columns: Mapping[str, pa.Array], has_units: Flags) -> Context:
         cut_short=inference & unfinished & flags(pc.fill_null(columns["stream"], False)),
         exclusive=exclusive,
         detect=~is_word(basis, "inclusive"),
-        omits_zero=flags(omits_zero),
+        omits_zero=_is_of(columns, [dialect for dialect in DIALECTS if dialect.omits_zero])
+        & ~_of_eras(columns, [era for era in ERAS if era.silent]),
         has_units=has_units,
         stated=columns["usage_state"],
     )
 
 
-def _how(raw: RawSpans, counts: Mapping[str, Count]) -> dict[str, pa.Array]:
+def _how(raw: RawSpans, counts: Mapping[str, Count], in_ms: Flags) -> dict[str, pa.Array]:
     most, attempts, resends = counts["max_tokens"], counts["attempts"], counts["resends"]
     tries = np.where(attempts.known, attempts.values, resends.values + 1)
-    first = numbers(raw.pick(NUMBERS["first_token_s"], pa.float64()), np.nan)
+    first, first_ms = raw.number("first_token_s"), raw.number("first_token_ms")
+    first = np.where(np.isnan(first), first_ms / 1000, np.where(in_ms, first / 1000, first))
     sane = np.isfinite(first) & (first >= 0) & (first < 1e9)
     return {
         "max_tokens": pa.array(most.values, mask=~(most.known & (most.values >= 0))),
@@ -207,7 +234,7 @@ def _claims(raw: RawSpans, exact: Count, role: pa.Array) -> dict[str, pa.Array]:
     """Return what the emitter says it cost: exact from pico-dollars, else from the shortest text of the double."""
     sane = exact.known & (exact.values > -_MONEY_LIMIT_PICO) & (exact.values < _MONEY_LIMIT_PICO)
     pico, claimed = np.where(sane, exact.values, 0), sane.copy()
-    doubles = numbers(raw.pick(NUMBERS["cost_usd"], pa.float64()), np.nan)
+    doubles = _dollars(raw)
     for row in np.flatnonzero(~sane & (np.abs(doubles) < _MONEY_LIMIT_PICO / 1e12)):
         pico[row] = int(Decimal(repr(float(doubles[row]))).quantize(_PICO, ROUND_HALF_UP).scaleb(12))
         claimed[row] = True
@@ -216,6 +243,18 @@ def _claims(raw: RawSpans, exact: Count, role: pa.Array) -> dict[str, pa.Array]:
         "reported_cost_usd": _money(pico, claimed & ~agent),
         "aggregate_cost_usd": _money(pico, claimed & agent),
     }
+
+
+def _dollars(raw: RawSpans) -> npt.NDArray[np.float64]:
+    """Return what the emitter says in dollars; a claim in another currency is none."""
+    currency = raw.pick((CURRENCY,), pa.string())
+    foreign = known(currency) & ~is_word(pc.utf8_upper(currency), "USD")
+    return np.where(foreign, np.nan, raw.number("cost_usd"))
+
+
+def _is_of(columns: Mapping[str, pa.Array], dialects: Sequence[Dialect]) -> Flags:
+    """Return which spans speak one of the dialects."""
+    return flags(pc.is_in(columns["dialect"], pa.array([dialect.name for dialect in dialects], pa.string())))
 
 
 def _retries(told: Count) -> dict[str, pa.Array]:
@@ -252,7 +291,8 @@ def _reasons(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.
     reasons[missing] = "no_usage"
     reasons[missing & is_word(columns["status"], "error")] = "error"
     reasons[inference & is_word(state, "inconsistent")] = "inconsistent"
-    reasons[agent & metered] = "aggregate"
+    other = is_word(columns["role"], "other") & ~flags(pc.is_in(columns["operation"], pa.array(sorted(FREE))))
+    reasons[(agent | other) & metered] = "aggregate"
     reasons[known(columns["cost_source"])] = None
     return {"unpriced_reason": pa.array(reasons, pa.string())}
 
@@ -300,5 +340,15 @@ def _money(pico: npt.NDArray[np.int64], claimed: Flags) -> pa.Array:
     return pa.Array.from_buffers(MONEY, len(pico), [validity, pa.py_buffer(np.ascontiguousarray(words))])
 
 
-def _provider(name: str) -> str:
-    return PROVIDERS.get(name.lower(), name.lower())
+def _seller(model: str) -> str | None:
+    return next((seller for pattern, seller in SELLERS if re.search(pattern, model)), None)
+
+
+def _provider(name: str) -> str | None:
+    """Return a provider's one name; None for a framework that names itself in its place."""
+    lower = name.lower()
+    for ending in PROVIDER_ENDINGS:
+        if lower not in PROVIDERS:
+            lower = lower.removesuffix(ending)
+    found = PROVIDERS.get(lower, lower)
+    return None if found in NO_PROVIDERS else found

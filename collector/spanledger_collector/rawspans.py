@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .mined import MINED
 from .row import TEXT_MAP
 from .tokens import Count
-from .vocabulary import COUNTS, FIRSTS, KEPT, MINED, RESOURCE_TEXTS, TEXTS
+from .vocabulary import COUNTS, FIRSTS, KEPT, NUMBERS, RESOURCE_TEXTS, TEXTS
 from .wire import json_text
 
 Flags = npt.NDArray[np.bool_]
@@ -52,6 +53,17 @@ class RawSpans:
         mined = [texts.cast(pa.int64()) for texts in self._mined(name)]
         found = self._first([f"span:{key}" for key in COUNTS[name]], mined, pa.int64())
         return Count(numbers(found, 0), known(found))
+
+    def number(self, name: str) -> npt.NDArray[np.float64]:
+        """Return any number, NaN where it isn't known."""
+        mined = [texts.cast(pa.float64()) for texts in self._mined(name)]
+        found = self._first([f"span:{key}" for key in NUMBERS[name]], mined, pa.float64())
+        filled: npt.NDArray[np.float64] = pc.fill_null(found, np.nan).to_numpy(zero_copy_only=False)
+        return filled
+
+    def has(self, key: str) -> bool:
+        """Say whether any span has the key."""
+        return f"span:{key}" in self._columns
 
     def distinct(self, key: str) -> list[str]:
         """Return the different texts of one key."""

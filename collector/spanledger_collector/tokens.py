@@ -69,28 +69,32 @@ class Context:
 def token_columns(wire: Mapping[str, Count], context: Context) -> dict[str, pa.Array]:
     """Return the token columns, usage_state and token_basis from counts named as in `dialects.COUNTS`."""
     wire = {name: _plausible(count) for name, count in wire.items()}
+    writes = _cache_writes(wire)
+    cached = np.add.reduce([wire["cache_read"].values, *writes])
+    summed, wire = _summed(wire, cached)
     stated = np.array([state if state in STATES else "" for state in context.stated.to_pylist()], dtype=object)
     read, out = wire["input"], wire["output"]
     empty = context.inference & (stated == "") & (read.values == 0) & (out.values == 0) & ~context.has_units
     has_input = read.known & ~empty
     has_output = (out.known | (context.input_only & read.known)) & ~empty & ~(context.cut_short & (stated == ""))
-    write_5m, write_1h, write_12h = _cache_writes(wire)
-    cached = wire["cache_read"].values + write_5m + write_1h + write_12h
-    exclusive = has_input & (context.exclusive | (context.detect & _leaves_cached_out(wire, cached)))
-    totals = {"input_tokens": read.values + np.where(exclusive, cached, 0), "output_tokens": out.values}
-    parts = _parts(wire, totals, (write_5m, write_1h, write_12h))
+    exclusive = has_input & ~summed & (context.exclusive | (context.detect & _leaves_cached_out(wire, cached)))
+    apart = has_output & context.detect & _leaves_reasoning_out(wire)
+    totals = {
+        "input_tokens": read.values + np.where(exclusive, cached, 0),
+        "output_tokens": out.values + np.where(apart, wire["reasoning"].values, 0),
+    }
+    parts = _parts(wire, totals, writes)
     fits = np.all([counts >= 0 for counts in parts.values()], axis=0)
     state = _states(stated, context, has_input, has_output, fits)
     sound = state != "inconsistent"
+    basis = np.where(exclusive | (summed & has_input), "exclusive", "inclusive").astype(object)
     columns = {
         **{
             name: _column(totals[name], present & (totals[name] >= 0))
             for name, present in (("input_tokens", has_input), ("output_tokens", has_output))
         },
         "usage_state": pa.array(state, pa.string(), mask=state == ""),
-        "token_basis": pa.array(
-            np.where(exclusive, "exclusive", "inclusive").astype(object), pa.string(), mask=~has_input
-        ),
+        "token_basis": pa.array(basis, pa.string(), mask=~has_input),
     }
     for names, present in ((INPUT_PARTS, has_input), (OUTPUT_PARTS, has_output)):
         for name in names:
@@ -113,11 +117,38 @@ def _cache_writes(wire: Mapping[str, Count]) -> tuple[Counts, Counts, Counts]:
     return total - long, wire["cache_write_1h"].values, wire["cache_write_12h"].values
 
 
+def _summed(wire: Mapping[str, Count], cached: Counts) -> tuple[Mask, dict[str, Count]]:
+    """Return where input is only told in disjoint parts, and the counts with totals made from such parts."""
+    told = {"input": wire["input_uncached"], "output": wire["output_text"]}
+    others = {
+        "input": cached + wire["input_audio"].values + wire["input_image"].values,
+        "output": np.add.reduce([wire[name].values for name in ("reasoning", "output_audio", "output_image")]),
+    }
+    summed = {name: part.known & ~wire[name].known for name, part in told.items()}
+    totals = {
+        name: Count(
+            np.where(summed[name], part.values + others[name], wire[name].values), wire[name].known | summed[name]
+        )
+        for name, part in told.items()
+    }
+    return summed["input"], {**wire, **totals}
+
+
+def _leaves_reasoning_out(wire: Mapping[str, Count]) -> Mask:
+    """Return where only with reasoning on top of its output the emitter's own total comes out."""
+    total, reasoning = wire["total"], wire["reasoning"].values
+    by_total = total.values == wire["input"].values + wire["output"].values + reasoning
+    result: Mask = total.known & (reasoning > 0) & by_total & ~wire["output_text"].known
+    return result
+
+
 def _leaves_cached_out(wire: Mapping[str, Count], cached: Counts) -> Mask:
     """Return where the emitter's input can't include its cached tokens."""
     read, out, total = wire["input"].values, wire["output"].values, wire["total"]
     by_total = total.known & (total.values == read + out + cached)
-    result: Mask = (cached > 0) & ((cached > read) | by_total)
+    uncached = wire["input_uncached"]
+    by_part = uncached.known & (uncached.values == read)
+    result: Mask = (cached > 0) & ((cached > read) | by_total | by_part)
     return result
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -56,6 +57,9 @@ RAW: Final = pa.schema(
 """The columns that every raw table has."""
 
 HASH_BYTES: Final = 8
+DIGITS: Final = r"^-?[0-9]{1,18}$"
+"""A text that is a count."""
+EXACT_DOUBLES: Final = 2**53
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -112,6 +116,20 @@ def first_text(value: AnyValue) -> tuple[str | None, bool]:
         return None, False
     first = texts[0]
     return (first if isinstance(first, str) else None), all(text == first for text in texts)
+
+
+def count_of(value: AnyValue) -> int | None:
+    """Return a whole number, also one that is written as a double or as digits; None where it is none."""
+    match value.WhichOneof("value"):
+        case "int_value":
+            return value.int_value
+        case "double_value":
+            number = value.double_value
+            return int(number) if number.is_integer() and abs(number) < EXACT_DOUBLES else None
+        case "string_value":
+            return int(value.string_value) if re.fullmatch(DIGITS[1:-1], value.string_value) else None
+        case _:
+            return None
 
 
 def hash_numbers(data: bytes) -> list[int] | None:

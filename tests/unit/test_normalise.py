@@ -256,7 +256,9 @@ def test_claimed_cost_is_exact(claim: dict[str, Value], usd: str | None) -> None
     assert row_of({**USED, **claim})["reported_cost_usd"] == (None if usd is None else Decimal(usd))
 
 
-@pytest.mark.parametrize(("pico", "usd"), [(5_000_000_000, "0.005"), (0, "0"), (-1, None), (10**18, None), ("5", None)])
+@pytest.mark.parametrize(
+    ("pico", "usd"), [(5_000_000_000, "0.005"), (0, "0"), (-1, None), (10**18, None), ("five", None)]
+)
 def test_the_estimate_for_failed_attempts_has_a_column_of_its_own(pico: Value, usd: str | None) -> None:
     row = row_of({**USED, names.RETRY_COST_PICO_USD: pico})
     assert (row["retry_cost_usd"], row["cost_usd"]) == (None if usd is None else Decimal(usd), None)
