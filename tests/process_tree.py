@@ -46,20 +46,20 @@ def thread_cpu_seconds(pid: int) -> dict[int, float]:
     return {int(task.name): _cpu_s(_fields(task)[:2]) for task in (_PROC / str(pid) / "task").iterdir()}
 
 
-def rss_bytes(pid: int) -> int:
-    """Return the memory of the tree; what its processes share is counted for each."""
-    return sum(process.rss_bytes for process in tree_of(pid))
+def memory_bytes(pid: int) -> int:
+    """Return the memory of the tree; what its processes share is counted once, as a part of each."""
+    return sum(_memory_bytes(process) for process in tree_of(pid))
 
 
 @contextlib.contextmanager
-def watching_memory(pid: int, every_s: float = 0.05) -> Iterator[list[int]]:
+def watching_memory(pid: int, every_s: float = 0.25) -> Iterator[list[int]]:
     """Note the memory of the tree again and again, in bytes, while the block runs."""
     seen: list[int] = []
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(every_s):
-            seen.append(rss_bytes(pid))
+            seen.append(memory_bytes(pid))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -88,6 +88,15 @@ def _process(folder: Path) -> Process:
         rss_bytes=int(fields[21]) * _PAGE_BYTES,
         command=command,
     )
+
+
+def _memory_bytes(process: Process) -> int:
+    with contextlib.suppress(OSError):
+        for line in (_PROC / str(process.pid) / "smaps_rollup").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name == "Pss":
+                return int(rest.split()[0]) * 1024
+    return process.rss_bytes
 
 
 def _fields(task: Path) -> list[str]:

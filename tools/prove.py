@@ -38,7 +38,8 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
     "soak": (*_PYTEST, "tests/crash/test_soak.py"),
 }
-_MARK: Final = "evidence: "
+_TOLD: Final = re.compile(r"[.sxF]*evidence: (\{.*\})$")
+"""Behind the characters that pytest writes for tests."""
 _RESULT: Final = re.compile(r"\d+ passed(?:, \d+ (?:deselected|skipped|xfailed))*(?=.* in \d)")
 """What pytest says at its end."""
 
@@ -64,9 +65,9 @@ def prove(name: str) -> int:
     with subprocess.Popen(CHECKS[name], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            _, found, told = line.partition(_MARK)
-            measured.update(json.loads(told) if found else {})
-            if not found and (said := _RESULT.search(line)):
+            told = _TOLD.match(line)
+            measured.update(json.loads(told[1]) if told else {})
+            if not told and (said := _RESULT.search(line)):
                 results.append(said[0])
     if process.returncode == 0:
         keep(name, results, measured, time.monotonic() - start)
