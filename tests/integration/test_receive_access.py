@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from certificates import Pair, authority, encrypt, signed
 from receiving import PROTOBUF, Receiver, receiving, spans_request
+from spanledger.settings import load
+from spanledger.transport import connect, target
 from spanledger_collector.address import Address
 from spanledger_collector.auth import Access
 from spanledger_collector.doorkeeper import Doorkeeper
@@ -186,6 +188,40 @@ def test_mtls_asks_for_a_certificate_and_a_token_where_there_are_tokens(tmp_path
             for token, who in ((TOKEN, client), ("", client), (TOKEN, None), (TOKEN, stranger))
         ]
         assert (sent, len(receiver.payloads())) == ([True, False, False, False], 1)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_our_own_programs_send_with_a_token_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    ca = authority(tmp_path, "ca")
+    server = signed(tmp_path, "server", ca)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(ca.cert))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer%20{TOKEN}")
+    access = Access(token_file(tmp_path, TOKEN), server.cert, server.key)
+    with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
+        port = receiver.grpc_port if protocol == "grpc" else receiver.http_port
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"https://127.0.0.1:{port}")
+        transport = connect(target(load(endpoint="otel")))
+        transport.send(BODY, 20)
+        transport.close()
+        assert receiver.payloads() == [BODY]
+
+
+def test_an_authority_of_your_own_and_a_token_are_said_by_two_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = authority(tmp_path, "ca")
+    server = signed(tmp_path, "server", ca)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.cert))
+    monkeypatch.setenv("SPANLEDGER_HEADERS", f"authorization=Bearer%20{TOKEN}")
+    access = Access(token_file(tmp_path, TOKEN), server.cert, server.key)
+    with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
+        transport = connect(target(load(endpoint=f"https://127.0.0.1:{receiver.http_port}")))
+        transport.send(BODY, 20)
+        transport.close()
+        assert receiver.payloads() == [BODY]
 
 
 def peer_certificate(port: int, ca: Pair) -> bytes | None:

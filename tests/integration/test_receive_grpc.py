@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +83,24 @@ def test_a_request_over_the_limit_is_resource_exhausted_also_after_decompression
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert call(receiver, BODY) == b""
+
+
+BOMB = """
+import sys, grpc
+with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:
+    try:
+        channel.unary_unary(sys.argv[2])(bytes(256 << 20), timeout=60, compression=grpc.Compression.Gzip)
+    except grpc.RpcError as error:
+        print(error.code().name)
+"""
+
+
+def test_a_bomb_takes_no_memory(receiver: Receiver) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    argv = [sys.executable, "-c", BOMB, f"127.0.0.1:{receiver.grpc_port}", EXPORT]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert (said, grown_kib < 100 << 10) == ("RESOURCE_EXHAUSTED\n", True)
 
 
 def test_no_room_is_unavailable_with_the_time_to_wait(tmp_path: Path) -> None:
