@@ -79,7 +79,11 @@ def request_of(rows: pa.Table) -> ExportTraceServiceRequest:
     """Return the spans of rows as one request; spans of one resource and scope stand together."""
     request = ExportTraceServiceRequest()
     scopes: dict[_Home, ScopeSpans] = {}
-    for row in rows.to_pylist():
+    # A third of the columns is NULL throughout, and making Python's values of them is a part of the cost that shows.
+    told = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
+    nothing = dict.fromkeys(rows.column_names)
+    for some in rows.select(told).to_pylist():
+        row = {**nothing, **some}
         home = _home(row)
         scope = scopes.get(home)
         if scope is None:
