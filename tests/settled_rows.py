@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from spanledger_collector.duplicates import mark_duplicates
 from spanledger_collector.plans import price_all
@@ -15,6 +16,7 @@ from spanledger_collector.settlement import CALL_COLUMNS, SPAN_COLUMNS, Traces, 
 from spanledger_collector.tables import SETTLED, SETTLEMENTS
 
 Row = dict[str, Any]
+DAY: Final = timedelta(days=1)
 NOON: Final = datetime(2026, 11, 3, 12, tzinfo=UTC)
 _SCOPES: Final = {
     "spanledger": "spanledger",
@@ -128,9 +130,45 @@ class Books:
             shown[int(row["trace_id"], 16), int(row["span_id"], 16)] = {name: row[name] for name in columns or SETTLED}
         return shown
 
+    def changes(self) -> set[tuple[int, int]]:
+        """Return (trace, number) of the spans that were settled."""
+        return {(int(trace_id, 16), int(span_id, 16)) for trace_id, span_id, _ in self.settled}
+
     def charged(self) -> set[int]:
         """Return the numbers of the spans with money."""
         return {number for (_, number), row in self.view("cost_usd").items() if row["cost_usd"] is not None}
+
+
+def settled(*rows: Row) -> Books:
+    """Return the books after one batch was settled."""
+    books = Books()
+    books.book(rows)
+    books.settle()
+    return books
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> list[Row]:
+    """Two traces whose calls several emitters tell of, over three days."""
+    rows: list[Row] = []
+    for number in range(1, draw(st.integers(2, 14)) + 1):
+        trace = draw(st.integers(1, 2))
+        earlier = [int(row["span_id"], 16) for row in rows if row["trace_id"] == f"{trace:032x}"]
+        parent = draw(st.sampled_from([None, 99, *earlier]))
+        tags = draw(st.fixed_dictionaries({}, optional={"user_id": st.sampled_from("uv"), "feature": st.just("f")}))
+        start = NOON + timedelta(milliseconds=100 * number) + DAY * draw(st.integers(-1, 1))
+        more: Row = {"trace": trace, "start_time": start, **tags}
+        kind = draw(st.sampled_from(["agent", "step", "call", "call", "call"]))
+        if kind == "agent":
+            rows.append(agent(number, parent, **more))
+        elif kind == "step":
+            rows.append(span(number, parent, **more))
+        else:
+            answer = draw(st.sampled_from(["chatcmpl-0123456789-a", "chatcmpl-0123456789-b", "short"]))
+            tokens = (1000, draw(st.sampled_from([100, 101, 102])))
+            dialect = draw(st.sampled_from(["spanledger", "anthropic", "litellm", "openinference"]))
+            rows.append(metered(number, parent, dialect, response_id=answer, tokens=tokens, **more))
+    return rows
 
 
 def _version(row: Row) -> tuple[str, str, datetime]:

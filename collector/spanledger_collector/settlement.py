@@ -44,7 +44,8 @@ CALL_COLUMNS: Final = tuple(
 """Columns that are looked at of calls."""
 _USED: Final = pa.array(["reported", "estimated", "inconsistent"])
 """Values of usage_state that tell of tokens or units."""
-_PRICEABLE_LATER: Final = pa.array(["unknown_provider", "unknown_model", "no_price"])
+PRICEABLE_LATER: Final = pa.array(["unknown_provider", "unknown_model", "no_price"])
+"""Reasons that another state of the price book may take away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def _money(calls: _Calls, marks: pa.Array, charged: Flags) -> dict[str, pa.Array
     kept = charged & (known(calls.now["cost_usd"]) | known(calls.now["equivalent_usd"])) | ~calls.own & ~known(marks)
     money = {name: pc.if_else(pa.array(kept), calls.now[name], booked[name]) for name in _CHARGE}
     reason = money["unpriced_reason"]
-    lacking = flags(pc.is_in(reason, _PRICEABLE_LATER)) | is_word(reason, "aggregate")
+    lacking = flags(pc.is_in(reason, PRICEABLE_LATER)) | is_word(reason, "aggregate")
     lacking |= known(calls.booked["duplicate_of"]) & ~known(reason)
     tried = charged & ~known(money["cost_usd"]) & lacking
     if tried.any():
@@ -241,12 +242,12 @@ def _decisions(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, set
     columns |= wanted
     columns["settled_at"] = pa.repeat(pa.scalar(settled_at, TIME), len(changed))
     columns["replaces"] = calls.settled_at
-    columns["reason"] = _reasons(calls, wanted, agents, changed)
+    columns["reason"] = _reasons(calls, wanted, agents)
     schema = SETTLEMENTS.full_schema
     return pa.table([columns[name] for name in schema.names], schema=schema).filter(pa.array(changed))
 
 
-def _reasons(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, changed: Flags) -> pa.Array:
+def _reasons(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags) -> pa.Array:
     """Return in words what a settlement makes of a row."""
     unlike = {name: _differ(wanted[name], calls.booked[name].combine_chunks()) for name in SETTLED}
     repeat = unlike["duplicate_of"]
@@ -256,10 +257,12 @@ def _reasons(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, chang
         "inherited": np.any([unlike[name] for name in INHERITED], axis=0),
         "priced": unlike["cost_usd"] & ~agents & known(wanted["cost_usd"]),
     }
-    words = np.full(len(changed), None, object)
-    for row in np.flatnonzero(changed).tolist():
-        words[row] = ",".join(word for word, of_row in said.items() if of_row[row]) or "booked"
-    return pa.array(words, TEXT)
+    codes = sum((of_row.astype(np.int64) << place for place, of_row in enumerate(said.values())), np.int64(0))
+    words = [
+        ",".join(word for place, word in enumerate(said) if code >> place & 1) or "booked"
+        for code in range(2 ** len(said))
+    ]
+    return pa.array(words, TEXT).take(pa.array(codes))
 
 
 def _differ(one: pa.Array, other: pa.Array) -> Flags:

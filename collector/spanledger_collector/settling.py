@@ -36,6 +36,7 @@ from .lake import (
 )
 from .row import PARTITION
 from .settlement import Traces, settle
+from .survey import told_by_others, traces_that_may_change
 from .tables import SETTLED_UNTIL, SETTLEMENTS, SETTLER
 from .traces import DAY, Rows, Snapshot, trace_ids_in
 
@@ -161,16 +162,28 @@ def _decide(snapshot: Snapshot, days: set[date], trace_ids: pa.Array, settled_at
 
     Each day is decided on with the day before and the day after in sight, and nothing further.
     """
-    near = {day + step * DAY for day in days for step in (-1, 0, 1)}
+    near = {day + step * DAY for day in days for step in (-1, 0, 1)}.intersection(snapshot.days())
+    overview = snapshot.overview(near, trace_ids)
+    alike = snapshot.calls_like(overview, trace_ids)
+    may_change = traces_that_may_change(overview, alike)
+    may_change = pc.unique(pa.concat_arrays([may_change, snapshot.settled_traces(near, trace_ids)]))
+    whole = told_by_others(overview)
+    del overview
+    return _decide_days(snapshot, near, may_change, alike, settled_at, whole=whole)
+
+
+def _decide_days(
+    snapshot: Snapshot, days: set[date], trace_ids: pa.Array, alike: pa.Table, settled_at: datetime, *, whole: bool
+) -> pa.Table:
     decided = SETTLEMENTS.full_schema.empty_table()
     window: dict[date, Rows] = {}
-    for day in sorted(near.intersection(snapshot.days())):
-        seen = [day - DAY, day, day + DAY]
-        window = {dt: window.get(dt) or snapshot.day(dt, trace_ids) for dt in seen}
+    for day in sorted(days) if len(trace_ids) else ():
+        seen = (day - DAY, day, day + DAY)
+        window = {dt: window.get(dt) or snapshot.day(dt, trace_ids, whole=whole) for dt in seen}
         if window[day].calls.num_rows:
-            alike = snapshot.calls_like(window[day].calls, trace_ids)
-            calls = pa.concat_tables([*(window[dt].calls for dt in seen), alike])
-            settled = snapshot.settled(seen[0], seen[-1], pc.unique(calls["trace_id"]))
+            near = alike.filter(pc.is_in(alike[PARTITION], value_set=pa.array(seen)))
+            calls = pa.concat_tables([*(window[dt].calls for dt in seen), near])
+            settled = snapshot.settled((seen[0], seen[-1]), pc.unique(calls["trace_id"]))
             spans = pa.concat_tables(window[dt].spans for dt in seen)
             new = settle(Traces(spans, calls, settled), settled_at)
             decided = pa.concat_tables([decided, _first_time(new, decided, day, trace_ids)])

@@ -6,9 +6,10 @@ a time, and only rows that are wanted are kept. Nothing is read but what `settle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from . import survey
 from .ancestry import version_keys
 from .duplicates import LONG_ID
 from .lake import DataFile, committed_version, file_path, live_files, open_for_reading
-from .rawspans import is_word
+from .rawspans import Flags, flags, is_word
 from .row import PARTITION
 from .settlement import CALL_COLUMNS, SPAN_COLUMNS, may_be_charged
 from .tables import SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
@@ -32,6 +34,12 @@ DAY: Final = timedelta(days=1)
 _CALLS: Final = pa.schema([SPANS.full_schema.field(name) for name in CALL_COLUMNS])
 _SPANS: Final = pa.schema([SPANS.full_schema.field(name) for name in (*SPAN_COLUMNS, "ingested_at")])
 _BOTH: Final = pa.unify_schemas([_SPANS, _CALLS])
+_MOST_ROWS: Final = 2_000_000
+"""Rows that are looked through at once."""
+_HEAVY: Final = ("attributes", "resource")
+_EVER: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+Days = tuple[date, date]
+"""First and last, inclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +70,48 @@ class Snapshot:
         """Return the files of `spans` of the days `first` to `last`."""
         return [file for file in self._files[SPANS.name] if first <= file.dt <= last]
 
-    def day(self, dt: date, trace_ids: pa.Array) -> Rows:
-        """Return the spans of traces on one day."""
-        found = self._rows(SPANS, _BOTH, dt, dt, "trace_id", trace_ids)
-        found = _each_once(self._without_superseded(found, dt, dt, trace_ids))
+    def overview(self, days: Collection[date], trace_ids: pa.Array) -> pa.Table:
+        """Return what `survey` looks at of the spans of traces on some days."""
+        found = (self._rows(SPANS, survey.SCHEMA, (day, day), _Wanted("trace_id", trace_ids)) for day in sorted(days))
+        return pa.concat_tables([survey.SCHEMA.empty_table(), *found])
+
+    def day(self, dt: date, trace_ids: pa.Array, *, whole: bool) -> Rows:
+        """Return the spans of traces on one day; without `whole`, calls have NULL for attributes and resource."""
+        wanted = _Wanted("trace_id", trace_ids, leave_out=() if whole else _HEAVY)
+        found = self._rows(SPANS, _BOTH, (dt, dt), wanted)
+        found = _each_once(self._without_superseded(found, (dt, dt), trace_ids))
         charged = pa.array(may_be_charged(found))
         return Rows(found.select(_SPANS.names), found.filter(charged).select(_CALLS.names))
 
-    def calls_like(self, calls: pa.Table, trace_ids: pa.Array) -> pa.Table:
-        """Return calls of other traces than `trace_ids` that have the provider's id of one of `calls`."""
-        told = pc.greater_equal(pc.utf8_length(calls["response_id"]), LONG_ID)
-        known = calls.filter(pc.and_(pc.fill_null(told, False), pa.array(is_word(calls["role"], "inference"))))
-        if not known.num_rows:
+    def calls_like(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
+        """Return calls of other traces than `trace_ids` that have the provider's id of one of `spans`."""
+        told = pc.fill_null(pc.greater_equal(pc.utf8_length(spans["response_id"]), LONG_ID), False)
+        calls = spans.filter(pc.and_(told, pa.array(is_word(spans["role"], "inference"))))
+        if not calls.num_rows:
             return _CALLS.empty_table()
-        bounds = pc.min_max(known["start_time"])
+        bounds = pc.min_max(calls["start_time"])
         first, last = bounds["min"].as_py() - LONGEST_CALL, bounds["max"].as_py() + LONGEST_CALL
-        ids = pc.unique(known["response_id"])
-        span = (first.date(), last.date())
-        found = self._rows(SPANS, _CALLS, *span, "response_id", ids, (first, last))
+        days = (first.date(), last.date())
+        wanted = _Wanted("response_id", pc.unique(calls["response_id"]), (first, last), trace_ids)
+        found = self._rows(SPANS, _CALLS, days, wanted)
         found = found.filter(pa.array(is_word(found["role"], "inference")))
-        found = found.filter(pc.invert(pc.is_in(found["trace_id"], value_set=trace_ids)))
-        return _each_once(self._without_superseded(found, *span, pc.unique(found["trace_id"])))
+        return _each_once(self._without_superseded(found, days, pc.unique(found["trace_id"])))
 
-    def settled(self, first: date, last: date, trace_ids: pa.Array) -> pa.Table:
-        """Return what counts of the settlements of traces on the days `first` to `last`."""
-        rows = self._rows(SETTLEMENTS, SETTLEMENTS.full_schema, first, last, "trace_id", trace_ids)
+    def settled(self, days: Days, trace_ids: pa.Array) -> pa.Table:
+        """Return what counts of the settlements of traces on some days."""
+        rows = self._rows(SETTLEMENTS, SETTLEMENTS.full_schema, days, _Wanted("trace_id", trace_ids))
         replaced = rows.filter(pc.is_valid(rows["replaces"]))
         keys = version_keys(replaced, "replaces")
         return rows.filter(pc.invert(pc.is_in(version_keys(rows, "settled_at"), value_set=keys)))
 
-    def _without_superseded(self, rows: pa.Table, first: date, last: date, trace_ids: pa.Array) -> pa.Table:
-        gone = self._rows(SUPERSEDED, SUPERSEDED.full_schema, first, last, "trace_id", trace_ids)
+    def settled_traces(self, days: Collection[date], trace_ids: pa.Array) -> pa.Array:
+        """Return which of some traces have settlements on some days."""
+        schema = pa.schema([SETTLEMENTS.schema.field("trace_id")])
+        span = (min(days), max(days)) if days else (date.max, date.min)
+        return pc.unique(self._rows(SETTLEMENTS, schema, span, _Wanted("trace_id", trace_ids))["trace_id"])
+
+    def _without_superseded(self, rows: pa.Table, days: Days, trace_ids: pa.Array) -> pa.Table:
+        gone = self._rows(SUPERSEDED, SUPERSEDED.full_schema, days, _Wanted("trace_id", trace_ids))
         if not gone.num_rows or self._spans is None:
             return rows
         writers = {writer: committed_version(self._spans, writer) for writer in pc.unique(gone["writer"]).to_pylist()}
@@ -100,22 +119,72 @@ class Snapshot:
         gone = gone.filter(pa.array([segment <= writers[writer] for writer, segment in known]))
         return rows.filter(pc.invert(pc.is_in(version_keys(rows), value_set=version_keys(gone))))
 
-    def _rows(
-        self,
-        table: LakeTable,
-        schema: pa.Schema,
-        first: date,
-        last: date,
-        column: str,
-        values: pa.Array,
-        started: tuple[datetime, datetime] | None = None,
-    ) -> pa.Table:
-        """Read the rows of the days whose `column` is one of `values`, where they may have started in that time."""
+    def _rows(self, table: LakeTable, schema: pa.Schema, days: Days, wanted: _Wanted) -> pa.Table:
+        """Read the rows of the days, first to last, that are wanted."""
         parts = [schema.empty_table()]
+        batch: list[DataFile] = []
         for file in self._files[table.name]:
-            if first <= file.dt <= last and (started is None or _overlaps(file.start_min, file.start_max, started)):
-                parts += _matching(self._lake, file, schema, column, values, started)
-        return pa.concat_tables(parts)
+            if days[0] <= file.dt <= days[1] and wanted.may_start(file.start_min, file.start_max):
+                if batch and sum(one.rows for one in batch) + file.rows > _MOST_ROWS:
+                    parts += _matching(self._lake, batch, schema, wanted)
+                    batch = []
+                batch.append(file)
+        return pa.concat_tables([*parts, *_matching(self._lake, batch, schema, wanted)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which rows of a file are read."""
+
+    column: str
+    values: pa.Array
+    """What is wanted has one of these in `column`."""
+    started: tuple[datetime, datetime] | None = None
+    """Spans that may have started in this time."""
+    but_traces: pa.Array | None = None
+    leave_out: tuple[str, ...] = ()
+    """Columns that are NULL in place of being read."""
+
+    def may_start(self, first: datetime, last: datetime) -> bool:
+        """Say whether a span between the two may have started in time."""
+        if self.started is None:
+            return True
+        return first.timestamp() <= self.started[1].timestamp() and last.timestamp() >= self.started[0].timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group of an open file."""
+
+    parquet: pq.ParquetFile
+    number: int
+    dt: date
+
+    def __len__(self) -> int:
+        rows: int = self.parquet.metadata.row_group(self.number).num_rows
+        return rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self.parquet.read_row_group(self.number, [name])[name]
+
+    def rows(self, schema: pa.Schema, leave_out: tuple[str, ...]) -> pa.Table:
+        """Return rows with every column; files from before a column was added hold NULL."""
+        present = set(self.parquet.schema_arrow.names).difference(leave_out)
+        read = self.parquet.read_row_group(self.number, [name for name in schema.names if name in present])
+        columns: dict[str, Any] = {field.name: pa.nulls(read.num_rows, field.type) for field in schema}
+        columns |= {name: read[name] for name in read.column_names}
+        if PARTITION in columns:
+            columns[PARTITION] = pa.repeat(pa.scalar(self.dt, pa.date32()), read.num_rows)
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    def starts(self) -> tuple[datetime, datetime]:
+        """Return the first and last start in it, as far as it says."""
+        names = self.parquet.schema.names
+        if SPANS.clock in names:
+            bounds = self.parquet.metadata.row_group(self.number).column(names.index(SPANS.clock)).statistics
+            if bounds is not None and bounds.has_min_max:
+                return bounds.min, bounds.max
+        return _EVER
 
 
 def trace_ids_in(lake: Path, files: Sequence[DataFile]) -> pa.Array:
@@ -129,46 +198,33 @@ def _files(lake: Path, table: LakeTable) -> list[DataFile]:
     return live_files(delta, table) if delta else []
 
 
-def _matching(
-    lake: Path,
-    file: DataFile,
-    schema: pa.Schema,
-    column: str,
-    values: pa.Array,
-    started: tuple[datetime, datetime] | None,
-) -> Iterator[pa.Table]:
+def _matching(lake: Path, files: Sequence[DataFile], schema: pa.Schema, wanted: _Wanted) -> Iterator[pa.Table]:
+    with contextlib.ExitStack() as opened:
+        groups = [group for file in files for group in _groups(lake, file, opened) if wanted.may_start(*group.starts())]
+        if not groups:
+            return
+        hits = _in(groups, wanted.column, wanted.values)
+        if wanted.but_traces is not None:
+            hits &= ~_in(groups, "trace_id", wanted.but_traces)
+        for group, hit in zip(groups, np.split(hits, np.cumsum([len(group) for group in groups[:-1]])), strict=True):
+            if hit.any():
+                rows = group.rows(schema, wanted.leave_out)
+                yield rows if hit.all() else rows.filter(pa.array(hit))
+
+
+def _in(groups: Sequence[_Group], column: str, values: pa.Array) -> Flags:
+    """Say which rows of the groups have one of the values: all at once, for to make a table of these costs the most."""
+    chunks = [chunk for group in groups for chunk in group.column(column).chunks]
+    return flags(pc.is_in(pa.chunked_array(chunks), value_set=values))
+
+
+def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_Group]:
     try:
-        parquet = pq.ParquetFile(file_path(lake, file))
+        parquet = opened.enter_context(pq.ParquetFile(file_path(lake, file)))
     except FileNotFoundError:
         LOG.warning("%s is in the log of the lake but not on disk; what it holds can't be settled", file.path)
-        return
-    with parquet:
-        names = [name for name in schema.names if name in parquet.schema_arrow.names]
-        for group in range(parquet.num_row_groups):
-            if started is not None and not _may_start_in(parquet, group, started):
-                continue
-            hit = pc.is_in(parquet.read_row_group(group, [column])[column], value_set=values)
-            if pc.any(hit).as_py():
-                rows = parquet.read_row_group(group, names)
-                yield _conform(rows if pc.all(hit).as_py() else rows.filter(hit), schema, file.dt)
-
-
-def _conform(rows: pa.Table, schema: pa.Schema, dt: date) -> pa.Table:
-    """Return rows with every column; files from before a column was added hold NULL."""
-    columns: dict[str, Any] = {field.name: pa.nulls(rows.num_rows, field.type) for field in schema}
-    columns |= {name: rows[name] for name in rows.column_names}
-    columns[PARTITION] = pa.repeat(pa.scalar(dt, pa.date32()), rows.num_rows)
-    return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _may_start_in(parquet: pq.ParquetFile, group: int, span: tuple[datetime, datetime]) -> bool:
-    column = parquet.metadata.row_group(group).column(parquet.schema.names.index(SPANS.clock))
-    bounds = column.statistics
-    return bounds is None or not bounds.has_min_max or _overlaps(bounds.min, bounds.max, span)
-
-
-def _overlaps(first: datetime, last: datetime, span: tuple[datetime, datetime]) -> bool:
-    return first.timestamp() <= span[1].timestamp() and last.timestamp() >= span[0].timestamp()
+        return []
+    return [_Group(parquet, number, file.dt) for number in range(parquet.num_row_groups)]
 
 
 def _each_once(rows: pa.Table) -> pa.Table:

@@ -11,20 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from settled_rows import NOON, Books, Row, agent, metered, span, usage
+from settled_rows import DAY, NOON, Books, Row, agent, metered, settled, span, traces, usage
 from spanledger_collector import settlement
 from spanledger_collector.plans import price_all
-
-DAY = timedelta(days=1)
-
-
-def settled(*rows: Row) -> Books:
-    """Return the books after one batch was settled."""
-    books = Books()
-    books.book(rows)
-    books.settle()
-    return books
-
 
 # Agents
 
@@ -244,30 +233,6 @@ def test_a_trace_of_10000_spans_is_settled_at_once(shape: str) -> None:
 
 
 # Any order
-
-
-@st.composite
-def traces(draw: st.DrawFn) -> list[Row]:
-    """Two traces whose calls several emitters tell of, over three days."""
-    rows: list[Row] = []
-    for number in range(1, draw(st.integers(2, 14)) + 1):
-        trace = draw(st.integers(1, 2))
-        earlier = [int(row["span_id"], 16) for row in rows if row["trace_id"] == f"{trace:032x}"]
-        parent = draw(st.sampled_from([None, 99, *earlier]))
-        tags = draw(st.fixed_dictionaries({}, optional={"user_id": st.sampled_from("uv"), "feature": st.just("f")}))
-        start = NOON + timedelta(milliseconds=100 * number) + DAY * draw(st.integers(-1, 1))
-        more: Row = {"trace": trace, "start_time": start, **tags}
-        kind = draw(st.sampled_from(["agent", "step", "call", "call", "call"]))
-        if kind == "agent":
-            rows.append(agent(number, parent, **more))
-        elif kind == "step":
-            rows.append(span(number, parent, **more))
-        else:
-            answer = draw(st.sampled_from(["chatcmpl-0123456789-a", "chatcmpl-0123456789-b", "short"]))
-            tokens = (1000, draw(st.sampled_from([100, 101, 102])))
-            dialect = draw(st.sampled_from(["spanledger", "anthropic", "litellm", "openinference"]))
-            rows.append(metered(number, parent, dialect, response_id=answer, tokens=tokens, **more))
-    return rows
 
 
 @settings(max_examples=50, deadline=None)
