@@ -15,6 +15,7 @@ import atexit
 import shutil
 import tempfile
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -76,6 +77,7 @@ class Snapshots:
     def __init__(self, lake: Path, tables: Iterable[LakeTable] = SIDE_TABLES) -> None:
         self._lake = lake
         self._lock = threading.Lock()
+        self._latest: Snapshot | None = None
         self._spans = _Live(lake, SPANS)
         self._settlements = _Live(lake, SETTLEMENTS)
         self._beside = [_Live(lake, table) for table in tables if table is not SETTLEMENTS] + [self._settlements]
@@ -86,11 +88,20 @@ class Snapshots:
             self._spans.refresh()
             for table in self._beside:
                 table.refresh()
-            beside = {live.table.name: live.files for live in self._beside}
-            said = {commit for file in beside[SUPERSEDED.name] for commit in _commits_in(file_path(self._lake, file))}
-            pending = [f"{writer}/{segment}" for writer, segment in said if segment > self._spans.committed(writer)]
-            until = self._settlements.committed(SETTLED_UNTIL)
-            return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending, until)
+            if self._latest is None or not self._is_now(self._latest):
+                self._latest = self._look()
+            return self._latest
+
+    def _is_now(self, snapshot: Snapshot) -> bool:
+        beside = all(snapshot.beside[live.table.name] is live.files for live in self._beside)
+        return beside and snapshot.spans is self._spans.files
+
+    def _look(self) -> Snapshot:
+        beside = {live.table.name: live.files for live in self._beside}
+        said = {commit for file in beside[SUPERSEDED.name] for commit in _commits_in(file_path(self._lake, file))}
+        pending = [f"{writer}/{segment}" for writer, segment in said if segment > self._spans.committed(writer)]
+        until = self._settlements.committed(SETTLED_UNTIL)
+        return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +190,27 @@ def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> l
 
 def _touched(spans: Sequence[DataFile], superseded: Sequence[DataFile], settled: set[date]) -> set[str]:
     """Return the paths of the files that may hold a superseded row, by the start of the span, or a settled one."""
-    return {
-        file.path
-        for file in spans
-        if file.dt in settled
-        or any(
-            file.dt == said.dt and file.start_min <= said.start_max + CUT and said.start_min <= file.start_max + CUT
-            for said in superseded
-        )
-    }
+    times = _times_of(superseded)
+    return {file.path for file in spans if file.dt in settled or _meets(file, times.get(file.dt, []))}
+
+
+def _times_of(files: Sequence[DataFile]) -> dict[date, list[tuple[datetime, datetime]]]:
+    """Return by day the stretches of time that files cover, in order and apart from each other."""
+    times: dict[date, list[tuple[datetime, datetime]]] = {}
+    for file in sorted(files, key=lambda file: file.start_min):
+        stretches = times.setdefault(file.dt, [])
+        first, last = file.start_min, file.start_max + CUT
+        if stretches and first <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], max(stretches[-1][1], last))
+        else:
+            stretches.append((first, last))
+    return times
+
+
+def _meets(file: DataFile, stretches: Sequence[tuple[datetime, datetime]]) -> bool:
+    """Whether a file covers a moment of one of the stretches: of the last that begins before the file ends."""
+    place = bisect_right(stretches, file.start_max + CUT, key=lambda stretch: stretch[0])
+    return place > 0 and stretches[place - 1][1] >= file.start_min
 
 
 @lru_cache(maxsize=100_000)
