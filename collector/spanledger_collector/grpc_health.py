@@ -23,6 +23,8 @@ SERVING: Final = 1
 NOT_SERVING: Final = 2
 SERVICE_UNKNOWN: Final = 3
 _LOOK_EVERY_S: Final = 0.5
+_MOST_WATCHING: Final = 100
+"""It needs no token, so it must not cost much however many ask."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -34,6 +36,7 @@ class Health:
         self._readiness = readiness
         self._known = {"", SERVICE, *services}
         self._closing = asyncio.Event()
+        self._watching = 0
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what a server needs to serve it."""
@@ -55,15 +58,25 @@ class Health:
 
     async def _watch(self, payload: bytes, context: Context) -> AsyncIterator[bytes]:
         service = await _service(payload, context)
+        if self._watching >= _MOST_WATCHING:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "too many watch already; use Check")
+        self._watching += 1
+        try:
+            async for status in self._changes(service):
+                yield Int32Value(value=status).SerializeToString()
+        finally:
+            self._watching -= 1
+
+    async def _changes(self, service: str) -> AsyncIterator[int]:
         said = 0
         while not self._closing.is_set():
             status = self._status(service)
             if status != said:
-                yield Int32Value(value=status).SerializeToString()
+                yield status
                 said = status
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _LOOK_EVERY_S)
-        yield Int32Value(value=NOT_SERVING).SerializeToString()
+        yield NOT_SERVING
 
     def _status(self, service: str) -> int:
         if service not in self._known:

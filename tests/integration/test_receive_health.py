@@ -90,6 +90,24 @@ def test_watching_a_service_that_is_not_there_waits_for_it(receiver: Receiver) -
         watching.cancel()
 
 
+def test_those_who_watch_have_a_bound(receiver: Receiver) -> None:
+    with asking(receiver) as health:
+        watching = [health.Watch(HealthCheckRequest(), timeout=60) for _ in range(100)]
+        assert [next(one).status for one in watching] == [SERVING] * 100
+        with pytest.raises(grpc.RpcError) as caught:
+            next(health.Watch(HealthCheckRequest(), timeout=60))
+        assert isinstance(caught.value, grpc.Call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        watching[0].cancel()
+
+        def admitted() -> bool:
+            with contextlib.suppress(grpc.RpcError):
+                return bool(next(health.Watch(HealthCheckRequest(), timeout=60)).status == SERVING)
+            return False
+
+        wait_until(admitted, what="room for another")
+
+
 def test_a_child_that_keeps_ending_is_told_with_how_it_ended(caplog: pytest.LogCaptureFixture) -> None:
     async def troubles() -> tuple[str, str]:
         ending = Child(ChildCommand("convert", (sys.executable, "-c", "raise SystemExit(7)")))

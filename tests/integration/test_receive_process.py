@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +109,35 @@ def test_a_second_interrupt_does_not_wait_for_the_rows(tmp_path: Path) -> None:
     with collecting(tmp_path) as again:
         again.wait_for_commit()
     assert span_ids(collector.lake) == [sent]
+
+
+def test_idle_connections_leave_the_log_the_files_that_it_needs(tmp_path: Path) -> None:
+    """With fewer open files allowed than there are connections."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300));"
+        "from spanledger_collector.serve import main; main(sys.argv[1:])"
+    )
+    places = [
+        "--home",
+        str(tmp_path / "home"),
+        "--lake",
+        str(tmp_path / "lake"),
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+    ]
+    with (
+        subprocess.Popen([sys.executable, "-c", code, *places], stdin=subprocess.DEVNULL) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        try:
+            wait_until(lambda: state_path(tmp_path / "home").exists(), what="the collector")
+            port = json.loads(state_path(tmp_path / "home").read_text())["http_port"]
+            for _ in range(400):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            emit(HttpExporter(f"http://127.0.0.1:{port}/v1/traces"))
+            wait_until(lambda: span_ids(tmp_path / "lake") != [], timeout_s=60, what="the span in the lake")
+        finally:
+            process.terminate()
+            process.wait(60)
