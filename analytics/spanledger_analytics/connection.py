@@ -7,7 +7,7 @@ or settled it looks that up, and where none does it has nothing to do but read.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -75,12 +75,17 @@ class Ledger:
             return frame
 
 
-def connect(lake: Path) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now."""
-    return connect_files(files_now(lake))
+def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now.
+
+    With `as_of` (with a time zone), spans and what is said about them are what was known at that moment.
+    """
+    return connect_files(files_now(lake), as_of=as_of)
 
 
-def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
+def connect_files(
+    files: LakeFiles, *, locked: bool = False, as_of: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the views over `files`, and over the contract in force.
 
     With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
@@ -88,6 +93,7 @@ def connect_files(files: LakeFiles, *, locked: bool = False) -> duckdb.DuckDBPyC
     """
     connection = open_connection(touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
+    connection.execute("set variable as_of = $as_of::timestamptz", {"as_of": as_of})
     _name_said(connection, files)
     for table, paths in files.beside.items():
         connection.execute(f"set variable {table}_files = $files", {"files": paths})

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
@@ -39,7 +40,12 @@ _HINT: Final = f'\nThe views are {", ".join(VIEWS)}; "describe llm_calls" names 
     help="How to write the answer; default: by the ending of -o, else table.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer to this file.")
-def command(query: str, lake: Path | None, form: str | None, output: Path | None) -> None:
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="Answer as at this moment (UTC): with the spans, prices and corrections that were known.",
+)
+def command(query: str, lake: Path | None, form: str | None, output: Path | None, as_of: datetime | None) -> None:
     """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
@@ -74,7 +80,8 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     use_named(settings)
     lakes.check_readable(path)
     files = files_now(path)
-    answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None)
+    moment = as_of.replace(tzinfo=UTC) if as_of else None
+    answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None, moment)
     if files.is_empty:
         lakes.say_empty(path)
     if answer is not None:
@@ -89,12 +96,13 @@ def ask(
     query: str,
     most_rows: int | None = None,
     opened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+    as_of: datetime | None = None,
 ) -> pa.Table | None:
     """Run SQL on the views over `files`; None for a statement that has no answer.
 
     `opened` is given the connection before the query runs, so that another thread can interrupt it.
     """
-    connection = connect_files(files, locked=True)
+    connection = connect_files(files, locked=True, as_of=as_of)
     opened(connection)
     relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
     if relation is None:
@@ -102,7 +110,7 @@ def ask(
     return (relation if most_rows is None else relation.limit(most_rows)).to_arrow_table()
 
 
-def _answer(files: LakeFiles, query: str, most_rows: int | None) -> pa.Table | None:
+def _answer(files: LakeFiles, query: str, most_rows: int | None, as_of: datetime | None) -> pa.Table | None:
     running: list[duckdb.DuckDBPyConnection] = []
 
     def interrupt() -> None:
@@ -110,7 +118,7 @@ def _answer(files: LakeFiles, query: str, most_rows: int | None) -> pa.Table | N
             connection.interrupt()
 
     try:
-        return read_only(lambda: ask(files, query, most_rows, running.append), interrupt)
+        return read_only(lambda: ask(files, query, most_rows, running.append, as_of), interrupt)
     except duckdb.CatalogException as error:
         raise QueryError(f"{error}{_HINT}") from None
     except duckdb.Error as error:

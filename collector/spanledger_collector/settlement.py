@@ -237,7 +237,7 @@ def _claimed(charge: dict[str, pa.Array], claims: pa.Array) -> dict[str, pa.Arra
 
 
 def _decisions(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, settled_at: datetime) -> pa.Table:
-    changed = np.any([_differ(wanted[name], calls.now[name]) for name in SETTLED], axis=0)
+    changed = np.any([differ(wanted[name], calls.now[name]) for name in SETTLED], axis=0)
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: calls.booked[name] for name in (*VERSION, "start_time")}
     columns |= wanted
     columns["settled_at"] = pa.repeat(pa.scalar(settled_at, TIME), len(changed))
@@ -249,7 +249,7 @@ def _decisions(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags, set
 
 def _reasons(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags) -> pa.Array:
     """Return in words what a settlement makes of a row."""
-    unlike = {name: _differ(wanted[name], calls.booked[name].combine_chunks()) for name in SETTLED}
+    unlike = {name: differ(wanted[name], calls.booked[name].combine_chunks()) for name in SETTLED}
     repeat = unlike["duplicate_of"]
     said = {
         "aggregate": agents,
@@ -265,6 +265,7 @@ def _reasons(calls: _Calls, wanted: Mapping[str, pa.Array], agents: Flags) -> pa
     return pa.array(words, TEXT).take(pa.array(codes))
 
 
-def _differ(one: pa.Array, other: pa.Array) -> Flags:
+def differ(one: pa.Array, other: pa.Array) -> Flags:
+    """Say where two columns are not the same; NULL is the same as NULL."""
     unlike: Flags = flags(pc.fill_null(pc.not_equal(one, other), False)) | (known(one) != known(other))
     return unlike

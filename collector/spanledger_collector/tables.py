@@ -74,7 +74,11 @@ CORRECTIONS: Final = LakeTable(
     "priced_at",
     (
         *ROW_VERSION,
-        Column("reason", TEXT, "resent: a fuller copy of the span came after its day was over."),
+        Column(
+            "reason",
+            TEXT,
+            "resent: a fuller copy of the span came after its day was over; repriced: its price was put right.",
+        ),
         Column("corrected_by", TIME, "resent: ingested_at of the fuller copy, whose money it is."),
         Column("old_price_id", TEXT, "Row of the price book by which the version was booked."),
         Column("price_id", TEXT, "Row of the price book by which it is priced now."),
@@ -126,7 +130,7 @@ SETTLEMENTS: Final = LakeTable(
         Column(
             "reason",
             TEXT,
-            "What it makes of the row as booked, comma-separated: aggregate, duplicate, inherited, priced; or booked.",
+            "What it makes of the row: aggregate, duplicate, inherited, priced, repriced (with commas); or booked.",
         ),
         *(column for column in COLUMNS if column.name in SETTLED),
     ),

@@ -99,7 +99,19 @@ class Snapshot:
 
     def settled(self, days: Days, trace_ids: pa.Array) -> pa.Table:
         """Return what counts of the settlements of traces on some days."""
-        rows = self._rows(SETTLEMENTS, SETTLEMENTS.full_schema, days, _Wanted("trace_id", trace_ids))
+        wanted = _Wanted("trace_id", trace_ids)
+        return self._last_said(self._rows(SETTLEMENTS, SETTLEMENTS.full_schema, days, wanted))
+
+    def settled_on(self, dt: date) -> pa.Table:
+        """Return what counts of the settlements of one day."""
+        parts = [SETTLEMENTS.full_schema.empty_table()]
+        for file in self._files[SETTLEMENTS.name]:
+            if file.dt == dt:
+                rows = pq.read_table(file_path(self._lake, file), partitioning=None)
+                parts.append(_conform(rows, SETTLEMENTS.full_schema, dt))
+        return self._last_said(pa.concat_tables(parts))
+
+    def _last_said(self, rows: pa.Table) -> pa.Table:
         replaced = rows.filter(pc.is_valid(rows["replaces"]))
         keys = version_keys(replaced, "replaces")
         return rows.filter(pc.invert(pc.is_in(version_keys(rows, "settled_at"), value_set=keys)))
@@ -109,6 +121,12 @@ class Snapshot:
         schema = pa.schema([SETTLEMENTS.schema.field("trace_id")])
         span = (min(days), max(days)) if days else (date.max, date.min)
         return pc.unique(self._rows(SETTLEMENTS, schema, span, _Wanted("trace_id", trace_ids))["trace_id"])
+
+    def without_superseded(self, rows: pa.Table, dt: date) -> pa.Table:
+        """Return the rows of a day that no fuller copy has taken the place of."""
+        if not any(file.dt == dt for file in self._files[SUPERSEDED.name]):
+            return rows
+        return self._without_superseded(rows, (dt, dt), pc.unique(rows["trace_id"]))
 
     def _without_superseded(self, rows: pa.Table, days: Days, trace_ids: pa.Array) -> pa.Table:
         gone = self._rows(SUPERSEDED, SUPERSEDED.full_schema, days, _Wanted("trace_id", trace_ids))

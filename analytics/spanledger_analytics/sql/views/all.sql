@@ -1,6 +1,13 @@
--- The views that ad-hoc SQL can rely on, over the files in the variables.
-create view spans as select * from spans_in(getvariable('live_files'));
-create view llm_calls as select * from llm_calls_in(getvariable('live_files'));
+-- The views that ad-hoc SQL can rely on, over the files in the variables; where the variable `as_of` is set, as they
+-- would have answered at that moment.
+create view spans as
+select *
+from spans_in(getvariable('live_files'))
+where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
+create view llm_calls as
+select *
+from llm_calls_in(getvariable('live_files'))
+where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view superseded as select * from superseded_in(getvariable('superseded_files'));
 create view corrections as select * from rows_in(getvariable('corrections_files'));
 create view outcomes as select * from outcomes_in(getvariable('outcomes_files'));
@@ -9,7 +16,10 @@ create view cross_checks as
 select *
 from cross_checks_in(getvariable('readings_files'), getvariable('live_files'));
 create view settlements as select * from rows_in(getvariable('settlements_files'));
-create view spans_as_booked as select * from booked_in(getvariable('live_files'));
+create view spans_as_booked as
+select *
+from booked_in(getvariable('live_files'))
+where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view fees as select * from agreed_fees;
 create view fee_shares as select * from fee_shares_in(getvariable('live_files'));
 create view commitments as select * from commitment_use_in(getvariable('live_files'));
