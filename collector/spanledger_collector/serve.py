@@ -228,7 +228,8 @@ def _announced(options: CollectorOptions, doors: Doors) -> Iterator[None]:
     path = state_path(options.home)
     Disk().replace(path, json.dumps(asdict(running)) + "\n")
     http, grpc = (host_and_port(address.host, port) for port in (address.http_port, address.grpc_port))
-    line = f"collector: OTLP http://{http} grpc {grpc} lake {running.lake}"
+    scheme = "https" if options.terms.access.tls_cert else "http"
+    line = f"collector: OTLP {scheme}://{http} grpc {grpc} lake {running.lake}"
     print(line, file=sys.stderr, flush=True)
     try:
         yield

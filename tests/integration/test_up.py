@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from certificates import authority, signed
+from receiving import PROTOBUF
 from spanledger_collector.lake import open_table
 from waiting import wait_until
 
@@ -120,6 +123,34 @@ def test_listening_for_other_machines_needs_a_guard_or_a_flag(tmp_path: Path) ->
         assert process.wait(30) == 1
     said_so = "can't listen on 0.0.0.0: any machine that reaches it could send to it; give a --token-file, or"
     assert said_so in (tmp_path / "words.txt").read_text()
+
+
+def test_collect_takes_token_and_certificate_from_flags_and_limits_from_the_file(tmp_path: Path) -> None:
+    ca = authority(tmp_path, "ca")
+    server = signed(tmp_path, "server", ca)
+    tokens = tmp_path / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text("an-example-of-a-token\n")
+    (tmp_path / "spanledger.toml").write_text("max_body_bytes = 1000\n")
+    secret = ("--token-file", str(tokens), "--tls-cert", str(server.cert), "--tls-key", str(server.key))
+    trusting = ssl.create_default_context(cafile=str(ca.cert))
+
+    def status(address: str, size: int, headers: dict[str, str]) -> int:
+        request = urllib.request.Request(f"{address}/v1/traces", bytes(size), headers | PROTOBUF)
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=trusting) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return int(refusal.code)
+
+    with running(tmp_path, "collect", "--home", str(tmp_path / "home"), *FREE, *secret):
+        wait_until(lambda: said(tmp_path, r"OTLP https://") is not None, what="the collector")
+        collector = said(tmp_path, r"OTLP (https://127\.0\.0\.1:\d+) ")
+        assert collector is not None
+        known = {"Authorization": "Bearer an-example-of-a-token"}
+        statuses = [status(collector[1], size, headers) for size, headers in ((0, {}), (0, known), (1001, known))]
+    assert statuses == [401, 200, 413]
 
 
 def test_a_lake_of_a_later_version_is_a_sentence_without_a_traceback(tmp_path: Path) -> None:
