@@ -105,10 +105,11 @@ class Snapshot:
     def settled_on(self, dt: date) -> pa.Table:
         """Return what counts of the settlements of one day."""
         parts = [SETTLEMENTS.full_schema.empty_table()]
-        for file in self._files[SETTLEMENTS.name]:
-            if file.dt == dt:
-                rows = pq.read_table(file_path(self._lake, file), partitioning=None)
-                parts.append(_conform(rows, SETTLEMENTS.full_schema, dt))
+        with contextlib.ExitStack() as opened:
+            for file in self._files[SETTLEMENTS.name]:
+                if file.dt == dt:
+                    groups = _groups(self._lake, file, opened)
+                    parts += [group.rows(SETTLEMENTS.full_schema, ()) for group in groups]
         return self._last_said(pa.concat_tables(parts))
 
     def _last_said(self, rows: pa.Table) -> pa.Table:
