@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
@@ -104,6 +104,7 @@ def open_table(lake: Path, table: LakeTable = SPANS) -> DeltaTable:
     except DeltaError as error:
         raise _unreadable(lake, error) from error
     _refuse_foreign(lake, table, delta)
+    _add_columns(delta, table)
     return delta
 
 
@@ -297,6 +298,15 @@ def _days_of(rows: pa.Table, table: LakeTable) -> pa.ChunkedArray:
     if PARTITION in rows.column_names:
         return rows[PARTITION]
     return pc.cast(pc.floor_temporal(rows[table.clock], unit="day"), pa.date32())
+
+
+def _add_columns(delta: DeltaTable, table: LakeTable) -> None:
+    """Tell the log of columns that came since the table was made: merging would take them out of the files."""
+    known = {field.name for field in delta.schema().fields}
+    missing = [field for field in table.full_schema if field.name not in known]
+    if missing:
+        delta.alter.add_columns(list(Schema.from_arrow(pa.schema(missing)).fields))
+        delta.update_incremental()
 
 
 def _refuse_foreign(lake: Path, table: LakeTable, delta: DeltaTable) -> None:

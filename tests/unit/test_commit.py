@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,7 @@ from spanledger_collector.catalog import committed_anywhere
 from spanledger_collector.commit import Committer
 from spanledger_collector.lake import (
     DataFile,
+    add_files,
     live_files,
     open_table,
     read_rows,
@@ -31,7 +33,7 @@ from spanledger_collector.lake import (
 )
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
-from spanledger_collector.tables import CORRECTIONS, LakeTable
+from spanledger_collector.tables import CORRECTIONS, SPANS, LakeTable
 from spanledger_collector.upkeep import Merged
 from spanledger_collector.wal import segment_path
 
@@ -312,3 +314,17 @@ def test_commits_go_on_while_files_are_merged(bench: Bench, monkeypatch: pytest.
     committer.finish()
     assert bench.span_ids() == Counter(range(14))
     assert [file.rows for file in merges[0].new] == [sum(file.rows for file in merges[0].gone)]
+
+
+def test_a_merge_keeps_columns_that_came_since_the_lake_was_made(tmp_path: Path) -> None:
+    before = replace(SPANS, columns=tuple(column for column in SPANS.columns if column.name not in {"release", "tags"}))
+    lake = tmp_path / "lake"
+    for version, table in enumerate((before, SPANS)):
+        said = rows(range(version, version + 1), release="1.0", tags=[("a", "b")])
+        files = write_days(lake, f"{version}", said, table)
+        add_files(lake, files, writer="w", version=version, table=table)
+    upkeep.merge_small_files(open_table(lake))
+    (file,) = live_files(open_table(lake))
+    merged = pq.ParquetFile(table_path(lake) / file.path).read(["span_id", "release", "tags"]).sort_by("span_id")
+    assert [row["release"] for row in merged.to_pylist()] == [None, "1.0"]
+    assert [row["tags"] for row in merged.to_pylist()] == [None, [("a", "b")]]
