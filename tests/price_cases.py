@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spanledger.book import shipped_book
+from spanledger.instants import DAY_NS, END_OF_TIME
 from spanledger.pricing import PriceContext, rates
-from spanledger.rates import DAY_NS, END_OF_TIME, PLAIN, TOKEN_METERS
+from spanledger.rates import PLAIN, TOKEN_METERS
 from spanledger.usage import Usage
 
 FIRST_NS = 1_672_531_200 * 10**9

@@ -69,12 +69,13 @@ def base_records() -> Iterator[Json]:
 def overlay_records(source: Path) -> Iterator[Json]:
     """Yield the overlay in the same shape, from TOML that a person writes (see the head of that file)."""
     yield _header(source.name)
-    entries = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal).get("model", [])
-    by_provider = sorted(entries, key=lambda entry: str(entry["provider"]))
-    for provider, models in itertools.groupby(by_provider, key=lambda entry: str(entry["provider"])):
+    book = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
+    records = [(str(entry["provider"]), _overlay_record(entry)) for entry in book.get("model", [])]
+    records += [(str(entry["provider"]), _multiplier_record(entry)) for entry in book.get("multiplier", [])]
+    records.sort(key=lambda pair: pair[0])
+    for provider, entries in itertools.groupby(records, key=lambda pair: pair[0]):
         yield {"provider": provider}
-        for entry in models:
-            yield _overlay_record(entry)
+        yield from (record for _, record in entries)
 
 
 def _header(origin: str) -> Json:
@@ -258,10 +259,25 @@ def _clock(second: int) -> str:
 
 # The overlay
 
+_PRICE_TABLES: Final = ("usd_per_million", "usd_per_unit")
+
+
+def _check_source(entry: Mapping[str, Any], name: str) -> None:
+    if not str(entry.get("source", "")).startswith("https://") or "checked" not in entry:
+        raise SystemExit(f"overlay {entry['provider']}/{name}: needs `source` (https) and `checked` (a date)")
+
+
+def _multiplier_record(entry: Mapping[str, Any]) -> Json:
+    _check_source(entry, entry["name"])
+    if len(entry["context"]) != 1:
+        raise SystemExit(f"overlay {entry['provider']}/{entry['name']}: a multiplier is about one key of the context")
+    record: Json = {"multiplier": entry["name"]}
+    record |= {key: _written(entry[key]) for key in ("match", "context", "from", "to") if key in entry}
+    return record | {"factor": str(Decimal(entry["factor"])), "source": entry["source"]}
+
 
 def _overlay_record(entry: Mapping[str, Any]) -> Json:
-    if not str(entry.get("source", "")).startswith("https://") or "checked" not in entry:
-        raise SystemExit(f"overlay {entry['provider']}/{entry['model']}: needs `source` (https) and `checked` (a date)")
+    _check_source(entry, entry["model"])
     contexts: dict[str, int] = {}
     tables: list[list[Row]] = []
     for row in entry["row"]:
@@ -272,18 +288,24 @@ def _overlay_record(entry: Mapping[str, Any]) -> Json:
     if contexts.pop("", None) != 0:
         raise SystemExit(f"overlay {entry['provider']}/{entry['model']}: the first row must be one without context")
     record: Json = {"model": entry["model"], "match": entry.get("match", entry["model"]), "source": entry["source"]}
+    record |= {"minimums": entry["minimums"]} if "minimums" in entry else {}
     return record | ({"contexts": contexts} if contexts else {}) | {"tables": tables}
 
 
 def _overlay_row(row: Mapping[str, Any]) -> Row:
     kept: Row = {
-        key: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-        for key, value in row.items()
-        if key in ("from", "to", "daily", "above", "up_to", "free")
+        key: _written(row[key]) for key in ("from", "to", "weekdays", "daily", "above", "up_to", "free") if key in row
     }
     per_million = {f"{key}": _atto(Decimal(value), 10**6) for key, value in row.get("usd_per_million", {}).items()}
     per_unit = {f"{key}": _atto(Decimal(value), 1) for key, value in row.get("usd_per_unit", {}).items()}
+    unknown = row.keys() - {"from", "to", "weekdays", "daily", "above", "up_to", "free", "context", *_PRICE_TABLES}
+    if unknown:
+        raise SystemExit(f"overlay row {dict(row)}: unknown key {min(unknown)}")
     return kept | {"prices": per_million | per_unit}
+
+
+def _written(value: object) -> object:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 if __name__ == "__main__":

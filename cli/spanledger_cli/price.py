@@ -130,6 +130,9 @@ def _priced(found: Priced) -> dict[str, object]:
     answer["charges"] = [_charge(charge) for charge in found.charges]
     for name in ("price_id", "matched_model", "cost_source", "source", "unpriced_reason"):
         answer[name] = getattr(found, name)
+    answer["multipliers"] = [
+        {"name": factor.name, "factor": f"{factor.factor:f}", "source": factor.source} for factor in found.multipliers
+    ]
     return answer
 
 

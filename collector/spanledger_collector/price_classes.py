@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spanledger.instants import DAY_NS, MONDAY
 from spanledger.pricing import UNKNOWN, PriceContext, Rates, Window, rates, token_pico
-from spanledger.rates import DAY_NS
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -85,14 +85,14 @@ class WindowColumns:
         self._start = np.cumsum(sizes) - sizes
         self._bounds = {
             name: np.array([getattr(window, name) for window in self.windows], np.int64)
-            for name in ("from_ns", "to_ns", "daily_from_ns", "daily_to_ns", "above", "up_to")
+            for name in ("from_ns", "to_ns", "daily_from_ns", "daily_to_ns", "weekdays", "above", "up_to")
         }
         self.request_pico = np.array([token_pico(1, window.request_rate) for window in self.windows], np.int64)
 
     def window_of(self, of_row: Ints, at_us: Ints, total_input: Ints) -> Ints:
         """Return the first window of each row's class that holds it, -1 where none does."""
         at_ns = at_us * 1000
-        of_day = at_ns % DAY_NS
+        of_day, of_week = at_ns % DAY_NS, (at_ns // DAY_NS + MONDAY) % 7
         found = np.full(len(of_row), -1, np.int64)
         for place in range(int(self._size.max())):
             rest = np.flatnonzero((found < 0) & (self._size[of_row] > place))
@@ -101,6 +101,7 @@ class WindowColumns:
             holds = (bound["from_ns"] <= at_ns[rest]) & (at_ns[rest] < bound["to_ns"])
             holds &= (bound["above"] < total_input[rest]) & (total_input[rest] <= bound["up_to"])
             holds &= (bound["daily_from_ns"] <= of_day[rest]) & (of_day[rest] < bound["daily_to_ns"])
+            holds &= (bound["weekdays"] >> of_week[rest]) & 1 == 1
             found[rest[holds]] = window[holds]
         return found
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from .book import Entry, PriceBook, shipped_book
 from .contract import NONE, Contract, Discount, Price, in_force
+from .instants import END_OF_TIME
 from .rates import (
-    END_OF_TIME,
     PLAIN,
     REQUEST_METER,
     TOKEN_METERS,

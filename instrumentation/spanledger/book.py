@@ -1,8 +1,9 @@
 """The price book: finds the entry that a provider and model name are priced by.
 
 The book ships as two generated files, base and overlay, one model a line; only the lines of a provider in use are
-decoded, so that loading costs milliseconds. Matching keeps the order of the library that the base comes from
-(first match wins, generous prefixes and all): what matched is stored with every price.
+decoded, so that loading costs milliseconds. Matching keeps the order of the library that the base comes from (first
+match wins), but a name that is only like a known one is unknown (see `matching`). What matched is stored with every
+price.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple
+
+from .instants import END_OF_TIME, instant_ns
+from .matching import Rule, matches, matches_loosely
+from .multipliers import Multiplier
 
 Origin = Literal["base", "overlay", "contract"]
 Miss = Literal["unknown_provider", "unknown_model"]
-Rule: TypeAlias = "str | list[Rule] | dict[str, str | list[Rule]]"
-"""Text is equality, a list is any of, an object is one of starts_with, ends_with, contains, regex, all."""
 
 PROVIDER_NAMES: Final = {
     "az.ai.inference": "azure",
@@ -56,6 +60,15 @@ class Entry:
     """Unit to the least quantity that is billed."""
 
 
+class Found(NamedTuple):
+    """What prices a model: the first entry that has a price for an instant wins."""
+
+    provider: str
+    """The book's id of the provider asked for; an entry of another one is borrowed: only its list prices hold."""
+    entries: Sequence[Entry]
+    """The overlay's before the base's, the provider's own before borrowed ones."""
+
+
 @dataclass(slots=True)
 class _Provider:
     id: str
@@ -68,6 +81,7 @@ class _Provider:
     lines: list[tuple[Origin, str]] = field(default_factory=list)
     """Not decoded yet."""
     entries: list[Entry] = field(default_factory=list)
+    multipliers: list[Multiplier] = field(default_factory=list)
 
 
 class PriceBook:
@@ -78,11 +92,8 @@ class PriceBook:
         self._read(base, "base")
         self._read(overlay, "overlay")
 
-    def find(self, provider: str, model: str) -> Sequence[Entry] | Miss:
-        """Return the entries that price a model, the overlay's first, or why there is none.
-
-        An entry whose `provider` is not the one asked for is borrowed: its list prices hold, its contexts don't.
-        """
+    def find(self, provider: str, model: str) -> Found | Miss:
+        """Return the entries that price a model, or why there is none."""
         name, ref = provider.strip().lower(), model.strip().lower()
         if name == "litellm":
             name, ref = self._unwrap(name, ref)
@@ -90,9 +101,9 @@ class PriceBook:
         if known is None:
             return "unknown_provider"
         while True:
-            found = self._match(known, ref) or self._match(known, _dashed_date(ref))
-            if found:
-                return found
+            entries = self._match(known, ref) or self._match(known, _dashed_date(ref))
+            if entries:
+                return Found(known, entries)
             head, _, rest = ref.partition("/")
             if not rest or (head not in _ROUTE_PREFIXES and self.provider_id(head) != known):
                 return "unknown_model"
@@ -105,7 +116,7 @@ class PriceBook:
         if name in self._providers:
             return name
         rules = ((known.id, known.match) for known in self._providers.values())
-        return next((id_ for id_, rule in rules if rule is not None and _matches(rule, name)), None)
+        return next((id_ for id_, rule in rules if rule is not None and matches_loosely(rule, name)), None)
 
     def names(self) -> list[tuple[str, str]]:
         """Return every (provider, model) of the book, in its order."""
@@ -116,22 +127,31 @@ class PriceBook:
         if rest and self.provider_id(head):
             return head, rest
         rules = ((known.id, known.guess) for known in self._providers.values())
-        return next((id_ for id_, rule in rules if rule is not None and _matches(rule, ref)), name), ref
+        return next((id_ for id_, rule in rules if rule is not None and matches_loosely(rule, ref)), name), ref
 
     def _match(self, provider: str, ref: str) -> list[Entry]:
+        found: list[Entry] = []
         for lender in (provider, *self._providers[provider].fallback):
             hits: dict[Origin, Entry] = {}
             for entry in self._entries(lender):
-                if entry.origin not in hits and _matches(entry.match, ref):
+                if entry.origin not in hits and _means(entry, ref):
                     hits[entry.origin] = entry
-            if hits:
-                return [hits[origin] for origin in ("overlay", "base") if origin in hits]
-        return []
+            found += (hits[origin] for origin in ("overlay", "base") if origin in hits)
+            if "base" in hits:
+                break
+        return found
+
+    def multipliers(self, provider: str) -> Sequence[Multiplier]:
+        """Return the factors of a provider, by the book's id."""
+        self._entries(provider)
+        return self._providers[provider].multipliers
 
     def _entries(self, provider: str) -> list[Entry]:
         known = self._providers[provider]
         if known.lines:
-            known.entries = [_entry(known, origin, json.loads(line)) for origin, line in known.lines]
+            records = [(origin, json.loads(line)) for origin, line in known.lines]
+            known.multipliers = [_multiplier(record) for _, record in records if "multiplier" in record]
+            known.entries = [_entry(known, origin, record) for origin, record in records if "model" in record]
             known.lines = []
         return known.entries
 
@@ -175,23 +195,23 @@ def _entry(known: _Provider, origin: Origin, record: Mapping[str, Any]) -> Entry
     )
 
 
-def _matches(rule: Rule, text: str) -> bool:
-    if isinstance(rule, str):
-        return text == rule
-    if isinstance(rule, list):
-        return any(_matches(inner, text) for inner in rule)
-    ((kind, value),) = rule.items()
-    if isinstance(value, list):
-        return all(_matches(inner, text) for inner in value)
-    match kind:
-        case "starts_with":
-            return text.startswith(value)
-        case "ends_with":
-            return text.endswith(value)
-        case "contains":
-            return value in text
-        case _:
-            return re.search(value, text) is not None
+def _multiplier(record: Mapping[str, Any]) -> Multiplier:
+    ((key, value),) = record["context"].items()
+    return Multiplier(
+        name=record["multiplier"],
+        key=key,
+        value=value,
+        match=record.get("match"),
+        from_ns=instant_ns(record["from"]) if "from" in record else -END_OF_TIME,
+        to_ns=instant_ns(record["to"]) if "to" in record else END_OF_TIME,
+        factor=Decimal(record["factor"]),
+        source=record["source"],
+    )
+
+
+def _means(entry: Entry, ref: str) -> bool:
+    """Tell whether a name is the entry's: by its rule, or because it is called so."""
+    return matches(entry.match, ref) or (ref == entry.model.lower() and matches_loosely(entry.match, ref))
 
 
 def _dashed_date(ref: str) -> str:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from .agreed import rates
 from .book import PriceBook
+from .multipliers import Multiplier
 from .rates import PLAIN, REQUEST_METER, TOKEN_METERS, PriceContext, Rates, Window
 from .usage import INPUT_PARTS, Usage
 
@@ -74,6 +75,8 @@ class Priced(NamedTuple):
     """no_usage | inconsistent | unknown_provider | unknown_model | no_price."""
     source: str | None
     """Address of the page that the price comes from, where the book has one."""
+    multipliers: tuple[Multiplier, ...] = ()
+    """Factors (batch, region, ...) that are in the unit prices already."""
 
 
 def price(
@@ -169,6 +172,7 @@ def _priced(window: Window, parts: Sequence[int], charges: Sequence[Charge]) -> 
         window.cost_source,
         None,
         window.source,
+        window.multipliers,
     )
 
 

@@ -9,19 +9,18 @@ the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from .book import Entry, PriceBook
+from .instants import DAY_NS, END_OF_TIME, EVERY_DAY, clock_ns, instant_ns, weekday, weekday_bits
+from .multipliers import Multiplier
 from .usage import INPUT_PARTS, OUTPUT_PARTS
 
 TOKEN_METERS: Final = INPUT_PARTS + OUTPUT_PARTS
 REQUEST_METER: Final = "requests"
 """Charged once a call where the model has a fee."""
-END_OF_TIME: Final = 2**63 - 1
-"""Also the start, negated, and the upper bound of the last tier."""
-DAY_NS: Final = 86_400 * 10**9
 PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard"})
 """Service tiers that mean no context."""
 
@@ -109,6 +108,8 @@ class Window:
     daily_from_ns: int
     daily_to_ns: int
     """Half-open, nanoseconds since midnight UTC; the whole day is [0, DAY_NS)."""
+    weekdays: int
+    """The days of the week in UTC on which it holds, as bits; Monday is the lowest."""
     above: int
     up_to: int
     """The tier: above < total input tokens <= up_to."""
@@ -120,6 +121,8 @@ class Window:
     minimums: Mapping[str, int]
     """Unit to the least quantity that is billed."""
     request_rate: int
+    multipliers: tuple[Multiplier, ...] = ()
+    """What the rates have been multiplied with."""
 
     @property
     def cost_source(self) -> str:
@@ -136,6 +139,7 @@ class Window:
             self.from_ns <= at_ns < self.to_ns
             and self.above < total_input <= self.up_to
             and self.daily_from_ns <= at_ns % DAY_NS < self.daily_to_ns
+            and (self.weekdays == EVERY_DAY or self.weekdays >> weekday(at_ns) & 1 == 1)
         )
 
 
@@ -149,22 +153,61 @@ class Rates:
     matched_model: str | None = None
 
 
+@lru_cache(maxsize=4096)
 def list_rates(book: PriceBook, provider: str, model: str, context: PriceContext = PLAIN) -> Rates:
     """Return all that a model can cost by a book."""
     found = book.find(provider, model)
     if isinstance(found, str):
         return Rates((), found)
-    borrowed = found[0].provider != book.provider_id(provider)
-    values = {} if borrowed else context_values(context)
-    if context.processing == _BATCH and not any(_has_batch_price(entry, values) for entry in found):
-        return Rates((), "no_price", found[0].model)
-    windows = tuple(window for entry in found for window in _windows(entry, values))
-    return Rates(windows, None, found[0].model)
+    values = context_values(context)
+    matched = found.entries[0].model
+    factors = [factor for factor in book.multipliers(found.provider) if values and factor.applies(matched, values)]
+    known: list[tuple[int, Window]] = []
+    for entry in found.entries:
+        own = values if entry.provider == found.provider else {}
+        for window, honoured in _windows(entry, own):
+            todo = [factor for factor in factors if factor.key not in honoured]
+            known += (
+                (len(honoured), piece) for piece in _multiplied(window, todo) if _may_charge(piece, values, honoured)
+            )
+    # A price made for the context is nearer than the plain one, even where that one is the overlay's.
+    known.sort(key=lambda pair: -pair[0])
+    windows = tuple(window for _, window in known)
+    return Rates(windows, None if windows else "no_price", matched)
 
 
-def _has_batch_price(entry: Entry, values: Mapping[str, str]) -> bool:
-    """Tell whether a batch has a price of its own, or none at all; it is never the plain one, but about half of it."""
-    return all(row.get("free") for row in entry.tables[0]) or f"processing={_BATCH}" in _known_context(entry, values)
+def _may_charge(window: Window, values: Mapping[str, str], honoured: frozenset[str]) -> bool:
+    """Refuse the plain price to a batch: it has a price of its own, about half, or none that anybody knows."""
+    if values.get("processing") != _BATCH or window.free or "processing" in honoured:
+        return True
+    return any(factor.key == "processing" for factor in window.multipliers)
+
+
+def _multiplied(window: Window, factors: Sequence[Multiplier]) -> list[Window]:
+    """Cut a window where factors begin and end, and apply each within its time."""
+    pieces = [window]
+    for factor in () if window.free else factors:
+        pieces = [piece for whole in pieces for piece in _cut(whole, factor)]
+    return pieces
+
+
+def _cut(window: Window, factor: Multiplier) -> list[Window]:
+    start, end = max(window.from_ns, factor.from_ns), min(window.to_ns, factor.to_ns)
+    if start >= end:
+        return [window]
+    before, after = replace(window, to_ns=start), replace(window, from_ns=end)
+    inside = replace(
+        window,
+        price_id=f"{window.price_id}*{factor.name}",
+        from_ns=start,
+        to_ns=end,
+        token_rates=tuple(None if rate is None else factor.times(rate) for rate in window.token_rates),
+        unit_rates={
+            name: factor.times(rate) if name.endswith("_tokens") else rate for name, rate in window.unit_rates.items()
+        },
+        multipliers=(*window.multipliers, factor),
+    )
+    return [piece for piece in (before, inside, after) if piece.from_ns < piece.to_ns]
 
 
 def context_values(context: PriceContext) -> dict[str, str]:
@@ -181,12 +224,18 @@ def context_values(context: PriceContext) -> dict[str, str]:
     return kept
 
 
-def _windows(entry: Entry, values: Mapping[str, str]) -> list[Window]:
+def _windows(entry: Entry, values: Mapping[str, str]) -> list[tuple[Window, frozenset[str]]]:
+    """Return the entry's windows, each with the keys of the context that its prices are for."""
     label = _known_context(entry, values)
     table = entry.tables[entry.contexts[label]] if label else entry.tables[0]
+    keys = frozenset(pair.partition("=")[0] for pair in label.split("&")) if label else frozenset()
     # Where a context has the plain price, that is the one charged and named.
     plain = [{**row, "to": None} for row in entry.tables[0]]
-    return [make_window(entry, row, "" if {**row, "to": None} in plain else label) for row in table]
+    found = []
+    for row in table:
+        is_plain = {**row, "to": None} in plain
+        found.append((make_window(entry, row, "" if is_plain else label), frozenset() if is_plain else keys))
+    return found
 
 
 def _known_context(entry: Entry, values: Mapping[str, str]) -> str:
@@ -211,10 +260,11 @@ def make_window(entry: Entry, row: Mapping[str, Any], label: str) -> Window:
         price_id=_price_id(entry, row, label),
         matched_model=entry.model,
         source=entry.source,
-        from_ns=_instant_ns(row["from"]) if "from" in row else -END_OF_TIME,
-        to_ns=_instant_ns(row["to"]) if "to" in row else END_OF_TIME,
-        daily_from_ns=_clock_ns(daily[0]) if daily else 0,
-        daily_to_ns=_clock_ns(daily[1]) if daily else DAY_NS,
+        from_ns=instant_ns(row["from"]) if "from" in row else -END_OF_TIME,
+        to_ns=instant_ns(row["to"]) if "to" in row else END_OF_TIME,
+        daily_from_ns=clock_ns(daily[0]) if daily else 0,
+        daily_to_ns=clock_ns(daily[1]) if daily else DAY_NS,
+        weekdays=weekday_bits(row["weekdays"]) if "weekdays" in row else EVERY_DAY,
         above=row.get("above", -1),
         up_to=row.get("up_to", END_OF_TIME),
         free=free,
@@ -229,6 +279,8 @@ def _price_id(entry: Entry, row: Mapping[str, Any], label: str) -> str:
     parts = [f"{entry.origin}:{entry.provider}/{entry.model}"]
     if "from" in row:
         parts.append(f"@{row['from'].removesuffix('T00:00:00Z')}")
+    if "weekdays" in row:
+        parts.append(f"~{row['weekdays']}")
     if "daily" in row:
         parts.append(f"~{row['daily'][0]}")
     if label:
@@ -245,13 +297,3 @@ def _nearest(prices: Mapping[str, int], chain: Sequence[str]) -> str | None:
 def _rate(prices: Mapping[str, int], chain: Sequence[str]) -> int | None:
     name = _nearest(prices, chain)
     return None if name is None else prices[name]
-
-
-def _instant_ns(text: str) -> int:
-    since = datetime.fromisoformat(text) - datetime.fromisoformat("1970-01-01T00:00:00Z")
-    return since // timedelta(microseconds=1) * 1000
-
-
-def _clock_ns(text: str) -> int:
-    hours, minutes, seconds = map(int, text.split(":"))
-    return (hours * 3600 + minutes * 60 + seconds) * 10**9

@@ -45,6 +45,7 @@ def test_one_call_is_priced_and_explained() -> None:
         "cost_source": "list",
         "source": "https://developers.openai.com/api/docs/pricing",
         "unpriced_reason": None,
+        "multipliers": [],
     }
 
 

@@ -146,9 +146,9 @@ def test_a_context_has_its_own_price_or_the_plain_one(context: PriceContext, cos
 
 
 def test_a_context_before_its_price_was_known_has_the_plain_price_and_says_so() -> None:
-    found = price(
-        "openai", "gpt-5.6-sol", Usage(input_uncached_tokens=1), at("2026-09-01T00:00:00Z"), PriceContext("batch")
-    )
+    usage = Usage(input_uncached_tokens=1)
+
+    found = price("openai", "gpt-5.6-sol", usage, at("2026-09-01T00:00:00Z"), PriceContext(service_tier="priority"))
 
     assert (found.cost_pico, found.price_id) == (4_000_000, "base:openai/gpt-5.6-sol@2026-08-21")
 
@@ -339,7 +339,7 @@ def test_the_overlay_wins_where_it_has_a_price_and_leaves_the_rest_to_the_base()
 
     assert priced("a", "2024-10-01T23:59:59Z") == (5 * PICO, "overlay:acme/a-2024", "https://example.com/pricing")
     assert priced("a", "2024-10-02T00:00:00Z") == (2 * PICO, "base:acme/a", None)
-    assert priced("a-mini", "2024-01-01T00:00:00Z") == (2 * PICO, "base:acme/a", None)
+    assert priced("a-0125", "2024-01-01T00:00:00Z") == (2 * PICO, "base:acme/a", None)
     assert priced("b", "2024-01-01T00:00:00Z") == (PICO, "overlay:acme/b", None)
 
 
@@ -361,3 +361,98 @@ def test_an_instant_outside_every_window_has_no_price() -> None:
     acme = book(model("a", {"from": "2025-01-01T00:00:00Z", "prices": {"input_tokens": 1}}))
 
     assert price("acme", "a", TOKENS, at("2024-12-31T23:59:59Z"), book=acme) == unpriced("no_price", "a")
+
+
+def multiplier(name: str, context: Mapping[str, object], factor: str, **more: object) -> dict[str, object]:
+    return {"multiplier": name, "context": context, "factor": factor, "source": "https://example.com/batch", **more}
+
+
+HALF = multiplier("batch", {"processing": "batch"}, "0.5", **{"from": "2024-04-15T00:00:00Z"})
+TENTH_MORE = multiplier("regional", {"region": {"regex": "^(?!global$)"}}, "1.1", match={"starts_with": "a"})
+
+
+def test_a_factor_holds_from_its_first_instant_on_tokens_and_leaves_fees_alone() -> None:
+    prices = {"input_tokens": 3 * MILLION_TIMES_DOLLAR, "input_video_tokens": 7, "web_searches": 10**16, "requests": 10}
+    acme = book(model("a", {"prices": prices}), overlay=(HALF,))
+
+    plain, batch = rates("acme", "a", PriceContext("batch"), book=acme).windows, rates("acme", "a", book=acme).windows
+    (window,) = plain
+
+    assert (window.price_id, window.from_ns) == ("base:acme/a*batch", at("2024-04-15T00:00:00Z"))
+    assert window.token_rates[0] == 15 * 10**11
+    assert (window.unit_rates["input_video_tokens"], window.unit_rates["web_searches"]) == (4, 10**16)
+    assert window.request_rate == 10
+    assert [factor.source for factor in window.multipliers] == ["https://example.com/batch"]
+    assert [window.price_id for window in batch] == ["base:acme/a"]
+
+
+def test_factors_of_several_parts_of_a_context_are_multiplied() -> None:
+    acme = book(model("a", {"prices": {"input_tokens": 10**12}}), overlay=(HALF, TENTH_MORE))
+
+    def cost(context: PriceContext) -> tuple[int | None, str | None]:
+        found = price("acme", "a", Usage(input_uncached_tokens=10**6), NOW, context, book=acme)
+        return found.cost_pico, found.price_id
+
+    assert cost(PriceContext("batch", region="eu-west-1")) == (55 * 10**10, "base:acme/a*batch*regional")
+    assert cost(PriceContext(region="eu-west-1")) == (11 * 10**11, "base:acme/a*regional")
+    assert cost(PriceContext(region="Global")) == (10**12, "base:acme/a")
+
+
+def test_a_price_made_for_the_context_wins_over_a_factor() -> None:
+    tables = [[{"prices": {"input_tokens": 100}}], [{"prices": {"input_tokens": 40}}]]
+    made = {"model": "a", "match": "a", "contexts": {"processing=batch": 1}, "tables": tables}
+    past = {"model": "a", "match": "a", "source": "https://example.com", "tables": [[{"prices": {"input_tokens": 90}}]]}
+    acme = book(made, overlay=(past, HALF))
+
+    assert rates("acme", "a", PriceContext("batch"), book=acme).windows[0].token_rates[0] == 40
+    assert rates("acme", "a", book=acme).windows[0].token_rates[0] == 90
+
+
+def test_a_batch_before_batches_had_a_price_is_unpriced() -> None:
+    acme = book(model("a", {"prices": {"input_tokens": 10**12}}), overlay=(HALF,))
+
+    found = price("acme", "a", TOKENS, at("2024-04-14T23:59:59Z"), PriceContext("batch"), book=acme)
+
+    assert found == unpriced("no_price", "a")
+
+
+@pytest.mark.parametrize(
+    ("instant", "rate"),
+    [
+        ("2026-09-04T05:59:59Z", 1),
+        ("2026-09-04T06:00:00Z", 2),
+        ("2026-09-04T09:59:59Z", 2),
+        ("2026-09-04T10:00:00Z", 1),
+        ("2026-09-05T08:00:00Z", 1),
+        ("2026-09-06T08:00:00Z", 1),
+        ("2026-09-07T08:00:00Z", 2),
+    ],
+)
+def test_a_window_may_hold_on_some_days_of_the_week_only(instant: str, rate: int) -> None:
+    """2026-09-04 is a Friday."""
+    peak = {"weekdays": "mon-fri", "daily": ["06:00:00", "10:00:00"], "prices": {"input_tokens": 2 * 10**6}}
+    acme = book(model("a", peak, {"prices": {"input_tokens": 10**6}}))
+
+    found = price("acme", "a", Usage(input_uncached_tokens=1), at(instant), book=acme)
+
+    assert found.cost_pico == rate
+    assert found.price_id == ("base:acme/a~mon-fri~06:00:00" if rate == 2 else "base:acme/a")
+
+
+def test_an_overlay_of_the_borrower_leaves_the_lenders_history_in_place() -> None:
+    def lines(origin: str, records: tuple[Mapping[str, object], ...]) -> str:
+        return "\n".join(json.dumps(record) for record in ({"generated": origin}, *records))
+
+    borrower = {"provider": "cloud", "fallback": ["acme"]}
+    base = lines("base", (borrower, {"provider": "acme"}, model("a", {"prices": {"input_tokens": 3}})))
+    own = {**model("a", {"from": "2026-01-01T00:00:00Z", "prices": {"input_tokens": 1}}), "source": "https://e.com"}
+    past = {**model("a", {"to": "2024-01-01T00:00:00Z", "prices": {"input_tokens": 2}}), "source": "https://e.com"}
+    overlay = lines("overlay", ({"provider": "acme"}, past, {"provider": "cloud"}, own))
+
+    windows = rates("cloud", "a", book=PriceBook(base, overlay)).windows
+
+    assert [(window.price_id, window.token_rates[0]) for window in windows] == [
+        ("overlay:cloud/a@2026-01-01", 1),
+        ("overlay:acme/a", 2),
+        ("base:acme/a", 3),
+    ]
