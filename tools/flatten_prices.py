@@ -72,6 +72,7 @@ def overlay_records(source: Path) -> Iterator[Json]:
     book = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
     records = [(str(entry["provider"]), _overlay_record(entry)) for entry in book.get("model", [])]
     records += [(str(entry["provider"]), _multiplier_record(entry)) for entry in book.get("multiplier", [])]
+    records += [(str(entry["provider"]), _fee_record(entry)) for entry in book.get("fee", [])]
     records.sort(key=lambda pair: pair[0])
     for provider, entries in itertools.groupby(records, key=lambda pair: pair[0]):
         yield {"provider": provider}
@@ -272,21 +273,25 @@ def _multiplier_record(entry: Mapping[str, Any]) -> Json:
     if len(entry["context"]) != 1:
         raise SystemExit(f"overlay {entry['provider']}/{entry['name']}: a multiplier is about one key of the context")
     record: Json = {"multiplier": entry["name"]}
-    record |= {key: _written(entry[key]) for key in ("match", "context", "from", "to") if key in entry}
+    record |= {key: _written(entry[key]) for key in ("match", "context", "from", "to", "except") if key in entry}
     return record | {"factor": str(Decimal(entry["factor"])), "source": entry["source"]}
+
+
+def _fee_record(entry: Mapping[str, Any]) -> Json:
+    _check_source(entry, entry["unit"])
+    return {"fee": entry["unit"], "price": _atto(Decimal(entry["usd"]), 1), "source": entry["source"]}
 
 
 def _overlay_record(entry: Mapping[str, Any]) -> Json:
     _check_source(entry, entry["model"])
-    contexts: dict[str, int] = {}
-    tables: list[list[Row]] = []
+    contexts: dict[str, int] = {"": 0}
+    tables: list[list[Row]] = [[]]
     for row in entry["row"]:
         name = "&".join(f"{key}={value}" for key, value in sorted(row.get("context", {}).items()))
         index = contexts.setdefault(name, len(contexts))
         tables += [[]] * (index == len(tables))
         tables[index] = [*tables[index], _overlay_row(row)]
-    if contexts.pop("", None) != 0:
-        raise SystemExit(f"overlay {entry['provider']}/{entry['model']}: the first row must be one without context")
+    del contexts[""]
     record: Json = {"model": entry["model"], "match": entry.get("match", entry["model"]), "source": entry["source"]}
     record |= {"minimums": entry["minimums"]} if "minimums" in entry else {}
     return record | ({"contexts": contexts} if contexts else {}) | {"tables": tables}

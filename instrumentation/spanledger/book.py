@@ -82,6 +82,8 @@ class _Provider:
     """Not decoded yet."""
     entries: list[Entry] = field(default_factory=list)
     multipliers: list[Multiplier] = field(default_factory=list)
+    fees: dict[str, int] = field(default_factory=dict)
+    """Unit to atto-dollars, with any model."""
 
 
 class PriceBook:
@@ -132,13 +134,11 @@ class PriceBook:
     def _match(self, provider: str, ref: str) -> list[Entry]:
         found: list[Entry] = []
         for lender in (provider, *self._providers[provider].fallback):
-            hits: dict[Origin, Entry] = {}
-            for entry in self._entries(lender):
-                if entry.origin not in hits and _means(entry, ref):
-                    hits[entry.origin] = entry
-            found += (hits[origin] for origin in ("overlay", "base") if origin in hits)
-            if "base" in hits:
-                break
+            hits = [entry for entry in self._entries(lender) if _means(entry, ref)]
+            base = next((entry for entry in hits if entry.origin == "base"), None)
+            found += (entry for entry in hits if entry.origin == "overlay")
+            if base is not None:
+                return [*found, base]
         return found
 
     def multipliers(self, provider: str) -> Sequence[Multiplier]:
@@ -146,11 +146,17 @@ class PriceBook:
         self._entries(provider)
         return self._providers[provider].multipliers
 
+    def fees(self, provider: str) -> Mapping[str, int]:
+        """Return what a provider charges for units with any model, in atto-dollars; by the book's id."""
+        self._entries(provider)
+        return self._providers[provider].fees
+
     def _entries(self, provider: str) -> list[Entry]:
         known = self._providers[provider]
         if known.lines:
             records = [(origin, json.loads(line)) for origin, line in known.lines]
             known.multipliers = [_multiplier(record) for _, record in records if "multiplier" in record]
+            known.fees = {record["fee"]: record["price"] for _, record in records if "fee" in record}
             known.entries = [_entry(known, origin, record) for origin, record in records if "model" in record]
             known.lines = []
         return known.entries
@@ -205,6 +211,7 @@ def _multiplier(record: Mapping[str, Any]) -> Multiplier:
         from_ns=instant_ns(record["from"]) if "from" in record else -END_OF_TIME,
         to_ns=instant_ns(record["to"]) if "to" in record else END_OF_TIME,
         factor=Decimal(record["factor"]),
+        spared=frozenset(record.get("except", ())),
         source=record["source"],
     )
 

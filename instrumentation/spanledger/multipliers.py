@@ -30,6 +30,8 @@ class Multiplier:
     to_ns: int
     """Half-open [from_ns, to_ns), nanoseconds since 1970 UTC."""
     factor: Decimal
+    spared: frozenset[str]
+    """Meters that it doesn't change."""
     source: str
     """Address of the page that states it."""
 
@@ -42,7 +44,9 @@ class Multiplier:
             and (self.match is None or matches_loosely(self.match, model))
         )
 
-    def times(self, rate: int) -> int:
-        """Return a rate in atto-dollars times the factor, half up."""
+    def times(self, meter: str, rate: int) -> int:
+        """Return a meter's rate in atto-dollars times the factor, half up; fees and what is spared as it is."""
+        if meter in self.spared or not meter.endswith("_tokens"):
+            return rate
         over, under = self.factor.as_integer_ratio()
         return (2 * rate * over + under) // (2 * under)

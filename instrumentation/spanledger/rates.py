@@ -172,8 +172,13 @@ def list_rates(book: PriceBook, provider: str, model: str, context: PriceContext
             )
     # A price made for the context is nearer than the plain one, even where that one is the overlay's.
     known.sort(key=lambda pair: -pair[0])
-    windows = tuple(window for _, window in known)
+    windows = tuple(_with_fees(window, book.fees(found.provider)) for _, window in known)
     return Rates(windows, None if windows else "no_price", matched)
+
+
+def _with_fees(window: Window, fees: Mapping[str, int]) -> Window:
+    """Add what the provider charges for with any model, where the model's own prices don't say otherwise."""
+    return replace(window, unit_rates={**fees, **window.unit_rates}) if fees and not window.free else window
 
 
 def _may_charge(window: Window, values: Mapping[str, str], honoured: frozenset[str]) -> bool:
@@ -201,10 +206,11 @@ def _cut(window: Window, factor: Multiplier) -> list[Window]:
         price_id=f"{window.price_id}*{factor.name}",
         from_ns=start,
         to_ns=end,
-        token_rates=tuple(None if rate is None else factor.times(rate) for rate in window.token_rates),
-        unit_rates={
-            name: factor.times(rate) if name.endswith("_tokens") else rate for name, rate in window.unit_rates.items()
-        },
+        token_rates=tuple(
+            None if rate is None else factor.times(meter, rate)
+            for meter, rate in zip(TOKEN_METERS, window.token_rates, strict=True)
+        ),
+        unit_rates={unit: factor.times(unit, rate) for unit, rate in window.unit_rates.items()},
         multipliers=(*window.multipliers, factor),
     )
     return [piece for piece in (before, inside, after) if piece.from_ns < piece.to_ns]

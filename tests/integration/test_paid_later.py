@@ -130,7 +130,7 @@ def test_results_of_a_batch_are_charged_at_batch_price_when_they_are_read(traced
     assert content.text == RESULTS
     found = charges(traced)
     assert len({charge.pop("ids") for charge in found}) == 3
-    # gpt-4o is $2.50 and $10 a million and half that in a batch; for the embeddings the book has no batch price.
+    # gpt-4o is $2.50 and $10 a million, the embeddings $0.02, and half that in a batch.
     chat: dict[str, Any] = {
         "parent": "",
         "start": MADE,
@@ -149,7 +149,7 @@ def test_results_of_a_batch_are_charged_at_batch_price_when_they_are_read(traced
             "start": MADE + 60,
             "name": "embeddings text-embedding-3-small",
             "tokens": (1000, 0),
-            "pico_usd": None,
+            "pico_usd": 10_000_000,
         },
     ]
 

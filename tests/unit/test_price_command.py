@@ -136,7 +136,7 @@ def test_lines_are_answered_in_order() -> None:
     assert [(answer["model"], answer["cost_usd"], answer["unpriced_reason"]) for answer in answers] == [
         ("gpt-4-turbo", "0.068", None),
         ("nothing-like-it", None, "unknown_model"),
-        ("gpt-5.6-sol", "0.005", None),
+        ("gpt-5.6-sol", "0.0025", None),
     ]
     assert (result.exit_code, result.stderr) == (0, "")
 

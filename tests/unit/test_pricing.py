@@ -128,7 +128,7 @@ def test_a_daily_window_is_half_open(clock: str, cost: str) -> None:
     [
         (PriceContext(), "6", "@2026-08-21"),
         (PriceContext(service_tier="default"), "6", "@2026-08-21"),
-        (PriceContext(service_tier="auto", region="eu"), "6", "@2026-08-21"),
+        (PriceContext(service_tier="auto", region="us-east-1"), "6", "@2026-08-21"),
         (PriceContext(service_tier="Flex"), "3", "@2026-10-12+service_tier=flex"),
         (PriceContext(service_tier="priority"), "12", "@2026-10-12+service_tier=priority"),
         (PriceContext(processing="batch"), "3", "@2026-10-14+processing=batch"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,14 @@ import pyarrow as pa
 import pytest
 
 from price_cases import Call, random_calls
+from price_rows import FILLED, filled, row_of
 from spanledger import contract
 from spanledger.contract_file import read_contract
-from spanledger.pricing import MAX_COUNT, PriceContext, Priced, price
-from spanledger.rates import TOKEN_METERS
+from spanledger.pricing import MAX_COUNT, PriceContext, price
 from spanledger.usage import Usage
 from spanledger_collector.pricing import price_rows
 from spanledger_collector.row import MONEY_PARTS, SCHEMA
 
-FILLED = ("cost_usd", *MONEY_PARTS, "unpriced_reason", "cost_source", "price_id", "matched_model")
 CALLS = 100_000 if os.environ.get("SPANLEDGER_PROVE") else 20_000
 START = datetime(2026, 11, 1, tzinfo=UTC)
 CONTRACT = """
@@ -56,7 +55,7 @@ to = 2026-11-15
 def test_rows_cost_what_single_calls_cost_to_the_pico() -> None:
     calls = list(random_calls(CALLS, seed=11, sharing=4))
 
-    priced = price_rows(_table([_row(call) for call in calls]))
+    priced = price_rows(_table([row_of(call) for call in calls]))
 
     assert priced.schema == SCHEMA
     columns = [priced[name].to_pylist() for name in FILLED]
@@ -64,7 +63,7 @@ def test_rows_cost_what_single_calls_cost_to_the_pico() -> None:
     reasons = set()
     for call, ours in zip(calls, zip(*columns, strict=True), strict=True):
         expected = price(call.provider, call.model, call.usage, call.at_ns, call.context)
-        assert ours == _filled(expected), call
+        assert ours == tuple(filled(expected).values()), call
         reasons.add(expected.unpriced_reason)
     assert reasons == {None, "no_price"}
 
@@ -75,12 +74,12 @@ def test_under_a_contract_rows_cost_what_single_calls_cost(tmp_path: Path) -> No
     contract.use(read_contract(tmp_path / "contract.toml"))
     try:
         calls = [call for call, _ in listed]
-        priced = price_rows(_table([_row(call) for call in calls]))
+        priced = price_rows(_table([row_of(call) for call in calls]))
         columns = [priced[name].to_pylist() for name in FILLED]
         lowered = 0
         for (call, before), ours in zip(listed, zip(*columns, strict=True), strict=True):
             expected = price(call.provider, call.model, call.usage, call.at_ns, call.context)
-            assert ours == _filled(expected), call
+            assert ours == tuple(filled(expected).values()), call
             lowered += expected.cost_source == "contract" and (expected.cost_pico or 0) < (before.cost_pico or 0)
     finally:
         contract.use(contract.NONE)
@@ -95,7 +94,7 @@ def _of_accounts() -> list[Call]:
 
 
 def test_the_parts_add_up_to_the_cost() -> None:
-    priced = price_rows(_table([_row(call) for call in random_calls(5_000, seed=12)]))
+    priced = price_rows(_table([row_of(call) for call in random_calls(5_000, seed=12)]))
 
     rows = priced.select(["cost_usd", *MONEY_PARTS]).to_pylist()
 
@@ -173,7 +172,7 @@ def test_a_call_too_dear_for_64_bits_of_arithmetic_is_exact() -> None:
 
 
 def test_slices_and_chunks_are_priced_like_whole_tables() -> None:
-    table = _table([_row(call) for call in random_calls(300, seed=13)])
+    table = _table([row_of(call) for call in random_calls(300, seed=13)])
     whole = price_rows(table)
 
     sliced = price_rows(table.slice(17, 200))
@@ -191,32 +190,8 @@ def _plain_row() -> dict[str, Any]:
         int(START.timestamp()) * 10**9,
         PriceContext(),
     )
-    return {**_row(call), "input_tokens": None, "output_tokens": None}
-
-
-def _row(call: Call) -> dict[str, Any]:
-    usage = call.usage
-    return {
-        "role": "inference",
-        "provider": call.provider,
-        "response_model": call.model,
-        "start_time": datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=call.at_ns // 1000),
-        "service_tier": call.context.service_tier,
-        "speed": call.context.speed,
-        "is_batch": call.context.processing == "batch",
-        "provider_account": call.context.account,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        **{meter: getattr(usage, meter) or None for meter in TOKEN_METERS},
-        "units": list(usage.units.items()) or None,
-        "usage_state": usage.state,
-    }
+    return {**row_of(call), "input_tokens": None, "output_tokens": None}
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-def _filled(priced: Priced) -> tuple[object, ...]:
-    money = [None if pico is None else Decimal(pico).scaleb(-12) for pico in priced[:6]]
-    return (*money, priced.unpriced_reason, priced.cost_source, priced.price_id, priced.matched_model)

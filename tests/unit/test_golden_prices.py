@@ -1,0 +1,123 @@
+"""Dated calls whose cost was worked out by hand from published prices, through every way of pricing.
+
+tests/fixtures/golden_prices.csv has a call a line: its `sum` is quantities times prices (dollars a million tokens, or
+with $ dollars a unit), written out as on the page that `source` names; nothing in it comes from the book.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from price_cases import Call
+from price_rows import filled, row_of
+from spanledger.pricing import PriceContext, price
+from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
+from spanledger_collector.pricing import price_rows
+from spanledger_collector.row import SCHEMA
+
+FILE = Path(__file__).parents[1] / "fixtures/golden_prices.csv"
+PICO = Decimal("1e-12")
+_TOKENS = frozenset({"input_tokens", "output_tokens", *INPUT_PARTS, *OUTPUT_PARTS})
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """One line of the file."""
+
+    what: str
+    call: Call
+    terms: str
+    cost_usd: Decimal | None
+    reason: str | None
+    source: str
+
+
+def _read() -> list[Golden]:
+    with FILE.open(encoding="utf-8", newline="") as lines:
+        return [_golden(line) for line in csv.DictReader(lines)]
+
+
+def _golden(line: dict[str, str]) -> Golden:
+    context = dict(pair.split("=") for pair in line["context"].split(";") if pair)
+    call = Call(
+        line["provider"],
+        line["model"],
+        _usage(dict(pair.split("=") for pair in line["usage"].split(";"))),
+        (datetime.fromisoformat(line["at"]) - datetime.fromisoformat("1970-01-01T00:00:00Z"))
+        // timedelta(microseconds=1)
+        * 1000,
+        PriceContext(**context),
+    )
+    cost = Decimal(line["cost_usd"]) if line["cost_usd"] else None
+    return Golden(line["what"], call, line["sum"], cost, line["reason"] or None, line["source"])
+
+
+def _usage(given: dict[str, str]) -> Usage:
+    tokens = {name: int(count) for name, count in given.items() if name in _TOKENS}
+    return Usage.from_totals(
+        tokens.pop("input_tokens", 0),
+        tokens.pop("output_tokens", 0),
+        units={name: Decimal(quantity) for name, quantity in given.items() if name not in _TOKENS},
+        state="reported",
+        **tokens,
+    )
+
+
+GOLDEN = _read()
+
+
+def test_there_are_many_and_each_has_a_source() -> None:
+    assert len(GOLDEN) >= 150
+    assert len({golden.what for golden in GOLDEN}) == len(GOLDEN)
+    assert [golden.what for golden in GOLDEN if not golden.source.startswith("https://")] == []
+
+
+def test_the_costs_are_the_sums_beside_them() -> None:
+    assert [golden.what for golden in GOLDEN if golden.terms and _sum(golden.terms) != golden.cost_usd] == []
+
+
+def _sum(terms: str) -> Decimal:
+    total = Decimal(0)
+    for term in terms.split(" + "):
+        quantity, rate = term.split("*")
+        dollars = Decimal(quantity) * (Decimal(rate[1:]) if rate[0] == "$" else Decimal(rate) / 10**6)
+        total += dollars.quantize(PICO, ROUND_HALF_UP)
+    return total
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=[golden.what for golden in GOLDEN])
+def test_one_call_costs_what_was_worked_out_by_hand(golden: Golden) -> None:
+    call = golden.call
+
+    found = price(call.provider, call.model, call.usage, call.at_ns, call.context)
+
+    cost = None if found.cost_pico is None else Decimal(found.cost_pico) * PICO
+    assert (cost, found.unpriced_reason) == (golden.cost_usd, golden.reason), found
+    assert found.cost_pico is None or found.source
+
+
+def test_a_batch_of_rows_costs_the_same() -> None:
+    rows = pa.Table.from_pylist([row_of(golden.call) for golden in GOLDEN], schema=SCHEMA)
+
+    priced = price_rows(rows)
+
+    assert priced.num_rows == len(GOLDEN)
+    assert [(row["cost_usd"], row["unpriced_reason"]) for row in priced.to_pylist()] == [
+        (golden.cost_usd, golden.reason) for golden in GOLDEN
+    ]
+
+
+def test_rows_and_single_calls_agree_in_every_part() -> None:
+    priced = price_rows(pa.Table.from_pylist([row_of(golden.call) for golden in GOLDEN], schema=SCHEMA)).to_pylist()
+
+    for golden, row in zip(GOLDEN, priced, strict=True):
+        call = golden.call
+        single = price(call.provider, call.model, call.usage, call.at_ns, call.context)
+        assert {name: row[name] for name in filled(single)} == filled(single), golden.what
