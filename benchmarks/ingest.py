@@ -7,8 +7,9 @@ are queryable once the table's log names their file; at the end DuckDB counts th
 
 The same load, less of it, then goes into arize-phoenix and mlflow as they come, each from PyPI in a virtual
 environment made on first use below the cache folder. They do more for a span than we do, and say so in the output.
-Trust CPU, sizes and ratios; rates and lags are those of a machine that does nothing else. Without options it takes
-some six minutes.
+Trust sizes and ratios. Rates and lags are those of a machine that does nothing else, and the CPU of any process rises
+by a third and more where others fight over the caches: look at `load_average`. Without options it takes some six
+minutes.
 
     python benchmarks/ingest.py [--spans 200000] [--rounds 3] [--peers arize-phoenix,mlflow]
     python benchmarks/ingest.py --quick            # a minute, no peers, small figures are rough
@@ -402,6 +403,7 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("spanledger", "pyarrow", "ptars", "deltalake", "duckdb")},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load_average": [round(load, 1) for load in os.getloadavg()],
     }
 
 
