@@ -29,7 +29,7 @@ _LOOK_S: Final = 0.5
     "--settle-after",
     type=click.IntRange(0),
     metavar="SECONDS",
-    help="A trace waits so long after its last span (SPANLEDGER_SETTLE_AFTER_S); default: 600.",
+    help="How long a span waits for the rest of its trace (SPANLEDGER_SETTLE_AFTER_S); default: 600.",
 )
 def command(lake: Path | None, *, once: bool, first: datetime | None, settle_after: int | None) -> None:
     """Settle the traces of a lake: one charge a call, agents charged where nothing below them is, tags from above.
@@ -39,7 +39,7 @@ def command(lake: Path | None, *, once: bool, first: datetime | None, settle_aft
 
     \b
     Examples:
-      spanledger maintain --once                   quiet for 10 minutes
+      spanledger maintain --once                   there for 10 minutes
       spanledger maintain --once --settle-after 0  everything that is there
       spanledger maintain --once --from 2026-11-01 again, at today's prices
       spanledger maintain                          go on, until Ctrl-C

@@ -1,4 +1,4 @@
-"""The settler process: traces that have been quiet for a while are looked at whole.
+"""The settler process: the traces of spans that have been there for a while are looked at whole.
 
 It has time: it runs at the lowest priority, looks for work every few seconds by one look at the log of `spans`, and
 rests twenty times as long as it worked, so that it never takes more than a twentieth of a core, however large the

@@ -191,7 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
         "SPANLEDGER_SETTLE_AFTER_S",
         int,
         600,
-        "Collector: a trace is settled when no span of it came for so many seconds.",
+        "Collector: a span is settled, with its whole trace, when it has been in the lake for so many seconds.",
     ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
