@@ -10,7 +10,7 @@ import pytest
 
 from spanledger_cli import COMMANDS, EXTRAS
 
-BARE = ("run", "outcome", "price", "contract", "doctor")
+BARE = ("run", "outcome", "price", "prices", "contract", "doctor")
 
 
 def run(*arguments: str, hidden: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

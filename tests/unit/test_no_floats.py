@@ -1,0 +1,54 @@
+"""No float on any path of money: the modules that reckon it are read, and none may make one."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MONEY = (
+    "instrumentation/spanledger/agreed.py",
+    "instrumentation/spanledger/book.py",
+    "instrumentation/spanledger/contract.py",
+    "instrumentation/spanledger/contract_file.py",
+    "instrumentation/spanledger/multipliers.py",
+    "instrumentation/spanledger/pricing.py",
+    "instrumentation/spanledger/rates.py",
+    "collector/spanledger_collector/price_classes.py",
+    "collector/spanledger_collector/pricing.py",
+    "cli/spanledger_cli/price.py",
+    "cli/spanledger_cli/prices.py",
+    "tools/flatten_prices.py",
+)
+FLOATING = frozenset({"float", "float32", "float64", "floating", "fsum", "true_divide"})
+
+
+@pytest.mark.parametrize("module", MONEY)
+def test_a_module_of_money_makes_no_float(module: str) -> None:
+    tree = ast.parse((ROOT / module).read_text("utf-8"))
+
+    refusals = {id(part) for node in ast.walk(tree) if _is_check(node) for part in ast.walk(node)}
+    made = [
+        node for node in ast.walk(tree) if isinstance(node, ast.expr) and _floats(node) and id(node) not in refusals
+    ]
+
+    assert [f"{module}:{node.lineno}" for node in made] == []
+
+
+def _is_check(node: ast.AST) -> bool:
+    """Tell a question for a value's type, which is how a float is refused."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
+
+
+def _floats(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant(value=value):
+            return isinstance(value, float)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in FLOATING
+        case ast.BinOp(op=ast.Div()):
+            # Of Decimal, Fraction and paths: their own kind, where neither side is a literal.
+            return isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant)
+    return False
