@@ -1,0 +1,53 @@
+"""`spanledger unpriced`: the models that have no price, and what to write into the contract for each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+import polars as pl
+
+from spanledger.settings import load
+from spanledger_analytics.connection import Ledger
+
+from . import lakes
+from .answer import FORMATS, write
+
+
+@click.command()
+@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day on (UTC).")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Only up to this day (UTC).")
+@click.option("--format", "form", type=click.Choice([form for form in FORMATS if form != "parquet"]), default="table")
+def command(lake: Path | None, first: datetime | None, last: datetime | None, form: str) -> None:
+    """List what has no price: model, reason, calls, tokens, first seen, and the line to add.
+
+    The line goes into the contract (docs/contracts.md); spanledger reprice then prices what is booked already.
+
+    \b
+    Examples:
+      spanledger unpriced
+      spanledger unpriced --from 2026-11-01 --format csv
+    """
+    path = load(lake=lake).lake
+    lakes.check_readable(path)
+    days = [day.date() if day is not None else None for day in (first, last)]
+    found = Ledger(path).ask("unpriced_models", first=days[0], last=days[1])
+    lines = [_line(row) for row in found.iter_rows(named=True)]
+    answer = found.with_columns(pl.Series("add", lines, pl.String)).to_arrow()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    words = write(answer, form, sys.stdout.buffer, width)
+    if words:
+        click.echo(f"spanledger: {words}", err=True)
+
+
+def _line(row: dict[str, object]) -> str:
+    """Return what to add to the contract; nothing where no price would help."""
+    if row["reason"] not in ("unknown_model", "unknown_provider", "no_price") or not row["model"]:
+        return ""
+    named = "\n".join(f"{key} = {json.dumps(row[key])}" for key in ("provider", "model"))
+    return f'[[price]]\n{named}\nusd_per_million = {{ input_tokens = "?", output_tokens = "?" }}'
