@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from spanledger.book import shipped_book
+from spanledger.book import PriceBook, shipped_book
 from spanledger.instants import DAY_NS, END_OF_TIME
-from spanledger.pricing import PriceContext, rates
-from spanledger.rates import PLAIN, TOKEN_METERS
+from spanledger.pricing import PriceContext
+from spanledger.rates import PLAIN, TOKEN_METERS, Window, list_rates
 from spanledger.usage import Usage
 
 FIRST_NS = 1_672_531_200 * 10**9
@@ -44,32 +44,27 @@ class Call:
     context: PriceContext
 
 
-def random_calls(count: int, seed: int, *, sharing: int = 20) -> Iterator[Call]:
-    """Yield calls of every model, around every edge of its windows and tiers, with any mix of meters.
+def random_calls(count: int, seed: int, *, sharing: int = 20, book: PriceBook | None = None) -> Iterator[Call]:
+    """Yield calls of every model of a book (the shipped one), around every edge of its windows and tiers.
 
-    `sharing` calls in a row have one model, as the look-ups that are kept are few.
+    They have any mix of meters. `sharing` calls in a row have one model, as the look-ups that are kept are few.
     """
     chance = random.Random(seed)
-    names = [name for name in shipped_book().names() if rates(*name).windows]
+    known = book or shipped_book()
+    names = [name for name in known.names() if list_rates(known, *name).windows]
+    dated = [name for name in names if len(list_rates(known, *name).windows) > 1]
     for number, start in enumerate(range(0, count, sharing)):
-        provider, model = chance.choice(_DATED) if number % 3 == 0 else names[number % len(names)]
+        provider, model = chance.choice(dated) if number % 3 == 0 else names[number % len(names)]
         contexts = (PLAIN, *chance.sample(CONTEXTS, 2))
         for _ in range(min(sharing, count - start)):
             context = chance.choice(contexts)
-            yield Call(provider, model, _usage(chance), _instant(chance, provider, model, context), context)
+            windows = list_rates(known, provider, model, context).windows
+            yield Call(provider, model, _usage(chance), _instant(chance, windows), context)
 
 
-def _dated() -> list[tuple[str, str]]:
-    return [(provider, model) for provider, model in shipped_book().names() if len(rates(provider, model).windows) > 1]
-
-
-_DATED = _dated()
-
-
-def _instant(chance: random.Random, provider: str, model: str, context: PriceContext) -> int:
+def _instant(chance: random.Random, windows: Sequence[Window]) -> int:
     at_ns = chance.randrange(FIRST_NS, LAST_NS)
-    if chance.random() < 0.5:
-        windows = rates(provider, model, context).windows
+    if windows and chance.random() < 0.5:
         edges = {edge for window in windows for edge in (window.from_ns, window.to_ns) if abs(edge) < END_OF_TIME}
         clocks = {clock for window in windows for clock in (window.daily_from_ns, window.daily_to_ns)}
         midnight = chance.choice(sorted(edges)) if edges else at_ns - at_ns % DAY_NS

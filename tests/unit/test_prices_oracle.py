@@ -79,7 +79,7 @@ def _stated_names() -> Iterator[tuple[types.Provider, str]]:
 
 def test_random_calls_cost_what_the_library_says() -> None:
     outcomes = {"priced": 0, "no_price": 0}
-    for call in random_calls(CALLS, seed=5, sharing=4):
+    for call in random_calls(CALLS, seed=5, sharing=4, book=BASE_BOOK):
         ours = price(call.provider, call.model, call.usage, call.at_ns, call.context, book=BASE_BOOK)
         exact, priced_units = _library_price(call)
         if ours.cost_pico is None:
@@ -96,7 +96,7 @@ def test_random_calls_cost_what_the_library_says() -> None:
 def test_one_meter_is_rounded_half_up_from_the_librarys_exact_product() -> None:
     """A single token meter on models whose prices are whole atto-dollars: equal, with no tolerance."""
     compared = 0
-    for call in random_calls(10_000, seed=6):
+    for call in random_calls(10_000, seed=6, book=BASE_BOOK):
         usage = Usage(input_uncached_tokens=call.usage.input_tokens)
         alone = Call(call.provider, call.model, usage, call.at_ns, call.context)
         ours = price(call.provider, call.model, usage, call.at_ns, call.context, book=BASE_BOOK)
