@@ -26,6 +26,7 @@ class SmallDisk(Protocol):
 
     def leave(self, size: int) -> bool:
         """Leave so many bytes; False where that can't be done."""
+        ...
 
     def free(self, pid: int) -> None:
         """Make room again."""

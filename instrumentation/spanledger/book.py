@@ -154,7 +154,7 @@ class PriceBook:
     def _entries(self, provider: str) -> list[Entry]:
         known = self._providers[provider]
         if known.lines:
-            records = [(origin, json.loads(line)) for origin, line in known.lines]
+            records: list[tuple[Origin, dict[str, Any]]] = [(origin, json.loads(line)) for origin, line in known.lines]
             known.multipliers = [_multiplier(record) for _, record in records if "multiplier" in record]
             known.fees = {record["fee"]: record["price"] for _, record in records if "fee" in record}
             known.entries = [_entry(known, origin, record) for origin, record in records if "model" in record]

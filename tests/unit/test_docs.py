@@ -31,3 +31,13 @@ def test_links_between_pages_lead_somewhere() -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_no_page_has_marks_of_an_unfinished_merge() -> None:
+    marked = [
+        f"{page.name}: {line}"
+        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith(("<<<<<<<", ">>>>>>>"))
+    ]
+    assert marked == []

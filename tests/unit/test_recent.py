@@ -57,8 +57,8 @@ def test_a_second_sight_in_a_later_segment_is_charged_where_the_first_is(bench: 
 
 
 def test_a_third_sight_names_the_span_that_has_the_money(bench: Bench) -> None:
-    marked = GATEWAY | {"duplicate_of": "e" * 16, "cost_usd": None}
-    third = GATEWAY | {"scope_name": "framework", "dialect": "one-of-tomorrow"}
+    marked: dict[str, Any] = GATEWAY | {"duplicate_of": "e" * 16, "cost_usd": None}
+    third: dict[str, Any] = GATEWAY | {"scope_name": "framework", "dialect": "one-of-tomorrow"}
     seen = commit(bench, (rows(range(2, 3), **marked),), (rows(range(3, 4), NOON + timedelta(seconds=1), **third),))
     assert [row[:3] for row in seen] == [(2, "e" * 16, None), (3, "e" * 16, None)]
 
@@ -74,7 +74,7 @@ def test_a_third_sight_names_the_span_that_has_the_money(bench: Bench) -> None:
     ],
 )
 def test_what_is_not_the_same_call_keeps_its_money(bench: Bench, other: dict[str, Any]) -> None:
-    ours = OURS | ({"response_id": "short"} if other.get("response_id") else {})
+    ours: dict[str, Any] = OURS | ({"response_id": "short"} if other.get("response_id") else {})
     seen = commit(bench, (rows(range(1, 2), **ours),), (rows(range(2, 3), **(GATEWAY | other)),))
     assert [row[:3] for row in seen] == [(1, None, USD), (2, None, USD)]
 
@@ -97,7 +97,7 @@ def test_calls_are_forgotten_after_a_time_and_beyond_a_number(bench: Bench, monk
         gateway = write_file(bench.lake, "gateway", rows(range(99, 100), **(GATEWAY | id_of(number))))
         return calls.mark(gateway, [first]).path.endswith("/gateway-known.parquet")
 
-    def id_of(number: int) -> dict[str, str]:
+    def id_of(number: int) -> dict[str, Any]:
         return {"response_id": f"chatcmpl-{number:016}"}
 
     first = see(0)
