@@ -218,7 +218,7 @@ def test_what_the_user_said_is_transcribed_at_the_price_of_that_model(traced: Tr
         "gen_ai.usage.cost": 0.001,
         "spanledger.cost.pico_usd": 1_000_000_000,
         "spanledger.cost.source": "list",
-        "spanledger.price.id": "base:openai/whisper-1",
+        "spanledger.price.id": "overlay:openai/whisper-1",
     }
 
 
