@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from spanledger import names
 
+from .dialects import BY_NAME
 from .vocabulary import COUNTS, FLAGS, NUMBERS, RESOURCE_TEXTS, TEXTS
 
 Row = Mapping[str, Any]
@@ -171,14 +172,17 @@ def _counts(row: Row) -> Iterator[tuple[str, int]]:
 
 def _input(row: Row) -> Iterator[tuple[str, int]]:
     """Yield the input as its emitter counted it."""
-    total, exclusive = row["input_tokens"], row["token_basis"] == _EXCLUSIVE
+    total, cached = row["input_tokens"], sum(row[part] or 0 for part in _CACHED)
     if total is None:
         yield "input", -1  # what it was can't be, and so can't this
-    elif exclusive and row["usage_state"] == "inconsistent":
-        # Which part of it was cached is lost; that it was left out shows where it is more than the rest.
-        yield from (("input", 0), ("cache_read", total))
+    elif row["token_basis"] != _EXCLUSIVE:
+        yield "input", total
     else:
-        yield "input", total - (sum(row[part] or 0 for part in _CACHED) if exclusive else 0)
+        # Told as what is left beside its other parts, it can't be taken for a total.
+        audio = row["input_audio_tokens"]
+        beside = cached + (row["input_image_tokens"] or 0)
+        beside += 0 if audio is None else audio + (row["cache_read_audio_tokens"] or 0)
+        yield ("input_uncached", total - beside) if total >= beside else ("input", total - cached)
 
 
 def _is_told_by_zeros(row: Row) -> bool:
@@ -191,7 +195,8 @@ def _numbers(row: Row) -> Iterator[_Attribute]:
     if row["temperature"] is not None:
         yield _attribute(NUMBERS["temperature"][0], {"double_value": row["temperature"]})
     if row["first_token_us"] is not None:
-        yield _attribute(NUMBERS["first_token_s"][0], {"double_value": row["first_token_us"] / 1e6})
+        in_ms = row["dialect"] is not None and BY_NAME[row["dialect"]].first_token_ms
+        yield _attribute(NUMBERS["first_token_s"][0], {"double_value": row["first_token_us"] / (1e3 if in_ms else 1e6)})
     claimed: Decimal | None = row["reported_cost_usd"] if row["role"] != "agent" else row["aggregate_cost_usd"]
     if claimed is not None:
         yield _attribute(COUNTS["cost_pico"][0], {"int_value": int(claimed.scaleb(12))})

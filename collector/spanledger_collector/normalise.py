@@ -160,7 +160,8 @@ def _matches(rule: Rule, raw: RawSpans, columns: Mapping[str, pa.Array]) -> pa.A
 def _roles(counts: Mapping[str, Count], columns: Mapping[str, pa.Array]) -> pa.Array:
     """Return the role by the operation; a span that names none but meters tokens of a model is an inference."""
     by_operation = pc.fill_null(translate(columns["operation"], lambda word: ROLES.get(word, "other")), "other")
-    silent = ~known(columns["operation"]) & (counts["input"].known | counts["output"].known)
+    told = np.any([counts[name].known for name in ("input", "input_uncached", "output", "output_text")], axis=0)
+    silent = ~known(columns["operation"]) & told
     has_model = known(columns["request_model"]) | known(columns["response_model"])
     return pc.if_else(pa.array(silent & has_model), pa.scalar("inference"), by_operation)
 
