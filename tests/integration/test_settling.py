@@ -103,11 +103,13 @@ def test_two_collectors_settle_what_neither_sees_alone(lake: Path, pair: tuple[C
     wait_until(lambda: charged(lake) == {2: None, 4: "u-1"}, what="the root's user")
 
     # A gateway and an SDK tell of one call in traces of their own.
-    send(here, one(5, CALL, trace=3, scope=GATEWAY, resource={"service.name": "gateway"}))
-    send(there, one(6, CALL, trace=4, resource={"service.name": "shop"}))
-    wait_until(lambda: charged(lake) == {2: None, 4: "u-1", 6: None}, what="one charge for one call")
-    marks = ask(lake, "select span_id, duplicate_of from spans where duplicate_of is not null")
-    assert marks == [(f"{0xBB05:016x}", f"{0xBB06:016x}")]
+    gateway = one(5, CALL, trace=3, scope=GATEWAY, resource={"service.name": "gateway"})
+    shop = one(6, CALL, trace=4, resource={"service.name": "shop"})  # built before either is sent: they overlap
+    send(here, gateway)
+    send(there, shop)
+    marks = "select span_id, duplicate_of from spans where duplicate_of is not null"
+    wait_until(lambda: ask(lake, marks) == [(f"{0xBB05:016x}", f"{0xBB06:016x}")], what="one charge for one call")
+    assert charged(lake) == {2: None, 4: "u-1", 6: None}
     wait_until(
         lambda: ask(lake, "select count(*) from llm_calls where provisional") == [(0,)], what="nothing provisional"
     )
