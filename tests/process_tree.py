@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from sampling import sampling
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -54,20 +55,8 @@ def memory_bytes(pid: int) -> int:
 @contextlib.contextmanager
 def watching_memory(pid: int, every_s: float = 0.25) -> Iterator[list[int]]:
     """Note the memory of the tree again and again, in bytes, while the block runs."""
-    seen: list[int] = []
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(every_s):
-            seen.append(memory_bytes(pid))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with sampling(lambda: memory_bytes(pid), every_s) as seen:
         yield seen
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def _processes() -> Iterator[Process]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_load import Told
+from sampling import sampling
 from spanledger_collector.lake import live_files, open_for_reading
 
 
@@ -34,21 +34,9 @@ def look(lake: Path) -> Look:
 @contextlib.contextmanager
 def watching_rows(lake: Path, every_s: float = 0.05) -> Iterator[list[Look]]:
     """Look again and again while the block runs, and once at its end."""
-    seen: list[Look] = []
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(every_s):
-            seen.append(look(lake))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with sampling(lambda: look(lake), every_s) as seen:
         yield seen
-    finally:
-        ended.set()
-        watcher.join()
-        seen.append(look(lake))
+    seen.append(look(lake))
 
 
 def lags_of(told: Told, seen: Sequence[Look], before: int) -> list[float]:

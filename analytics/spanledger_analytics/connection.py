@@ -119,7 +119,7 @@ def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set python_enable_replacements = false")
     connection.execute("set parquet_metadata_cache = true")
-    for name in ("spans_touched" if touched else "spans", *_MACROS):
+    for name in ("files", "spans_touched" if touched else "spans", *_MACROS):
         connection.execute(load_query(f"views/{name}"))
     return connection
 

@@ -16,8 +16,10 @@ from spanledger import contract
 from spanledger.contract_file import read_contract
 from spanledger_analytics.connection import connect
 from spanledger_collector import lake as lake_module, repricing
+from spanledger_collector.lake import read_rows
 from spanledger_collector.repricing import Wanted, reprice
 from spanledger_collector.settling import Settled, settle_new
+from spanledger_collector.tables import CORRECTIONS
 
 DAY = timedelta(days=1)
 PRICE = Decimal("0.00225")
@@ -181,6 +183,10 @@ def test_who_settles_meanwhile_is_not_overwritten(lake: Path, sign: Sign, monkey
     assert raced[0].decisions == 1
     assert ask(lake, "select cost_usd, user_id from llm_calls") == [(PRICE / 2, "u-1")]
     assert ask(lake, "select count(*) from settlements") == [(2,)]
+    assert read_rows(lake, CORRECTIONS).num_rows == 2
+    assert ask(lake, "select old_cost_usd, cost_usd from corrections") == [
+        (PRICE, PRICE / 2)
+    ]  # what lost the race is none
 
 
 def test_views_as_of_a_moment_show_what_was_known_then(lake: Path, sign: Sign) -> None:

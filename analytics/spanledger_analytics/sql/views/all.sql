@@ -9,7 +9,9 @@ select *
 from llm_calls_in(getvariable('live_files'))
 where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view superseded as select * from superseded_in(getvariable('superseded_files'));
-create view corrections as select * from rows_in(getvariable('corrections_files'));
+create view corrections as
+select *
+from corrections_in(getvariable('corrections_files'), getvariable('settlements_files'));
 create view outcomes as select * from outcomes_in(getvariable('outcomes_files'));
 create view readings as select * from readings_in(getvariable('readings_files'));
 create view cross_checks as

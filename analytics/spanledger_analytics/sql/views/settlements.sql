@@ -15,3 +15,23 @@ anti join (select * from said where replaces is not null) as further
         and latest.trace_id = further.trace_id
         and latest.ingested_at = further.ingested_at
         and latest.settled_at = further.replaces;
+
+-- Changes of money that hold: a repricing says them before it decides, so what it did not come to decide is left out.
+create or replace macro corrections_in(correction_files, settlement_files) as table
+select said.*
+from rows_in(correction_files) as said
+where
+    (getvariable('as_of') is null or priced_at <= getvariable('as_of'))
+    and (
+        reason <> 'repriced'
+        or exists (
+            select 1
+            from rows_in(settlement_files) as decided
+            where
+                decided.dt = said.dt
+                and decided.span_id = said.span_id
+                and decided.trace_id = said.trace_id
+                and decided.ingested_at = said.ingested_at
+                and decided.settled_at = said.priced_at
+        )
+    );

@@ -1,15 +1,9 @@
--- Every span that was collected; one row a span. `files` is the pruned list of live files, never a glob; nothing is
--- said elsewhere about any of their rows (else see spans_touched).
--- Matching columns by name opens every file first, so it is done only where the variable says that some lack columns.
+-- Every span that was collected; one row a span, where nothing is said elsewhere about any row of the files (else see
+-- spans_touched).
 create or replace macro booked_in(files) as table
 select *
-from read_parquet(
-    files,
-    union_by_name = getvariable('some_lack_columns'),
-    hive_partitioning = true,
-    hive_types = {'dt': date}
-);
+from files_in(files);
 
 create or replace macro spans_in(files) as table
 select *
-from booked_in(files);
+from files_in(files);

@@ -1,14 +1,5 @@
 -- Every span that was collected; one row a span, the fullest copy of it. `files` is the pruned list of live files about
 -- whose rows nothing is said elsewhere; those with superseded or settled rows are in a variable.
-create or replace macro files_in(files) as table
-select *
-from read_parquet(
-    files,
-    union_by_name = getvariable('some_lack_columns'),
-    hive_partitioning = true,
-    hive_types = {'dt': date}
-);
-
 create or replace macro touched_in(files) as table
 select touched.*
 from files_in(files) as touched
