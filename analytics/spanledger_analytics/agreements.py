@@ -13,17 +13,18 @@ import duckdb
 import pyarrow as pa
 
 from spanledger.contract import Contract, Scope
-from spanledger_collector.row import MONEY
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALWAYS: Final = Scope("*")
+AMOUNT: Final = pa.decimal128(38, 12)
+"""Wider than the money of a call: a promise may be of many millions."""
 _PATTERNS: Final = pa.list_(pa.string())
 _MATCH: Final = [("provider", pa.string()), ("models", _PATTERNS), ("account", pa.string())]
 FEES: Final = pa.schema(
     [
         ("name", pa.string()),
         *_MATCH,
-        ("usd_per_month", MONEY),
+        ("usd_per_month", AMOUNT),
         ("spread", pa.string()),
         ("first_month", pa.date32()),
         ("end_month", pa.date32()),
@@ -33,12 +34,12 @@ COMMITMENTS: Final = pa.schema(
     [
         ("name", pa.string()),
         *_MATCH,
-        ("committed_usd", MONEY),
+        ("committed_usd", AMOUNT),
         ("starts_at", pa.timestamp("us", "UTC")),
         ("ends_at", pa.timestamp("us", "UTC")),
     ]
 )
-FX_RATES: Final = pa.schema([("currency", pa.string()), ("first_day", pa.date32()), ("usd", MONEY)])
+FX_RATES: Final = pa.schema([("currency", pa.string()), ("first_day", pa.date32()), ("usd", AMOUNT)])
 
 
 def add_agreements(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
@@ -70,20 +71,9 @@ def add_agreements(connection: duckdb.DuckDBPyConnection, contract: Contract) ->
         ("agreed_commitments", COMMITMENTS, commitments),
         ("agreed_fx_rates", FX_RATES, rates),
     ):
-        connection.register("agreed_now", _table(rows, schema))
+        connection.register("agreed_now", pa.Table.from_pylist(rows, schema=schema))
         connection.execute(f"create or replace table {name} as select * from agreed_now")  # noqa: S608 - of three names
         connection.unregister("agreed_now")
-
-
-def _table(rows: list[dict[str, object]], schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
-        values = [row[field.name] for row in rows]
-        if field.type == MONEY:
-            columns.append(pa.array(values, pa.string()).cast(MONEY))
-        else:
-            columns.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _match(scope: Scope) -> dict[str, object]:

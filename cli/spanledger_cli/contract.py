@@ -100,10 +100,12 @@ def _listed(contract: Contract) -> dict[str, list[dict[str, str]]]:
             for one in contract.discounts
         ],
         "fees": [
-            {"name": one.name, **_scope(one.scope), "usd_per_month": one.usd_per_month, "spread": one.spread}
+            {"name": one.name, **_scope(one.scope), "usd_per_month": _plain(one.usd_per_month), "spread": one.spread}
             for one in contract.fees
         ],
-        "commitments": [{"name": one.name, **_scope(one.scope), "usd": one.usd} for one in contract.commitments],
+        "commitments": [
+            {"name": one.name, **_scope(one.scope), "usd": _plain(one.usd)} for one in contract.commitments
+        ],
         "fx": [{field.name: str(getattr(one, field.name)) for field in fields(one)} for one in contract.fx],
     }
 

@@ -42,7 +42,7 @@ _HINT: Final = f'\nThe views are {", ".join(VIEWS)}; "describe llm_calls" names 
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer to this file.")
 @click.option(
     "--as-of",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]),
     help="Answer as at this moment (UTC): with the spans, prices and corrections that were known.",
 )
 def command(query: str, lake: Path | None, form: str | None, output: Path | None, as_of: datetime | None) -> None:

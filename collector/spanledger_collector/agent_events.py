@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -27,6 +28,8 @@ Attributes = Mapping[str, JsonValue]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = 10**6
 _FAST: Final = "fast"
+_MOST_DIGITS: Final = 5
+"""Of a claim in dollars, after the first: what is dearer is no call."""
 _RESOURCE_USERS: Final = (names.USER_ID, "enduser.id")
 
 
@@ -146,8 +149,8 @@ def _metered(agent: Agent, own: Attributes, resource: Attributes) -> dict[str, J
         counts = [count for source in sources if (count := _number(own, source)) is not None]
         if counts:
             found[key] = int(sum(counts))
-    if (cost := _number(own, "cost_usd")) is not None:
-        found[names.COST_USD] = float(cost)
+    if (pico := _pico(own, "cost_usd")) is not None:
+        found[names.COST_PICO_USD] = pico
     if (first_ms := _number(own, "ttft_ms")) is not None:
         found[names.FIRST_CHUNK_S] = first_ms / 1000
     if own.get("speed") == _FAST:
@@ -185,6 +188,18 @@ def _number(attributes: Attributes, *keys: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _pico(attributes: Attributes, key: str) -> int | None:
+    """Return dollars, sent as a number or as text, as pico-dollars, half up."""
+    text = _text(attributes, key)
+    try:
+        dollars = Decimal(text) if text is not None else Decimal("NaN")
+    except InvalidOperation:
+        return None
+    if not dollars.is_finite() or dollars.adjusted() > _MOST_DIGITS:
+        return None
+    return int(dollars.scaleb(12).to_integral_value(ROUND_HALF_UP))
 
 
 def _any_value(value: JsonValue) -> AnyValue:

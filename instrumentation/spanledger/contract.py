@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
@@ -82,8 +83,7 @@ class Fee:
     name: str
     scope: Scope
     """The calls that share it; it runs from the first day of a month to that of another."""
-    usd_per_month: str
-    """Decimal."""
+    usd_per_month: Decimal
     spread: Spread
     """By what they share it."""
 
@@ -94,8 +94,8 @@ class Commitment:
 
     name: str
     scope: Scope
-    usd: str
-    """Decimal, from `scope.from_ns` to `scope.to_ns`."""
+    usd: Decimal
+    """From `scope.from_ns` to `scope.to_ns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class FxRate:
     currency: str
     """ISO 4217."""
     first: date
-    usd: str
-    """Decimal US dollars a unit."""
+    usd: Decimal
+    """US dollars a unit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -159,6 +159,14 @@ class _Entry:
             raise self.refuse(key, f'write the number in quotes, as "{value}", so that it stays exact')
         return _decimal(self, key, value, above, most)
 
+    def money(self, key: str, *, above: int | None = None) -> Decimal:
+        """Return an amount in US dollars, to the pico-dollar."""
+        usd = self.number(key, above=above, most=10**12)
+        exponent = usd.as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -12:
+            raise self.refuse(key, "has more than 12 decimals")
+        return usd
+
     def instant_ns(self, key: str, default: int) -> int:
         value = self.given.get(key)
         return default if value is None else _instant_ns(self, key, value)
@@ -241,19 +249,19 @@ def _fee(entry: _Entry) -> Fee:
     spread = entry.text("spread", "cost")
     if spread not in ("cost", "tokens", "calls"):
         raise entry.refuse("spread", "expected cost, tokens or calls")
-    usd = entry.number("usd_per_month")
+    usd = entry.money("usd_per_month")
     for key in ("from", "to") if "to" in entry.given else ("from",):
         value = entry.given.get(key)
         if type(value) is not date or value.day != 1:
             raise entry.refuse(key, "needed, as the first day of a month: 2026-01-01")
-    return Fee(entry.text("name"), entry.scope(), f"{usd:f}", spread)  # type: ignore[arg-type]
+    return Fee(entry.text("name"), entry.scope(), usd, spread)  # type: ignore[arg-type]
 
 
 def _commitment(entry: _Entry) -> Commitment:
     for key in ("from", "to"):
         if key not in entry.given:
             raise entry.refuse(key, "needed, as a date: a promise has a beginning and an end")
-    return Commitment(entry.text("name"), entry.scope(), f"{entry.number('usd', above=0):f}")
+    return Commitment(entry.text("name"), entry.scope(), entry.money("usd", above=0))
 
 
 def _fx(entry: _Entry) -> FxRate:
@@ -262,7 +270,7 @@ def _fx(entry: _Entry) -> FxRate:
         raise entry.refuse("currency", "expected a code of three capitals other than USD, as EUR")
     if type(first) is not date:
         raise entry.refuse("from", "needed, as a date: 2026-01-01")
-    return FxRate(currency, first, f"{entry.number('usd', above=0):f}")
+    return FxRate(currency, first, entry.money("usd", above=0))
 
 
 def _decimal(entry: _Entry, key: str, value: object, above: int | None, most: int | None) -> Decimal:

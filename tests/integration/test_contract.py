@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -113,3 +114,32 @@ def _send(collector: RealCollector, number: int) -> None:
     with urlopen(Request(f"{collector.endpoint}/v1/traces", request(sent), headers)) as reply:
         assert reply.status == 200
     collector.wait_for_spans(number)
+
+
+def test_a_late_contract_is_applied_by_reprice_and_sql_answers_as_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "late.toml"
+    path.write_text(HALF, "utf-8")
+    with collecting(tmp_path) as collector:
+        _send(collector, 1)
+    run = CliRunner(env={"SPANLEDGER_HOME": str(tmp_path), "SPANLEDGER_CONTRACT": str(path)})
+    lake = ["--lake", str(collector.lake)]
+
+    dry, done, again = (
+        run.invoke(cli, ["reprice", *lake, "--format", "csv", *more]) for more in (["--dry-run"], [], [])
+    )
+
+    head = "day,provider,model,calls,old_usd,new_usd,difference_usd"
+    today = datetime.now(UTC).date()
+    changed = f"{today},openai,gpt-4-turbo,1,0.068000000000,0.034000000000,-0.034000000000"
+    assert dry.stdout.splitlines() == done.stdout.splitlines() == [head, changed]
+    assert "1 of 1 calls would change" in dry.stderr
+    assert again.stdout.splitlines() == [head]
+
+    def total(*more: str) -> str:
+        return run.invoke(cli, ["sql", "select sum(cost_usd) from llm_calls", *lake, "--format", "csv", *more]).stdout
+
+    assert total().splitlines()[1] == "0.034000000000"
+    taken_at = collector.ask("select ingested_at from spans")[0][0]
+    assert isinstance(taken_at, datetime)
+    assert total("--as-of", f"{taken_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}").splitlines()[1] == "0.068000000000"
+    assert total("--as-of", "2020-01-01").splitlines()[1] == '""'  # no call was known

@@ -532,3 +532,18 @@ def test_a_body_that_is_none_goes_to_dead_whole_and_spares_the_others() -> None:
 
     [(body, reason)] = found.dead
     assert (body, reason.startswith("not an OTLP logs request"), found.of(SPANS).num_rows) == (b"\xff\xff", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("claim", "booked"),
+    [
+        ("12345.678901234567", Decimal("12345.678901234567")),  # more digits than a double has
+        (0.1, Decimal("0.1")),
+        ("0.0000000000005", Decimal("0.000000000001")),
+        ("much", None),
+        ("nan", None),
+        ("1e9", None),
+    ],
+)
+def test_a_claim_is_kept_to_the_pico_dollar_or_is_none(claim: str | float, booked: Decimal | None) -> None:
+    assert row(claude({**CLAUDE_REQUEST, "cost_usd": claim})).get("reported_cost_usd") == booked

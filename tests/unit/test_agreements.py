@@ -35,7 +35,7 @@ to = 2026-11-01
 [[commitment]]
 name = "2026"
 provider = "openai"
-usd = "1000"
+usd = "12000000"
 from = 2026-09-01
 to = 2027-01-01
 
@@ -147,7 +147,7 @@ def test_a_commitment_says_what_was_spent_of_it_and_how_many_calls_have_no_price
 
     used = ask(lake, "select commitment, committed_usd, spent_usd, left_usd, unpriced_calls from commitments")
 
-    assert used == [("2026", Decimal(1000), Decimal(125), Decimal(875), 1)]
+    assert used == [("2026", Decimal(12_000_000), Decimal(125), Decimal(11_999_875), 1)]
 
 
 def test_rates_of_exchange_are_exact_and_views_are_empty_without_a_contract(tmp_path: Path) -> None:

@@ -231,10 +231,10 @@ usd = "1.0856"
 """)
 
     azure = Scope("azure", from_ns=instant_ns("2026-01-01"))
-    assert signed.fees == (Fee("PTU west", azure, "5000.10", "tokens"),)
+    assert signed.fees == (Fee("PTU west", azure, Decimal("5000.10"), "tokens"),)
     year = Scope("openai", from_ns=instant_ns("2026-01-01"), to_ns=instant_ns("2027-01-01"))
-    assert signed.commitments == (Commitment("2026", year, "250000"),)
-    assert signed.fx == (FxRate("EUR", day("2026-11-01"), "1.0856"),)
+    assert signed.commitments == (Commitment("2026", year, Decimal(250_000)),)
+    assert signed.fx == (FxRate("EUR", day("2026-11-01"), Decimal("1.0856")),)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,7 @@ usd = "1.0856"
         ("[[fx]]\ncurrency = 'eur'\nfrom = 2026-01-01\nusd = '1'\n", 2, "three capitals"),
         ("[[fee]]\nname='a'\nusd_per_month=1\nfrom=2026-01-01\n\n[[fee]]\nname='b'\nusd_per_month='x'\n", 8, "'x'"),
         ("[[discount]]\nname='a'\npercent=1\n[[discount]]\npercent=2\nname='a'\n", 6, "'a' stands twice"),
+        ("[[fee]]\nname='a'\nusd_per_month='0.1234567890123'\nfrom=2026-01-01\n", 3, "more than 12 decimals"),
         ("[discount]\npercent = 5\n", 1, "write [[discount]]"),
         ("[[rebate]]\npercent = 5\n", 1, "unknown entry rebate; known: deployment, price"),
         ("[[discount]]\npercent = \n", None, "not valid TOML: Invalid value (at line 2"),
