@@ -76,7 +76,7 @@ def settle(traces: Traces, settled_at: datetime) -> pa.Table:
     calls = _Calls(traces)
     marks = _marks(calls)
     charged, agents = _charged(calls, marks)
-    wanted = {"duplicate_of": marks, **_tags(calls, charged), **_money(calls, marks, charged)}
+    wanted = {"duplicate_of": marks, **_tags(calls, marks, charged), **_money(calls, marks, charged)}
     return _decisions(calls, wanted, agents & charged, settled_at)
 
 
@@ -165,15 +165,18 @@ def _charged(calls: _Calls, marks: pa.Array) -> tuple[Flags, Flags]:
     return (inference & ~repeat) | (agents & innermost), agents
 
 
-def _tags(calls: _Calls, charged: Flags) -> dict[str, pa.Array]:
-    """Return whom each charge is for: a tag that it lacks is that of the nearest span above that has it."""
+def _tags(calls: _Calls, marks: pa.Array, charged: Flags) -> dict[str, pa.Array]:
+    """Return whom each charge is for: a tag that it lacks is that of the nearest span above that has it.
+
+    A repeat is charged to nobody and has its own tags, whichever trace it was that made it one.
+    """
     leaves = charged | (known(calls.booked["cost_usd"]) & ~is_word(calls.booked["role"], "inference"))
-    heirs = pa.array(leaves & calls.own)
+    heirs, as_booked = pa.array(leaves & calls.own), pa.array(calls.own | known(marks))
     tags = {}
     for name in INHERITED:
         source = nearest(calls.place, calls.parents, known(calls.spans[name]))
         inherited = calls.spans[name].take(pa.array(source, mask=source < 0)).combine_chunks()
-        plain = pc.if_else(pa.array(calls.own), calls.booked[name].combine_chunks(), calls.now[name])
+        plain = pc.if_else(as_booked, calls.booked[name].combine_chunks(), calls.now[name])
         tags[name] = pc.if_else(heirs, inherited, plain)
     return tags
 

@@ -235,6 +235,16 @@ def test_a_trace_of_10000_spans_is_settled_at_once(shape: str) -> None:
 # Any order
 
 
+def test_a_repeat_gives_back_the_tags_that_it_had_inherited() -> None:
+    """The call below the root is a repeat of one in another trace, which comes when it had been settled already."""
+    same: Row = {"response_id": "chatcmpl-0123456789"}
+    books = settled(span(1, user_id="u"), metered(2, 1, dialect="litellm", **same))
+    assert books.view("user_id")[1, 2] == {"user_id": "u"}
+    books.book([metered(11, trace=2, service_name="app", **same)])
+    books.settle([2])
+    assert books.view("duplicate_of", "user_id")[1, 2] == {"duplicate_of": f"{11:016x}", "user_id": None}
+
+
 @settings(max_examples=50, deadline=None)
 @given(traces(), st.randoms(use_true_random=False))
 def test_in_whatever_parts_a_trace_comes_the_books_end_the_same(rows: list[Row], chance: random.Random) -> None:
