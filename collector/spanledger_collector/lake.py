@@ -45,6 +45,8 @@ NARROWED: Final = frozenset(
 )
 """Columns that queries are narrowed by: only of these is it worth to say the least and the greatest value."""
 _COMMIT_TRIES: Final = 8
+_REPLACE_TRIES: Final = 50
+"""More, because to write the files again takes long."""
 _REFUSED_FEATURES: Final = frozenset({"deletionVectors", "columnMapping"})
 _CONFIGURATION: Final[dict[str, str | None]] = {
     # Every commit and every opening lists the log's folder: with the entries of two busy days a commit takes 2 s.
@@ -224,11 +226,41 @@ def append_marked(
     delta: DeltaTable, files: Sequence[DataFile], marks: Mapping[str, int], table: LakeTable = SPANS
 ) -> bool:
     """Do what `append_unless_changed` does, with a `txn` for each of `marks` (writer to version) and maybe no file."""
+    return _commit(delta, [_add_action(file, table.clock) for file in files], marks, table)
+
+
+def replace_files(
+    delta: DeltaTable, gone: Sequence[DataFile], new: Sequence[DataFile], table: LakeTable = SPANS, *, same_rows: bool
+) -> bool:
+    """Put written files in the place of live ones, or take these out, in one atomic commit.
+
+    With `same_rows` the log says that what is new holds the rows of what goes, and nothing else: whoever follows the
+    table has nothing to look at. Returns False, and changes nothing, where one of `gone` isn't live any more.
+
+    Raises:
+        LakeError: other writers won the race every time.
+    """
+    paths = {file.path for file in gone}
+    for tried in range(_REPLACE_TRIES):
+        delta.update_incremental()
+        if not paths <= {file.path for file in live_files(delta, table)}:
+            return False
+        actions = [_remove_action(file, data_change=not same_rows) for file in gone]
+        if _commit(delta, [*actions, *(_add_action(file, table.clock, not same_rows) for file in new)], {}, table):
+            delta.update_incremental()
+            return True
+        time.sleep(0.001 * tried)
+    raise LakeError(folder_of(delta), f"refused a commit {_REPLACE_TRIES} times; it is tried again")
+
+
+def _commit(
+    delta: DeltaTable, actions: Sequence[AddAction | RemoveAction], marks: Mapping[str, int], table: LakeTable
+) -> bool:
+    """Commit right after the version that was read; False where another commit came first."""
     transactions = [Transaction(writer, version) for writer, version in marks.items()]
-    actions: list[AddAction | RemoveAction] = [_add_action(file, table.clock) for file in files]
     try:
         delta.create_write_transaction(
-            actions,
+            list(actions),
             "append",
             table.full_schema,
             [PARTITION],
@@ -317,7 +349,7 @@ def _refuse_foreign(lake: Path, table: LakeTable, delta: DeltaTable) -> None:
         raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")
 
 
-def _add_action(file: DataFile, clock: str) -> AddAction:
+def _add_action(file: DataFile, clock: str, data_change: bool = True) -> AddAction:
     stats: dict[str, Any] = {
         "numRecords": file.rows,
         "minValues": {clock: _log_time(file.start_min)},
@@ -325,7 +357,12 @@ def _add_action(file: DataFile, clock: str) -> AddAction:
         "nullCount": {clock: 0},
     }
     now_ms = time.time_ns() // 1_000_000
-    return AddAction(file.path, file.size, {PARTITION: file.dt.isoformat()}, now_ms, True, json.dumps(stats))
+    return AddAction(file.path, file.size, {PARTITION: file.dt.isoformat()}, now_ms, data_change, json.dumps(stats))
+
+
+def _remove_action(file: DataFile, *, data_change: bool) -> RemoveAction:
+    days = {PARTITION: file.dt.isoformat()}
+    return RemoveAction(file.path, data_change, time.time_ns() // 1_000_000, file.size, days)
 
 
 def _log_time(moment: datetime) -> str:
