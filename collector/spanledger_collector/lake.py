@@ -361,8 +361,8 @@ def _add_action(file: DataFile, clock: str, data_change: bool = True) -> AddActi
 
 
 def _remove_action(file: DataFile, *, data_change: bool) -> RemoveAction:
-    days = {PARTITION: file.dt.isoformat()}
-    return RemoveAction(file.path, data_change, time.time_ns() // 1_000_000, file.size, days)
+    now_ms, day = time.time_ns() // 1_000_000, {PARTITION: file.dt.isoformat()}
+    return RemoveAction(file.path, data_change, now_ms, file.size, dict[str, str | None](day))
 
 
 def _log_time(moment: datetime) -> str:
