@@ -42,7 +42,8 @@ def schema_page() -> str:
         "| view | rows |",
         "|---|---|",
         "| `spans` | every span, [as settled](settling.md) |",
-        "| `llm_calls` | every charged call, with `provisional` (BOOLEAN): its trace may still change it |",
+        "| `llm_calls` | every charged call, with `provisional` (BOOLEAN): its trace may still change it; and"
+        " `estimated` (BOOLEAN): its cost is that of tokens that nobody reported |",
         "| `spans_as_booked` | every span as its collector took it, whatever was settled since |",
         "| `cross_checks` | [what agents' metrics count](agents.md#do-the-numbers-agree) beside what the rows have |",
         *(f"| [`{table.name}`](#{table.name}) | {_cell(table.sentence)} |" for table in SIDE_TABLES),

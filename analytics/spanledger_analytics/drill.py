@@ -26,8 +26,8 @@ def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Fi
     """Return the requests of a user in a UTC hour (None: the whole day), dearest first.
 
     Columns: trace_id, started (UTC), name (of the root span where it is known), feature, models (list), calls,
-    input_tokens, output_tokens, cost_usd, unpriced_calls, provisional_calls, errors, duration_us (first call's start to
-    last end).
+    input_tokens, output_tokens, cost_usd, estimated_usd, unpriced_calls, estimated_calls, provisional_calls, errors,
+    duration_us (first call's start to last end).
     """
     return ledger.ask(
         "requests",

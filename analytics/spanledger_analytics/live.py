@@ -24,6 +24,8 @@ class Rate:
     usd_per_hour: Decimal
     requests_per_minute: float
     tokens_per_minute: float
+    estimated_usd_per_hour: Decimal
+    """The part of it that is of tokens that nobody reported."""
     calls: int
     """In the window, priced or not."""
     unpriced_calls: int
@@ -45,6 +47,7 @@ def rate(ledger: Ledger, now: datetime) -> Rate:
         usd_per_hour=row["cost_usd"] * int(timedelta(hours=1) / WINDOW),
         requests_per_minute=row["requests"] / minutes,
         tokens_per_minute=row["tokens"] / minutes,
+        estimated_usd_per_hour=row["estimated_usd"] * int(timedelta(hours=1) / WINDOW),
         calls=row["calls"],
         unpriced_calls=row["unpriced_calls"],
         last_span=row["last_span"],
@@ -54,7 +57,7 @@ def rate(ledger: Ledger, now: datetime) -> Rate:
 def minutes(ledger: Ledger, now: datetime) -> pl.DataFrame:
     """Return the totals of each full minute of the last `HISTORY`, quiet ones as zeros.
 
-    Columns: minute (UTC), requests, calls, tokens, cost_usd, unpriced_calls.
+    Columns: minute (UTC), requests, calls, tokens, cost_usd, estimated_usd, unpriced_calls.
     """
     until = now.replace(second=0, microsecond=0)
     since = until - HISTORY

@@ -1,9 +1,10 @@
 """What was spent, by day and by hour, and what it can be filtered by.
 
 Every frame carries the same totals: requests (distinct traces), calls, input_tokens, output_tokens, cost_usd
-(Decimal, None where no call of the row has a price), unpriced_calls, provisional_calls (that their traces may still
-change: see docs/settling.md) and errors. Requests of several rows do not
-add up, because one request may span hours and models; that is why totals are asked for, not summed here.
+(Decimal, None where no call of the row has a price), estimated_usd (the part of it that is of tokens that nobody
+reported; 0 where there is none), unpriced_calls, estimated_calls, provisional_calls (that their traces may still
+change: see docs/settling.md) and errors. Requests of several rows do not add up, because one request may span hours and
+models; that is why totals are asked for, not summed here.
 """
 
 from __future__ import annotations
@@ -36,6 +37,26 @@ class Filters:
 
 
 ALL: Final = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What sums lack, and what in them is not certain."""
+
+    unpriced_calls: int = 0
+    provisional_calls: int = 0
+    estimated_calls: int = 0
+    estimated_usd: Decimal = Decimal(0)
+
+
+def doubts(frame: pl.DataFrame) -> Doubts:
+    """Return what the sums of a frame of totals lack, and what in them is not certain."""
+    return Doubts(
+        sum_of(frame, "unpriced_calls"),
+        sum_of(frame, "provisional_calls"),
+        sum_of(frame, "estimated_calls"),
+        sum(frame["estimated_usd"], Decimal(0)),
+    )
 
 
 def cost_of(frame: pl.DataFrame) -> Decimal | None:

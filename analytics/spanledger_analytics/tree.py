@@ -50,6 +50,9 @@ class Facts:
     errors: int
     """Failed spans of any role."""
     cost_usd: Decimal | None
+    estimated_calls: int
+    """Calls whose cost is that of tokens that nobody reported."""
+    estimated_usd: Decimal
 
 
 def is_charged(span: SpanRow) -> bool:
@@ -58,6 +61,12 @@ def is_charged(span: SpanRow) -> bool:
         return False
     settled_agent = span["unpriced_reason"] is not None and span["unpriced_reason"] != "aggregate"
     return span["role"] == "inference" or span["cost_usd"] is not None or settled_agent
+
+
+def is_estimated(span: SpanRow) -> bool:
+    """Tell whether a charged span's cost is that of tokens that nobody reported, as `llm_calls.estimated` does."""
+    by_tokens = span["cost_source"] in ("list", "contract")
+    return span["usage_state"] == "estimated" and by_tokens and span["cost_usd"] is not None
 
 
 def total(costs: Iterable[object]) -> Decimal | None:
@@ -96,6 +105,7 @@ def facts(trace: pl.DataFrame) -> Facts:
     started = min(span["start_time"] for span in spans)
     ended = max(span["start_time"] + timedelta(microseconds=span["duration_us"] or 0) for span in spans)
     charged = [span for span in spans if is_charged(span)]
+    estimated = [span["cost_usd"] for span in charged if is_estimated(span)]
     return Facts(
         started=started,
         duration_us=_microseconds(ended - started),
@@ -106,6 +116,8 @@ def facts(trace: pl.DataFrame) -> Facts:
         output_tokens=sum(span["output_tokens"] or 0 for span in charged),
         errors=sum(span["status"] == "error" for span in spans),
         cost_usd=total(span["cost_usd"] for span in charged),
+        estimated_calls=len(estimated),
+        estimated_usd=sum(estimated, Decimal(0)),
     )
 
 

@@ -46,8 +46,26 @@ def explored(**parameters: str) -> AppTest:
     return page.run()
 
 
+def doubtful() -> None:
+    from decimal import Decimal
+
+    from spanledger_analytics.spend import Doubts
+    from spanledger_dashboard.components.heading import show_heading
+
+    show_heading("What it cost", "How to read it", Doubts(3, 2, 1, Decimal("0.00045")))
+
+
 def values(page: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in page.metric}
+
+
+def test_what_is_doubtful_in_a_sum_stands_over_its_chart() -> None:
+    badges = [markdown.value for markdown in AppTest.from_function(doubtful, default_timeout=60).run().markdown]
+    assert badges == [
+        ":orange-badge[3 calls without a price, not in the sums]",
+        r":blue-badge[\$0.0005 of it estimated, 1 call]",
+        ":gray-badge[2 calls may still change]",
+    ]
 
 
 def test_the_overview_shows_the_live_strip_the_week_and_the_days(lake: Path) -> None:

@@ -204,11 +204,11 @@ def on_terminal(lake: Path, query: str) -> tuple[list[str], str]:
 
 def test_a_row_wider_than_the_terminal_is_shown_a_line_a_column(lake: Path) -> None:
     lines, words = on_terminal(lake, "select * from llm_calls")
-    filled = [*CALL, "dt", "provisional"]
+    filled = [*CALL, "dt", "provisional", "estimated"]
     assert lines[0].startswith("── row 1 ──")
     assert sorted(line.split()[0] for line in lines[1:]) == sorted(filled)
     assert "input_tokens   5000" in [" ".join(line.split()).replace(" ", "   ") for line in lines]
-    assert f"{len(SCHEMA) + 2 - len(filled)} columns that are NULL left out" in words
+    assert f"{len(SCHEMA) + 3 - len(filled)} columns that are NULL left out" in words
     assert max(map(len, lines)) <= 80
 
 

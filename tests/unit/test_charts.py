@@ -27,6 +27,7 @@ COLOURS = {"gpt-5": "#0072B2", "claude-opus-4-5": "#D55E00"}
 def totals(**columns: list[Any]) -> pl.DataFrame:
     rows = len(next(iter(columns.values())))
     rest = {"requests": 1, "calls": 2, "input_tokens": 10, "output_tokens": 5, "unpriced_calls": 0, "errors": 0}
+    rest |= {"estimated_calls": 0, "estimated_usd": 0}
     filled = {name: [value] * rows for name, value in rest.items()} | columns
     return pl.DataFrame(filled, schema_overrides={"cost_usd": pl.Decimal(38, 12)})
 

@@ -180,6 +180,36 @@ def test_what_a_plan_pays_for_has_no_price_to_miss(tmp_path: Path) -> None:
     assert (facts.calls, facts.unpriced_calls, facts.cost_usd) == (1, 0, None)
 
 
+def test_what_is_estimated_stands_apart_in_every_sum(tmp_path: Path) -> None:
+    left: Row = {"usage_state": "estimated", "user_id": "ann"}
+    calls = [
+        call(8, 1, NINE, "gpt-5", 1000, 100, user_id="ann"),
+        call(8, 2, NINE, "gpt-5-mini", 1000, 100, **left),
+        call(8, 3, NINE, "llama-4-local", 500, 50, **left),  # without a price
+        # What the provider states is no guess.
+        call(8, 4, NINE, "gpt-5", 1000, 100, **left) | {"cost_source": "provider"},
+    ]
+    lake = Ledger(make_lake(tmp_path / "lake", calls))
+    frames = [
+        *(ask(lake, DAY, DAY) for ask in (spend.days, spend.days_by_model)),
+        *(ask(lake, DAY) for ask in (spend.hours, spend.hours_by_model, drill.users)),
+        drill.requests(lake, DAY, 9, "ann"),
+    ]
+    facts = tree.facts(drill.trace(lake, DAY, calls[0]["trace_id"]))
+    moment = NINE + timedelta(minutes=2)
+    rate, minutes = live.rate(lake, moment), live.minutes(lake, moment).filter(pl.col("calls") > 0)
+
+    whole, by_model = ("0.00495", "0.00045"), [("0.0045", "0"), ("0.00045", "0.00045"), (None, "0")]
+    sums = [rows(frame, "cost_usd", "estimated_usd") for frame in frames]
+    assert sums == [[whole], by_model, [whole], by_model, [whole], [whole]]
+    assert [spend.doubts(frame) for frame in frames] == [spend.Doubts(1, 4, 1, Decimal("0.00045"))] * 6
+    assert (facts.estimated_calls, facts.estimated_usd) == (1, Decimal("0.00045"))
+    assert (rate.estimated_usd_per_hour, minutes["estimated_usd"].to_list()) == (
+        Decimal("0.0054"),
+        [Decimal("0.00045")],
+    )
+
+
 def test_the_rate_counts_calls_that_ended_in_the_last_five_minutes(ledger: Ledger) -> None:
     rate = live.rate(ledger, NINE + timedelta(minutes=5, seconds=1))
     assert rate.usd_per_hour == 0

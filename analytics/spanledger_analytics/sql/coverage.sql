@@ -3,6 +3,7 @@ with calls as (
     select
         count(*) as calls,
         count(*) filter (where cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
+        count(*) filter (where estimated) as estimated_calls,
         count(*) filter (where provisional) as provisional_calls
     from llm_calls_in($files)
 ),
@@ -21,6 +22,7 @@ select
     spans.last_span,
     calls.calls,
     calls.unpriced_calls,
+    calls.estimated_calls,
     calls.provisional_calls
 from spans
 cross join calls;

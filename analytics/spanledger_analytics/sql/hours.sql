@@ -6,7 +6,9 @@ select
     sum(input_tokens)::bigint as input_tokens,
     sum(output_tokens)::bigint as output_tokens,
     sum(cost_usd) as cost_usd,
+    coalesce(sum(cost_usd) filter (where estimated), 0) as estimated_usd,
     count(*) filter (where cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
+    count(*) filter (where estimated) as estimated_calls,
     count(*) filter (where provisional) as provisional_calls,
     count(*) filter (where status = 'error') as errors
 from chosen_calls_in($files, $team, $feature, $model, $environment)

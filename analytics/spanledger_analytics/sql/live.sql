@@ -16,6 +16,7 @@ select
     count(*) as calls,
     coalesce(sum(input_tokens + output_tokens), 0)::bigint as tokens,
     coalesce(sum(cost_usd), 0) as cost_usd,
+    coalesce(sum(cost_usd) filter (where estimated), 0) as estimated_usd,
     count(*) filter (where cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
     (select max(ingested_at) from spans_in($files)) as last_span
 from window_calls;

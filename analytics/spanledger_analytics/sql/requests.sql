@@ -28,7 +28,9 @@ select
     sum(calls.input_tokens)::bigint as input_tokens,
     sum(calls.output_tokens)::bigint as output_tokens,
     sum(calls.cost_usd) as cost_usd,
+    coalesce(sum(calls.cost_usd) filter (where calls.estimated), 0) as estimated_usd,
     count(*) filter (where calls.cost_usd is null and calls.billing_basis is distinct from 'plan') as unpriced_calls,
+    count(*) filter (where calls.estimated) as estimated_calls,
     count(*) filter (where calls.provisional) as provisional_calls,
     count(*) filter (where calls.status = 'error') as errors,
     epoch_us(max(calls.start_time + to_microseconds(calls.duration_us))) - epoch_us(min(calls.start_time)) as duration_us

@@ -97,4 +97,6 @@ def _user_hover(row: dict[str, Any], whole: Decimal | None) -> str:
     ]
     if row["unpriced_calls"]:
         lines.append(f"{many(row['unpriced_calls'], 'call')} without a price")
+    if row["estimated_calls"]:
+        lines.append(f"{usd_exact(row['estimated_usd'])} of it estimated, {many(row['estimated_calls'], 'call')}")
     return "<br>".join(lines)

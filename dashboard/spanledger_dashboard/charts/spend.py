@@ -138,6 +138,8 @@ def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, mo
     ]
     if totals["unpriced_calls"]:
         lines.append(f"{many(totals['unpriced_calls'], 'call')} without a price")
+    if totals["estimated_calls"]:
+        lines.append(f"{usd_exact(totals['estimated_usd'])} of it estimated, {many(totals['estimated_calls'], 'call')}")
     return "<br>".join(lines) + more
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from spanledger_dashboard.data import Lake, now
-from spanledger_dashboard.format import ago, count, many, usd
+from spanledger_dashboard.format import ago, count, many, markdown, usd
 
 EVERY_S: Final = 5
 
@@ -24,6 +24,9 @@ def show_live(path: Path) -> None:
         st.metric(
             "Spending now",
             f"{usd(rate.usd_per_hour)}/h",
+            markdown(f"{usd(rate.estimated_usd_per_hour)}/h of it estimated") if rate.estimated_usd_per_hour else None,
+            delta_color="off",
+            delta_arrow="off",
             border=True,
             chart_data=[float(cost) for cost in minutes["cost_usd"]],
             chart_type="area",

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import streamlit as st
 
-from spanledger_analytics.spend import sum_of
+from spanledger_analytics.spend import doubts
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.spend import days_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
@@ -28,9 +28,8 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
         show_heading(
             headline,
             "Cost by UTC day, models stacked. Pick a day to see its hours; today is hatched.",
-            sum_of(days, "unpriced_calls"),
+            doubts(days),
             lake.unpriced(first, today, view.filters),
-            provisional_calls=sum_of(days, "provisional_calls"),
         )
         _period(view)
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)

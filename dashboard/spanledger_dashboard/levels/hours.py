@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.spend import cost_of, cost_per_request, sum_of
+from spanledger_analytics.spend import cost_of, cost_per_request, doubts, sum_of
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.ranking import users_figure
 from spanledger_dashboard.charts.spend import hours_figure
@@ -35,9 +35,8 @@ def show(view: View, day: date, lake: Lake) -> None:
     show_heading(
         headlines.day(day, hours, compared, users, so_far=current is not None),
         "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
-        sum_of(hours, "unpriced_calls"),
+        doubts(hours),
         lake.unpriced(day, day, view.filters),
-        provisional_calls=sum_of(hours, "provisional_calls"),
     )
     if not hours.height:
         st.button("Show all days", on_click=go, args=(view.top(),))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.spend import cost_of, sum_of
+from spanledger_analytics.spend import cost_of, doubts, sum_of
 from spanledger_dashboard import headlines
 from spanledger_dashboard.components.figure import Columns, show_table
 from spanledger_dashboard.components.heading import show_heading
@@ -28,8 +28,7 @@ def show(view: View, day: date, user: str, lake: Lake) -> None:
     show_heading(
         headlines.user(user, requests),
         "One row a request (trace), dearest first. Pick a row to see its steps.",
-        sum_of(requests, "unpriced_calls"),
-        provisional_calls=sum_of(requests, "provisional_calls"),
+        doubts(requests),
     )
     if not requests.height:
         above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)
@@ -87,13 +86,13 @@ def _row(row: dict[str, Any]) -> dict[str, object]:
         "input": row["input_tokens"],
         "output": row["output_tokens"],
         "took": duration(row["duration_us"]),
-        "state": _state(row["errors"], row["unpriced_calls"]),
+        "state": _state(row["errors"], row["unpriced_calls"], row["estimated_calls"]),
     }
 
 
-def _state(errors: int, unpriced: int) -> str:
-    words = [f"{errors} failed"] if errors else []
-    return ", ".join([*words, f"{unpriced} unpriced"] if unpriced else words)
+def _state(errors: int, unpriced: int, estimated: int) -> str:
+    said = {"failed": errors, "unpriced": unpriced, "estimated": estimated}
+    return ", ".join(f"{calls} {word}" for word, calls in said.items() if calls)
 
 
 def _columns(dearest: Decimal) -> Columns:

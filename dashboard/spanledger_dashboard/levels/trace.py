@@ -11,6 +11,7 @@ import streamlit as st
 
 from spanledger_analytics.parts import Part, parts
 from spanledger_analytics.resent import Resent, resent
+from spanledger_analytics.spend import Doubts
 from spanledger_analytics.tree import Facts, Node, facts, nodes
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.trace import history_figure, twin_figure, waterfall_figure
@@ -35,7 +36,7 @@ def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
         return
     tree, summary, split = nodes(spans), facts(spans), resent(spans)
     name = str(tree[0].span["name"] or "(no name)")
-    show_heading(headlines.trace(name, summary, split), headlines.took(summary) + _tags(spans), summary.unpriced_calls)
+    show_heading(headlines.trace(name, summary, split), headlines.took(summary) + _tags(spans), _doubts(summary))
     _kpis(summary)
     _waterfall(view, lake, tree)
     show_step(view, tree)
@@ -52,6 +53,10 @@ def _tags(spans: pl.DataFrame) -> str:
             more = f" and {len(values) - 1} more" if len(values) > 1 else ""
             words.append(f"{column.removesuffix('_id')} {visible(values[0], 40)}{more}")
     return "".join(f"  ·  {word}" for word in words)
+
+
+def _doubts(summary: Facts) -> Doubts:
+    return Doubts(summary.unpriced_calls, estimated_calls=summary.estimated_calls, estimated_usd=summary.estimated_usd)
 
 
 def _kpis(summary: Facts) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.spend import cost_of, sum_of
+from spanledger_analytics.spend import cost_of, doubts
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.ranking import MOST_USERS, users_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
@@ -29,8 +29,7 @@ def show(view: View, day: date, hour: int, lake: Lake) -> None:
     show_heading(
         headline,
         f"Cost by user. Pick one to see the requests.{more}",
-        sum_of(users, "unpriced_calls"),
-        provisional_calls=sum_of(users, "provisional_calls"),
+        doubts(users),
     )
     if not users.height:
         st.button(f"Back to {day_name(day)}", on_click=go, args=(view.at_day(day),))

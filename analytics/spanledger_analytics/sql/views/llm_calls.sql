@@ -1,11 +1,13 @@
 -- Every LLM call that is charged; one row a call: leaf inference spans, no second sight of the same call, and agents
 -- below which nothing has usage. `provisional` says that its trace may still change it: nobody has looked at the whole
--- of it, and it has something above it, or an emitter other than ours told of it.
+-- of it, and it has something above it, or an emitter other than ours told of it. `estimated` says that its cost is that
+-- of tokens that nobody reported; what a provider states or an application declares is no estimate.
 create or replace macro llm_calls_in(files) as table
 select
     *,
     coalesce(ingested_at >= getvariable('settled_until'), true)
-    and (parent_span_id is not null or dialect is distinct from 'spanledger') as provisional
+    and (parent_span_id is not null or dialect is distinct from 'spanledger') as provisional,
+    coalesce(usage_state = 'estimated' and cost_source in ('list', 'contract') and cost_usd is not null, false) as estimated
 from spans_in(files)
 where
     role in ('inference', 'agent')
