@@ -167,6 +167,7 @@ def by_stage(collector: Collector) -> dict[str, float]:
     spent = dict.fromkeys(("serve", *STAGES), 0.0)
     for process in tree_of(collector.process.pid):
         name = process.command.partition("spanledger_collector.")[2].partition(" ")[0]
+        name = "maintain" if name == "jobs" else name
         spent[name if name in spent else "convert"] += process.cpu_s
     return spent
 
@@ -224,7 +225,7 @@ def steps(data: list[bytes], lake: Path, number: int) -> dict[str, float]:
 
 
 def measure_merge(files: int) -> dict[str, float]:
-    """Return what it takes to merge small files, as the committer does once for every row."""
+    """Return what it takes to merge small files, as the maintainer has it done once for every row."""
     chance = np.random.default_rng(1)
     made = make_bodies(100)
     with tempfile.TemporaryDirectory() as folder:

@@ -66,7 +66,7 @@ class Bench:
     def commit_all(self) -> None:
         committer = Committer(self.home, self.lake)
         while committer.step():
-            committer.finish()
+            pass
 
     def span_ids(self) -> Counter[int]:
         answer = connect(self.lake).execute("select span_id from spans").fetchall()

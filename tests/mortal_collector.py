@@ -3,7 +3,8 @@
     python tests/mortal_collector.py CHANCE MERGE_AT DEATHS --home ... --lake ...
 
 CHANCE is how likely a stage dies each time it comes to such a place, MERGE_AT how many small files are merged, and
-DEATHS a file that gets a line for each death. The same program is each of the stages, too, if their name follows.
+DEATHS a file that gets a line for each death. The same program is each of the stages, and what the maintainer starts,
+if their name follows.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from spanledger_collector import commit, convert, serve, settle, upkeep
+from spanledger_collector import commit, convert, jobs, maintain, serve, settle
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
 
-STAGES: dict[str, ModuleType] = {"convert": convert, "commit": commit, "settle": settle}
+STAGES: dict[str, ModuleType] = {"convert": convert, "commit": commit, "settle": settle, "maintain": maintain}
 PLACES = {
     "convert": ("before write_manifest", "after write_manifest"),
     "commit": (
         "before append_unless_changed",
         "after append_unless_changed",
-        "within merge_small_files",
-        "after merge_small_files",
     ),
     "settle": (),
+    "maintain": (),
+    "jobs": ("within merge_small_files", "after merge_small_files"),
 }
-"""Stage -> where it dies: before or after a function of its module, or while that runs."""
+"""Process -> where it dies: before or after a function of its module, or while that runs."""
 LONGEST_S = 0.05
 """After which a stage dies within a function."""
 
@@ -84,22 +85,28 @@ class Fate:
 
 def main(chance: str, merge_at: str, deaths: str, *rest: str) -> None:
     """Be the collector, or one of its stages."""
-    if rest[0] not in STAGES:
+    me = (sys.executable, __file__, chance, merge_at, deaths)
+    name = rest[0]
+    if name not in PLACES:
 
         def stage(name: str, home: Path, lake: Path) -> ChildCommand:
-            program = (sys.executable, __file__, chance, merge_at, deaths, name)
-            return ChildCommand(name, (*program, "--home", str(home), "--lake", str(lake)))
+            return ChildCommand(name, (*me, name, "--home", str(home), "--lake", str(lake)))
 
         serve.stage = stage
         serve.main(rest)
         return
-    name, module = rest[0], STAGES[rest[0]]
-    upkeep.MOST_SMALL_FILES = int(merge_at)  # type: ignore[misc]
+    plain = maintain.jobs_command
+    maintain.jobs_command = lambda lake, names: [*me, "jobs", *plain(lake, names)[3:]]
+    maintain.MOST_SMALL_FILES = int(merge_at)  # type: ignore[misc]
+    module = STAGES.get(name, jobs)
     fate = Fate(float(chance), Path(deaths))
     for place in PLACES[name]:
-        fate.lie_in_wait(upkeep if hasattr(upkeep, place.split()[1]) else module, place)
+        fate.lie_in_wait(module, place)
     sys.argv[1:] = rest[1:]
-    run(name, module.make_step)
+    if name == "jobs":
+        jobs.main()
+    else:
+        run(name, module.make_step)
 
 
 if __name__ == "__main__":

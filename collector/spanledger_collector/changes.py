@@ -1,4 +1,4 @@
-"""What was added to the table `spans` since a version of it, by its log: where a stage that comes later goes on.
+"""What came into the table `spans` since a version of it, by its log: where a stage that comes later goes on.
 
 The log is kept for two hours (see `lake`). Where it doesn't reach back to the version any more, the files that are
 live now tell by the time at which they were added; one that Delta merged meanwhile counts as added then, so that
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -49,6 +50,15 @@ class Changes:
     """Files that were added after `until`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Files of one day that took the place of others, as when small ones are merged: no row is new."""
+
+    dt: date
+    gone: frozenset[str]
+    new: frozenset[str]
+
+
 def changes_since(lake: Path, spans: DeltaTable, mark: Mark, until_ms: int) -> Changes | None:
     """Return what commits after `mark` and not after `until_ms` added; None where there is none."""
     since = mark if mark.version <= spans.version() else START  # another table stands there now
@@ -65,6 +75,37 @@ def changes_since(lake: Path, spans: DeltaTable, mark: Mark, until_ms: int) -> C
         after = _added_after(spans, since.at_ms - _SLACK_MS)
         added = [file for file in live if file.path in after.difference(file.path for file in newer)]
     return Changes(until, added, newer)
+
+
+def rewrites_since(delta: DeltaTable, version: int) -> list[Rewrite]:
+    """Return what was rewritten after a version, in order; nothing of commits that the log has no more."""
+    log = folder_of(delta) / "_delta_log"
+    rewrites = []
+    for number in range(version + 1, delta.version() + 1):
+        with contextlib.suppress(FileNotFoundError):
+            text = (log / f"{number:020d}.json").read_text("utf-8")
+            if '"dataChange":false' in text:
+                rewrites += _rewrites([json.loads(line) for line in text.splitlines()])
+    return rewrites
+
+
+def _rewrites(actions: list[dict[str, Any]]) -> list[Rewrite]:
+    """Return by day what one commit rewrote; nothing of days for which it also has new rows."""
+    files = [(kind, action[kind]) for action in actions for kind in ("add", "remove") if kind in action]
+    days = defaultdict[str, list[tuple[str, dict[str, Any]]]](list)
+    for kind, file in files:
+        days[file["partitionValues"][PARTITION]].append((kind, file))
+    return [
+        Rewrite(
+            date.fromisoformat(dt),
+            *(
+                frozenset(unquote(file["path"]) for kind, file in told if kind == wanted)
+                for wanted in ("remove", "add")
+            ),
+        )
+        for dt, told in days.items()
+        if not any(file["dataChange"] for _, file in told)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

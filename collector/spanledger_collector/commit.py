@@ -17,6 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from .catalog import SIDE_TABLES, committed_anywhere
+from .changes import rewrites_since
 from .errors import LakeError, WalError
 from .figures import StageFigures
 from .keys import KeyIndex
@@ -34,7 +35,6 @@ from .recent import RecentCalls
 from .staging import Staged, manifest_path, read_manifest
 from .supersede import Sifted, correction_rows, sift, superseded_rows
 from .tables import CORRECTIONS, SPANS, SUPERSEDED, LakeTable
-from .upkeep import Upkeep
 from .wal import first_received_ns, is_set_back, segment_path, segments, wal_dir, wal_id
 from .worker import LOG, run
 
@@ -64,9 +64,10 @@ class Committer:
         self._lake = lake
         self._wal = wal_dir(home)
         self._spans = open_table(lake)
-        self._upkeep = Upkeep(self._spans)
+        self._noted = self._spans.version()
+        """Up to this version it is known which files replaced which."""
         self.figures = StageFigures(home, "commit")
-        self._beside: dict[str, tuple[DeltaTable, Upkeep]] = {}
+        self._beside: dict[str, DeltaTable] = {}
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake, home / "keys" / str(self._spans.metadata().id))
         self._recent = RecentCalls(lake)
@@ -83,7 +84,6 @@ class Committer:
         ready = self._ready(done)
         if not ready:
             return False
-        self._upkeep.vacuum()
         fresh = [staged for staged in ready if staged.segment > done]
         if fresh:
             self._append_beside(fresh)
@@ -122,7 +122,7 @@ class Committer:
 
     def _append_spans(self, files: Sequence[DataFile], segment: int) -> None:
         """Commit what is new of the files, checked against all that is in the table at that very moment."""
-        self._note_merges()
+        self._note_rewrites(catch_up=True)
         held = live_files(self._spans)
         sifted = sift(self._lake, self._marked(files, held), held, self._index)
         for _ in range(_MOST_RACES):
@@ -132,10 +132,9 @@ class Committer:
             self._append_replaced(sifted, segment)
             if append_unless_changed(self._spans, sifted.files, writer=self._writer, version=segment):
                 self._count(files, sifted)
-                self._merge([*held, *sifted.files])
                 return
             self._spans.update_incremental()
-            self._note_merges()
+            self._note_rewrites()
             known = {file.path for file in held}
             held = live_files(self._spans)
             came = [file for file in held if file.path not in known and not self._index.knows(file)]
@@ -170,7 +169,7 @@ class Committer:
         for table in SIDE_TABLES:
             if not any(staged.files_of(table) for staged in fresh):
                 continue
-            delta, _ = self._side_table(table)
+            delta = self._side_table(table)
             delta.update_incremental()
             done = committed_version(delta, self._writer)
             files = [file for staged in fresh if staged.segment > done for file in staged.files_of(table)]
@@ -178,35 +177,23 @@ class Committer:
                 self._append_side_files(table, files, fresh[-1].segment)
 
     def _append_side_files(self, table: LakeTable, files: Sequence[DataFile], segment: int) -> None:
-        delta, upkeep = self._side_table(table)
-        append_files(delta, files, writer=self._writer, version=segment, table=table)
-        upkeep.vacuum()
-        if upkeep.is_due(live_files(delta, table)):
-            upkeep.merge()
+        append_files(self._side_table(table), files, writer=self._writer, version=segment, table=table)
 
-    def _side_table(self, table: LakeTable) -> tuple[DeltaTable, Upkeep]:
+    def _side_table(self, table: LakeTable) -> DeltaTable:
         if table.name not in self._beside:
-            delta = open_table(self._lake, table)
-            self._beside[table.name] = (delta, Upkeep(delta, table))
+            self._beside[table.name] = open_table(self._lake, table)
         return self._beside[table.name]
 
-    def _merge(self, live: Sequence[DataFile]) -> None:
-        """Have small files merged where there are too many."""
-        if self._upkeep.is_due(live):
-            self._spans.update_incremental()
-            self._index.catch_up(live_files(self._spans))
-            self._upkeep.merge_beside()
+    def _note_rewrites(self, *, catch_up: bool = False) -> None:
+        """Note which files took the place of others; with `catch_up` what others had added to these is read.
 
-    def _note_merges(self) -> None:
-        """Note which files merging has made of spans that are known: their keys needn't be read."""
-        for merged in self._upkeep.merged():
-            for dt in {file.dt for file in merged.new}:
-                if all(self._index.knows(file) for file in merged.gone if file.dt == dt):
-                    self._index.rewritten([file for file in merged.new if file.dt == dt])
-
-    def finish(self) -> None:
-        """Return when no merge is under way."""
-        self._upkeep.finish()
+        Between the check for repeats and the commit it must not be: what came since has to be checked against.
+        """
+        for rewrite in rewrites_since(self._spans, self._noted):
+            if catch_up:
+                self._index.catch_up(rewrite)
+            self._index.rewritten(rewrite)
+        self._noted = self._spans.version()
 
 
 if __name__ == "__main__":

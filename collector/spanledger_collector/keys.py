@@ -18,8 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .changes import Rewrite
 from .keyfiles import KeyFiles, Keys
-from .lake import DataFile, file_path
+from .lake import DataFile, file_path, table_path
 from .worker import LOG
 
 KEPT_FROM: Final = 200_000
@@ -89,20 +90,30 @@ class KeyIndex:
         self._trim()
         return day
 
-    def catch_up(self, live: Sequence[DataFile]) -> None:
-        """Read what others added to the days in memory."""
-        for dt in list(self._days):
-            self.day(dt, live)
-
     def knows(self, file: DataFile) -> bool:
         """Whether the keys of a file are in."""
         return file.dt in self._days and file.path in self._days[file.dt].paths
 
-    def rewritten(self, files: Sequence[DataFile]) -> None:
-        """Note files that hold nothing but rows of files known before."""
-        for file in files:
-            if file.dt in self._days:
-                self._days[file.dt].paths.add(file.path)
+    def note(self, file: DataFile) -> None:
+        """Note a file that holds nothing but rows whose keys are in."""
+        if file.dt in self._days:
+            self._days[file.dt].paths.add(file.path)
+
+    def rewritten(self, rewrite: Rewrite) -> None:
+        """Note which files took the place of others, if the keys of all these are in."""
+        day = self._days.get(rewrite.dt)
+        if day is not None and rewrite.gone <= day.paths:
+            day.paths -= rewrite.gone
+            day.paths |= rewrite.new
+
+    def catch_up(self, rewrite: Rewrite) -> None:
+        """Read the keys of files that were replaced and aren't in yet, as long as they are on disk."""
+        day = self._days.get(rewrite.dt)
+        paths = sorted(rewrite.gone - day.paths) if day is not None else []
+        if day is not None and all((table_path(self._lake) / path).exists() for path in paths):
+            for path in paths:
+                day.add(_read_keys(table_path(self._lake) / path))
+            day.paths.update(paths)
 
     def _trim(self) -> None:
         while len(self._days) > 1 and sum(map(len, self._days.values())) > self._limit:
@@ -116,11 +127,15 @@ def _merged(*runs: Keys) -> Keys:
 def read_keys(lake: Path, file: DataFile) -> Keys:
     """Return the keys of the rows of a data file, in their order; a file that is gone holds none."""
     try:
-        return keys_of(pq.read_table(file_path(lake, file), columns=_IDS, partitioning=None))
+        return _read_keys(file_path(lake, file))
     except FileNotFoundError:
         # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
         LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
         return np.zeros(0, np.uint64)
+
+
+def _read_keys(path: Path) -> Keys:
+    return keys_of(pq.read_table(path, columns=_IDS, partitioning=None))
 
 
 def keys_of(ids: pa.Table) -> Keys:

@@ -137,25 +137,32 @@ def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) 
     _make_day(lake, table, final.parent)
     draft = final.with_suffix(".tmp")
     draft.unlink(missing_ok=True)  # one that a crash left may be read-only already
-    _write(rows.select(table.schema.names).cast(table.schema), draft)
+    with parquet_writer(draft, table.schema) as writer:
+        writer.write_table(rows.select(table.schema.names).cast(table.schema), row_group_size=ROW_GROUP_ROWS)
+    size = publish(draft, final)
+    return DataFile(relative, dt, rows.num_rows, size, start_min, start_max, table.name)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a data file for writing, the way all of them are written."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[leaf for field in schema if field.name not in SINGULAR for leaf in _leaves(field)],
+        write_statistics=[name for name in schema.names if name in NARROWED],
+    )
+
+
+def publish(draft: Path, final: Path) -> int:
+    """Give a written file its name so that it survives a power cut, read-only; returns its size in bytes."""
     with draft.open("rb") as handle:
         os.fsync(handle.fileno())
         size = os.fstat(handle.fileno()).st_size
     draft.chmod(0o444)
     draft.rename(final)
     sync_folder(final.parent)
-    return DataFile(relative, dt, rows.num_rows, size, start_min, start_max, table.name)
-
-
-def _write(rows: pa.Table, path: Path) -> None:
-    pq.write_table(
-        rows,
-        path,
-        compression="zstd",
-        row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[leaf for field in rows.schema if field.name not in SINGULAR for leaf in _leaves(field)],
-        write_statistics=[name for name in rows.schema.names if name in NARROWED],
-    )
+    return size
 
 
 def _leaves(field: pa.Field) -> list[str]:

@@ -1,4 +1,4 @@
-"""The collector: the log, both doors, and the children that turn segments into rows and settle them.
+"""The collector: the log, both doors, and the children that turn segments into rows, settle and maintain them.
 
 The doors and the log stay in one small process that nothing heavy can slow down or crash; converting and
 committing are processes of their own, which may die and be started again without a client noticing. Run
@@ -50,7 +50,7 @@ _STRANGERS: Final = (
     "any machine that reaches it could send to it; give a --token-file, or --tls-client-ca with --tls-cert and"
     " --tls-key, or pass --allow-remote if your network keeps strangers out"
 )
-STAGES: Final = ("convert", "commit", "settle")
+STAGES: Final = ("convert", "commit", "settle", "maintain")
 
 
 @dataclass(frozen=True, slots=True)

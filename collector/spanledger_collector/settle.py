@@ -9,30 +9,23 @@ doing the same work, and `settling` keeps all others from writing it twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from deltalake import DeltaTable
-
 from spanledger.settings import load
 
-from .lake import live_files, open_table, table_path
+from .lake import table_path
 from .settling import settle_new
-from .tables import SETTLEMENTS
-from .upkeep import Upkeep
-from .worker import LOG, run
+from .worker import LOG, if_free, run
 
 _LOOK_S: Final = 5.0
 """Between two looks for work."""
 _REST: Final = 20
 """How many times as long as it worked it rests."""
-_MOST_SMALL_FILES: Final = 32
-"""Small files beyond one a day: every question about a day opens them."""
 _IDLE_S: Final = 0.5
 
 
@@ -53,7 +46,6 @@ class Settler:
         self._seen: int | None = None
         """When something was last written to the log of `spans`, where nothing before waits to be settled."""
         self._next = 0.0
-        self._kept: tuple[DeltaTable, Upkeep] | None = None
 
     def step(self) -> bool:
         """Settle what is due; returns False always, because nobody has to wait for the rest."""
@@ -61,7 +53,7 @@ class Settler:
             began = time.monotonic()
             written = self._written()
             if written is not None and written != self._seen:
-                with _only_one(self._lake) as free:
+                with if_free(self._lake / "settle.lock") as free:
                     self._seen = None if not free or self._settle() else written
             worked = time.monotonic() - began
             self._next = time.monotonic() + max(self._look_s, _REST * worked)
@@ -77,30 +69,7 @@ class Settler:
         done = settle_new(self._lake, self._quiet)
         if done.decisions:
             LOG.info("settled %d traces: %d decisions", done.traces, done.decisions)
-            self._tidy()
         return done.left
-
-    def _tidy(self) -> None:
-        if self._kept is None:
-            delta = open_table(self._lake, SETTLEMENTS)
-            self._kept = delta, Upkeep(delta, SETTLEMENTS, _MOST_SMALL_FILES)
-        delta, upkeep = self._kept
-        delta.update_incremental()
-        upkeep.vacuum()
-        if upkeep.is_due(live_files(delta, SETTLEMENTS)):
-            upkeep.merge()
-
-
-@contextlib.contextmanager
-def _only_one(lake: Path) -> Iterator[bool]:
-    """Say whether no other process of this machine settles the lake meanwhile."""
-    with (lake / "settle.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def sift(lake: Path, files: Sequence[DataFile], held: Sequence[DataFile], index:
         if fresh is not None:
             sifted.files.append(fresh)
             sifted.replaced += replaced
-            index.rewritten([fresh])
+            index.note(fresh)
     return sifted
 
 

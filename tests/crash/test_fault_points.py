@@ -15,10 +15,11 @@ import pytest
 from collector_process import span_ids
 from otlp_bodies import request, span
 from spanledger_analytics.connection import connect
-from spanledger_collector import convert, upkeep
+from spanledger_collector import convert, maintain
 from spanledger_collector.commit import Committer
 from spanledger_collector.convert import convert_segment
 from spanledger_collector.errors import WalError
+from spanledger_collector.jobs import Terms, run_jobs
 from spanledger_collector.lake import live_files, open_table, table_path
 from spanledger_collector.staging import manifest_path
 from spanledger_collector.wal import record_header, segments, wal_dir
@@ -29,8 +30,8 @@ DAY_NS = 86_400 * 10**9
 STAGE = """
 import os, sys, threading
 from pathlib import Path
-from spanledger_collector import commit, convert, supersede, upkeep
-upkeep.MOST_SMALL_FILES = int(sys.argv[4])
+from spanledger_collector import commit, convert, jobs, maintain, supersede, upkeep
+maintain.MOST_SMALL_FILES = int(sys.argv[4])
 lake = Path(sys.argv[2])
 
 def before(module, name):
@@ -41,7 +42,7 @@ def after(module, name):
     setattr(module, name, lambda *args, **kwargs: (plain(*args, **kwargs), os._exit(9)))
 
 def at_first_merged_file():
-    while not list(lake.glob("spans/dt=*/part-*")):
+    while not list(lake.glob("spans/dt=*/merged-*")):
         pass
     os._exit(9)
 
@@ -50,6 +51,8 @@ for stage in (convert, commit):
     step = stage.make_step(Path(sys.argv[1]), lake)
     while step():
         pass
+for _ in jobs.run_jobs(lake, jobs.Terms()):
+    pass
 threading.Event().wait(20)
 """
 
@@ -78,7 +81,7 @@ class Bench:
         (wal_dir(self.home) / f"{number:010d}.wal").write_bytes(record_header(payload, start_ns) + payload)
 
     def die(self, fault: str, most_small_files: int = 300, code: int = 9) -> str:
-        """Run both stages in a process that dies at `fault`, and return what it says."""
+        """Run both stages and the jobs in a process that dies at `fault`, and return what it says."""
         argv = [sys.executable, "-c", STAGE, str(self.home), str(self.lake), fault, str(most_small_files)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert done.returncode == code, done.stderr
@@ -92,7 +95,6 @@ class Bench:
                 if not manifest_path(self.home, number).exists():
                     convert_segment(self.home, self.lake, number, path)
             committer.step()
-            committer.finish()
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file_loses_and_doubles_nothing(b
 @pytest.mark.parametrize(
     "fault",
     [
-        "after(upkeep, 'merge_small_files')",
+        "after(jobs, 'merge_small_files')",
         "threading.Thread(target=at_first_merged_file, daemon=True).start()",
     ],
     ids=["after a merge", "in the middle of a merge"],
@@ -175,9 +177,10 @@ def test_a_merge_that_dies_loses_and_doubles_nothing(
     bench.die(fault, most_small_files=0)
     bench.recover()
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 0)
+    monkeypatch.setattr(maintain, "MOST_SMALL_FILES", 0)
     bench.seal(SEGMENTS + 1, now_ns)
     bench.recover()
+    assert [(done.job, done.failed) for done in run_jobs(bench.lake, Terms())] == [("merge", False)]
     assert Counter(span_ids(bench.lake)) == Counter(bench.sent)
     assert len(live_files(open_table(bench.lake))) == 2
 

@@ -17,7 +17,7 @@ from collector_process import Collector, collecting
 from process_tree import watching_memory
 from queryable import lags_of, look, watching_rows
 from spanledger_collector.lake import live_files, open_table, table_path
-from spanledger_collector.upkeep import MOST_SMALL_FILES
+from spanledger_collector.maintain import MOST_SMALL_FILES
 
 SECONDS = 600 if os.environ.get("SPANLEDGER_PROVE") else 60
 RATE = 5_000

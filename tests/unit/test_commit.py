@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
-import threading
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +17,13 @@ from deltalake import DeltaTable
 
 from committing import NOON, WAL_ID, Bench, rows
 from spanledger_analytics.connection import connect
-from spanledger_collector import commit, upkeep
+from spanledger_collector import commit, keys, upkeep
 from spanledger_collector.catalog import committed_anywhere
 from spanledger_collector.commit import Committer
 from spanledger_collector.lake import (
     DataFile,
     add_files,
-    live_files,
+    append_unless_changed,
     open_table,
     read_rows,
     table_path,
@@ -33,8 +31,7 @@ from spanledger_collector.lake import (
 )
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.staging import write_manifest
-from spanledger_collector.tables import CORRECTIONS, SPANS, LakeTable
-from spanledger_collector.upkeep import Merged
+from spanledger_collector.tables import CORRECTIONS
 from spanledger_collector.wal import segment_path
 
 
@@ -143,83 +140,6 @@ def test_spans_whose_short_keys_collide_are_both_kept(bench: Bench, monkeypatch:
     assert bench.span_ids() == Counter(range(8))
 
 
-def test_small_files_are_merged_and_every_file_is_read_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 4)
-    monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
-    for segment in range(12):
-        bench.seal(segment)
-        bench.stage(segment, rows(range(segment * 2, segment * 2 + 2), NOON + timedelta(hours=segment * 3)))
-    bench.commit_all()
-    files = live_files(open_table(bench.lake))
-    assert bench.span_ids() == Counter(range(24))
-    assert len(files) <= 4 + 2
-    assert {stat.S_IMODE((table_path(bench.lake) / file.path).stat().st_mode) for file in files} == {0o444}
-
-
-def test_a_merge_keeps_every_value_and_the_bounds_of_time_wherever_the_lake_is(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "Application Support, été")
-    rich = pa.Table.from_pylist(
-        [
-            {
-                "trace_id": f"{number:032x}",
-                "span_id": f"{number:016x}",
-                "start_time": NOON + timedelta(microseconds=1001 * number),
-                "cost_usd": Decimal("999999.999999999999"),
-                "temperature": 0.1,
-                "parent_sampled": False,
-                "tags": [("b", "2"), ("a", "é")],
-                "units": [("pages", Decimal("0.000001"))],
-                "prefix_chain": [2**63 - 1, -1],
-                "max_tokens": None,
-            }
-            for number in range(1, 7)
-        ],
-        schema=SCHEMA,
-    )
-    for segment in range(6):
-        bench.seal(segment)
-        bench.stage(segment, rich.slice(segment, 1))
-    bench.commit_all()
-    upkeep.merge_small_files(open_table(bench.lake))
-    (file,) = live_files(open_table(bench.lake))
-    written = pq.ParquetFile(table_path(bench.lake) / file.path)
-    assert written.read().sort_by("span_id") == rich
-    assert {written.metadata.row_group(0).column(place).compression for place in range(len(SCHEMA))} == {"ZSTD"}
-    millisecond = timedelta(milliseconds=1)
-    assert NOON < file.start_min <= NOON + 1.001 * millisecond
-    assert NOON + 6 * millisecond <= file.start_max <= NOON + 6.006 * millisecond
-    assert stat.S_IMODE((table_path(bench.lake) / file.path).stat().st_mode) == 0o444
-
-
-def test_files_that_are_no_longer_small_are_not_merged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 1)
-    monkeypatch.setattr(upkeep, "SMALL_BYTES", 1)
-    for segment in range(6):
-        bench.seal(segment)
-        bench.stage(segment, rows(range(segment, segment + 1)))
-        bench.commit_all()
-    assert len(live_files(open_table(bench.lake))) == 6
-
-
-def test_a_merge_that_fails_holds_up_no_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 0)
-    tries = []
-
-    def full(delta: DeltaTable, table: LakeTable) -> Merged:
-        tries.append(delta.version())
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(upkeep, "merge_small_files", full)
-    committer = Committer(bench.home, bench.lake)
-    for segment in range(4):
-        bench.seal(segment)
-        bench.stage(segment, rows(range(segment, segment + 1)))
-        assert committer.step()
-        committer.finish()
-    assert bench.span_ids() == Counter(range(4))
-    assert len(tries) == 1
-
-
 def test_a_retry_to_another_collector_of_the_same_lake_is_dropped(bench: Bench, tmp_path: Path) -> None:
     other = Bench(tmp_path / "other", lake=bench.lake, wal_id="ffffffffffffffffffffffffffffffff")
     committers = {one: Committer(one.home, one.lake) for one in (bench, other)}
@@ -230,20 +150,6 @@ def test_a_retry_to_another_collector_of_the_same_lake_is_dropped(bench: Bench, 
         one.stage(segment, rows(numbers))
         assert committers[one].step()
     assert bench.span_ids() == Counter(range(8))
-
-
-def test_replaced_files_leave_the_disk_and_the_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 3)
-    monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
-    monkeypatch.setattr(upkeep, "_KEEP_REPLACED_HOURS", 0)
-    monkeypatch.setattr(upkeep, "_VACUUM_EVERY_S", 0.0)
-    for segment in range(12):
-        bench.seal(segment)
-        bench.stage(segment, rows(range(segment, segment + 1)))
-    bench.commit_all()
-    on_disk = list(table_path(bench.lake).glob("dt=*/*.parquet"))
-    assert bench.span_ids() == Counter(range(12))
-    assert len(on_disk) <= len(live_files(open_table(bench.lake))) + 4
 
 
 def test_a_commit_is_on_disk_before_the_log_lets_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,40 +197,67 @@ def test_a_data_file_has_no_dictionary_of_ids_and_bounds_of_what_queries_are_nar
     assert not bounds & {"span_id", "attributes.key_value.value"}
 
 
-def test_commits_go_on_while_files_are_merged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MOST_SMALL_FILES", 2)
-    merge, go_on, merges = upkeep.merge_small_files, threading.Event(), list[Merged]()
-
-    def late(delta: DeltaTable, table: LakeTable) -> Merged:
-        assert go_on.wait(20)
-        merges.append(merge(delta, table))
-        return merges[-1]
-
-    monkeypatch.setattr(upkeep, "merge_small_files", late)
+def test_the_keys_of_files_that_were_merged_are_not_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Bench(bench.home.parent / "other", lake=bench.lake, wal_id="ffffffffffffffffffffffffffffffff")
     committer = Committer(bench.home, bench.lake)
-    for segment in range(6):
+    read: list[str] = []
+
+    def noting(path: Path) -> np.ndarray:
+        read.append(path.stem)
+        return read_keys(path)
+
+    def commit_rows(segment: int, numbers: range) -> None:
         bench.seal(segment)
-        bench.stage(segment, rows(range(segment * 2, segment * 2 + 2)))
+        bench.stage(segment, rows(numbers))
         assert committer.step()
-    go_on.set()
-    committer.finish()
-    bench.seal(6)
-    bench.stage(6, rows(range(14)))  # all that is in the merged file, again
+
+    read_keys = keys._read_keys
+    commit_rows(0, range(3))
+    commit_rows(1, range(3, 6))
+    other.commit(rows(range(6, 9)))  # which nobody here knows when it is merged
+    upkeep.merge_small_files(open_table(bench.lake))
+    upkeep.merge_small_files(open_table(bench.lake))
+    monkeypatch.setattr(keys, "_read_keys", noting)
+    commit_rows(2, range(12))
+    assert bench.span_ids() == Counter(range(12))
+    assert read == [f"{other.wal_id}-0000000000", f"{bench.wal_id}-0000000002"]
+
+
+def test_where_the_log_of_a_merge_is_gone_the_keys_of_what_it_made_are_read(bench: Bench) -> None:
+    committer = Committer(bench.home, bench.lake)
+    for segment in range(3):
+        bench.seal(segment)
+        bench.stage(segment, rows(range(segment, segment + 2)))
+        assert committer.step()
+    delta = open_table(bench.lake)
+    upkeep.merge_small_files(delta)
+    merged = delta.version()
+    add_files(bench.lake, write_days(bench.lake, "other", rows(range(6, 7))), writer="other", version=0)
+    open_table(bench.lake).create_checkpoint()
+    (table_path(bench.lake) / f"_delta_log/{merged:020d}.json").unlink()
+    bench.seal(3)
+    bench.stage(3, rows(range(8)))
     assert committer.step()
-    committer.finish()
-    assert bench.span_ids() == Counter(range(14))
-    assert [file.rows for file in merges[0].new] == [sum(file.rows for file in merges[0].gone)]
+    assert bench.span_ids() == Counter(range(8))
 
 
-def test_a_merge_keeps_columns_that_came_since_the_lake_was_made(tmp_path: Path) -> None:
-    before = replace(SPANS, columns=tuple(column for column in SPANS.columns if column.name not in {"release", "tags"}))
-    lake = tmp_path / "lake"
-    for version, table in enumerate((before, SPANS)):
-        said = rows(range(version, version + 1), release="1.0", tags=[("a", "b")])
-        files = write_days(lake, f"{version}", said, table)
-        add_files(lake, files, writer="w", version=version, table=table)
-    upkeep.merge_small_files(open_table(lake))
-    (file,) = live_files(open_table(lake))
-    merged = pq.ParquetFile(table_path(lake) / file.path).read(["span_id", "release", "tags"]).sort_by("span_id")
-    assert [row["release"] for row in merged.to_pylist()] == [None, "1.0"]
-    assert [row["tags"] for row in merged.to_pylist()] == [None, [("a", "b")]]
+def test_what_another_collector_adds_and_merges_while_a_commit_is_made_is_checked_against(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Bench(bench.home.parent / "other", lake=bench.lake, wal_id="ffffffffffffffffffffffffffffffff")
+    bench.commit(rows(range(2)))
+    plain, raced = append_unless_changed, list[int]()
+
+    def racing(delta: DeltaTable, *args: Any, **kwargs: Any) -> bool:
+        if not raced:
+            raced.append(delta.version())
+            monkeypatch.setattr(commit, "append_unless_changed", plain)
+            other.commit(rows(range(2, 6)))
+            upkeep.merge_small_files(open_table(bench.lake))
+            monkeypatch.setattr(commit, "append_unless_changed", racing)
+        return plain(delta, *args, **kwargs)
+
+    monkeypatch.setattr(commit, "append_unless_changed", racing)
+    bench.commit(rows(range(8)))
+    assert bench.span_ids() == Counter(range(8))
+    assert raced

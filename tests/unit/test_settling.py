@@ -16,12 +16,14 @@ import pytest
 from ledger_rows import make_lake
 from settled_rows import NOON, Row, agent, booked, metered, span
 from spanledger_analytics.connection import Ledger, connect
-from spanledger_collector import settle, settling
-from spanledger_collector.lake import live_files, open_table, read_rows, table_path
+from spanledger_collector import maintain, settle, settling
+from spanledger_collector.jobs import Terms, run_jobs
+from spanledger_collector.lake import open_table, read_rows, table_path
 from spanledger_collector.settle import Settler
 from spanledger_collector.settling import Settled, settle_again, settle_new
 from spanledger_collector.tables import SETTLED, SETTLEMENTS
 from spanledger_collector.upkeep import merge_small_files
+from spanledger_collector.worker import if_free
 
 DAY = timedelta(days=1)
 AT_ONCE = timedelta(0)
@@ -265,22 +267,23 @@ def test_the_settler_looks_again_only_where_something_was_written(lake: Path, mo
     assert (looks, costs(lake)) == ([lake, lake], {2: PRICE})
 
 
-def test_files_of_settlements_are_merged(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "_MOST_SMALL_FILES", 3)
-    monkeypatch.setattr(settle, "_REST", 0)
-    settler = Settler(lake, AT_ONCE)
-    for number in range(1, 11):
+def test_files_of_settlements_are_merged_sooner_than_others_and_stay_settled(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintain, "_MOST_SMALL_FILES_OF", {"settlements": 2})
+    for number in range(1, 5):
         commit(lake, agent(number, trace=number))
-        settler.step()
-    assert len(live_files(open_table(lake, SETTLEMENTS), SETTLEMENTS)) <= 4
-    assert set(costs(lake)) == set(range(1, 11))
+        settle_new(lake, AT_ONCE)
+    done = [(did.job, did.table, did.words) for did in run_jobs(lake, Terms(), ["merge"])]
+    assert done == [("merge", "settlements", "4 files merged into 1")]
+    assert set(costs(lake)) == set(range(1, 5))
     assert settle_new(lake, AT_ONCE) == Settled(0, 0, False)
 
 
 def test_one_process_of_a_machine_settles_at_a_time(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(lake, agent(1))
     monkeypatch.setattr(settle, "_REST", 0)
-    with settle._only_one(lake) as free:
+    with if_free(lake / "settle.lock") as free:
         assert free
         Settler(lake, AT_ONCE).step()
         assert costs(lake) == {}

@@ -14,9 +14,10 @@ import pytest
 from committing import NOON, Bench, rows
 from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.drill import trace
-from spanledger_collector import commit
+from spanledger_collector import commit, maintain
 from spanledger_collector.commit import Committer
 from spanledger_collector.errors import LakeError
+from spanledger_collector.jobs import Terms, run_jobs
 from spanledger_collector.lake import (
     DataFile,
     add_files,
@@ -185,12 +186,13 @@ def test_a_commit_that_others_always_outrun_ends_with_advice(bench: Bench, monke
 def test_tables_beside_the_spans_stay_few_files(
     bench: Bench, table: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanledger_collector.upkeep.MOST_SMALL_FILES", 3)
+    monkeypatch.setattr(maintain, "MOST_SMALL_FILES", 3)
     monkeypatch.setattr(commit, "MOST_SEGMENTS", 1)
     bench.commit(*(rows(range(n, n + 1), cost_usd=None) for n in range(9)))
     bench.commit(*(rows(range(n, n + 1), taken=LATER, **ENDED) for n in range(9)))
+    assert ("merge", table.name) in [(did.job, did.table) for did in run_jobs(bench.lake, Terms())]
     live = read_rows(bench.lake, table)
     assert live.num_rows == 9
-    assert len(list((bench.lake / table.name).glob("dt=*/part-*.parquet"))) > 0
+    assert len(list((bench.lake / table.name).glob("dt=*/merged-*.parquet"))) > 0
     assert all(file.start_min <= file.start_max for file in live_files(open_table(bench.lake, table), table))
     assert {row[1:] for row in spans(bench)} == {(20, Decimal("0.010000000000"))}

@@ -1,0 +1,160 @@
+"""What is done for a lake beside taking spans in, as a list of jobs: who has something to add puts it into `JOBS`.
+
+Each job looks at one table and does what is due there. They run one after the other in a process that ends with them
+(`python -m spanledger_collector.jobs`, started by `maintain`): what Parquet and Delta take of memory for a merge,
+180 MB and more, they keep for as long as their process lives. A lock in the lake keeps two of one machine from doing
+the same work; of two machines the second one's commit fails, and nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from deltalake.exceptions import DeltaError
+
+from .catalog import TABLES
+from .disk import publish
+from .lake import live_files, open_for_reading, open_table
+from .maintain import most_small_files, state_path
+from .tables import LakeTable
+from .upkeep import delete_replaced, groups_to_merge, merge_small_files, small_files
+from .worker import LOG, if_free
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all jobs are told."""
+
+    dry_run: bool = False
+    """Say what would be done, and change nothing."""
+    all_due: bool = False
+    """Take everything for due that there is to do, as somebody who asks for it by hand expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """What a job did for a table, or would do."""
+
+    job: str
+    table: str
+    words: str
+    failed: bool = False
+
+
+Job = Callable[[Path, LakeTable, Terms], str]
+"""Does what is due for a table that exists, and returns in words what that was; empty where nothing was."""
+
+
+def merge(lake: Path, table: LakeTable, terms: Terms) -> str:
+    """Merge small files where there are too many."""
+    delta = open_table(lake, table)
+    live = live_files(delta, table)
+    if small_files(live) <= (0 if terms.all_due else most_small_files(table.name)):
+        return ""
+    if terms.dry_run:
+        groups = groups_to_merge(live)
+        return f"{sum(map(len, groups))} files to be merged into {len(groups)}"
+    merged = merge_small_files(delta, table)
+    if merged.gone:
+        delta.create_checkpoint()
+    return f"{len(merged.gone)} files merged into {len(merged.new)}"
+
+
+def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
+    """Delete replaced files that no query has open any more, and what of Delta's log nobody reads."""
+    delta = open_table(lake, table)
+    count = delete_replaced(delta, dry_run=True)
+    if count and not terms.dry_run:
+        count = delete_replaced(delta)
+        delta.cleanup_metadata()
+    return f"{count} replaced files {'to be ' if terms.dry_run else ''}deleted" if count else ""
+
+
+JOBS: Final[Mapping[str, Job]] = {
+    "merge": merge,
+    "vacuum": vacuum,
+}
+"""All of them, in the order in which they are done."""
+
+
+def run_jobs(lake: Path, terms: Terms, names: Collection[str] = tuple(JOBS)) -> Iterator[Did]:
+    """Do each job for each table that is there, and say what was done as it is done."""
+    for name, job in JOBS.items():
+        for table in TABLES if name in names else ():
+            if open_for_reading(lake, table) is None:
+                continue
+            try:
+                words = job(lake, table, terms)
+            except (OSError, DeltaError) as error:
+                # Another machine was faster, or the disk is full: what isn't done now is due the next time.
+                LOG.warning("%s of `%s` failed (%s); it is tried again later", name, table.name, error)
+                yield Did(name, table.name, str(error), failed=True)
+                continue
+            if words:
+                yield Did(name, table.name, words)
+
+
+def note(lake: Path, names: Collection[str], done: Collection[Did]) -> None:
+    """Keep when each job was last done, and what for, in the lake."""
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    noted = last_done(lake)
+    for name in names:
+        noted[name] = {"at": now, "did": [asdict(one) for one in done if one.job == name]}
+    publish(state_path(lake), json.dumps(noted, indent=1).encode())
+
+
+def last_done(lake: Path) -> dict[str, Any]:
+    """Return what `note` kept: job to when it was last done and what it did then."""
+    try:
+        noted: dict[str, Any] = json.loads(state_path(lake).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return noted
+
+
+def standing(lake: Path) -> dict[str, dict[str, int]]:
+    """Return of each table the version and its small files, as `maintain` counts on from there."""
+    tables = {table: open_for_reading(lake, table) for table in TABLES}
+    return {
+        table.name: {"version": delta.version(), "small": small_files(live_files(delta, table))}
+        for table, delta in tables.items()
+        if delta is not None
+    }
+
+
+def main() -> None:
+    """Do what is due, and print how the tables stand then; empty where another process is at it."""
+    parser = argparse.ArgumentParser(prog="spanledger-jobs")
+    parser.add_argument("--lake", type=Path, required=True)
+    parser.add_argument("--job", action="append", choices=tuple(JOBS))
+    flags = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, format="maintain: %(message)s", level=logging.INFO)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    names = flags.job or tuple(JOBS)
+    with if_free(flags.lake / "maintain.lock") as free:
+        if free:
+            done = list(run_jobs(flags.lake, Terms(), names))
+            for one in done:
+                LOG.info("%s of `%s`: %s", one.job, one.table, one.words)
+            note(flags.lake, names, done)
+    print(json.dumps(standing(flags.lake) if free else {}))
+
+
+def _end_with_parent() -> None:
+    """End at once when standard input does: whatever is left half done is nowhere in the log."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
