@@ -1,17 +1,22 @@
-"""Writes docs/schema.md and docs/settings.md from the tables in the code (`make docs`); a test compares them."""
+"""Writes docs/schema.md, docs/settings.md and the list of the views' columns from the tables in the code (`make docs`).
+
+A test compares them. The list only grows: what it has and the code hasn't is in somebody's SQL.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import pyarrow as pa
-
 from spanledger.settings import SETTINGS, Setting
+from spanledger_analytics.views import MARKS, SPANS, VIEWS, View, signatures, sql_type
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import COLUMNS, Column
-from spanledger_collector.tables import LakeTable
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+NAMES = ROOT / "tests" / "fixtures" / "schema.txt"
+"""A line a column of every view: names and types that people's SQL relies on."""
 SECTIONS = {
     "trace_id": "Identity",
     "role": "What it was",
@@ -26,6 +31,7 @@ SECTIONS = {
 """First column of a section of docs/schema.md to its title."""
 RESERVED = ("avoided_usd", "guard_action", "guard_policy", "routed_from", "cache_hit")
 """Columns that nothing fills yet; a test says when one of them is."""
+_HEAD = ("| column | type | meaning |", "|---|---|---|")
 GENERATED = "<!-- Made by tools/reference_docs.py (make docs); edit the table in the code. -->\n"
 
 
@@ -41,23 +47,22 @@ def schema_page() -> str:
         "",
         "| view | rows |",
         "|---|---|",
-        "| `spans` | every span, [as settled](settling.md) |",
-        "| `llm_calls` | every charged call, with `provisional` (BOOLEAN): its trace may still change it; and"
-        " `estimated` (BOOLEAN): its cost is that of tokens that nobody reported |",
-        "| `spans_as_booked` | every span as its collector took it, whatever was settled since |",
-        "| `cross_checks` | [what agents' metrics count](agents.md#do-the-numbers-agree) beside what the rows have |",
-        *(f"| [`{table.name}`](#{table.name}) | {_cell(table.sentence)} |" for table in SIDE_TABLES),
+        *(f"| {_anchor(view)} | {_cell(view.sentence)} |" for view in VIEWS),
         "",
-        "The other views are Delta tables of their own, `<lake>/<view>`, and empty until there is something in them.",
+        f"{', '.join(f'`{table.name}`' for table in SIDE_TABLES)} are Delta tables of their own,",
+        "`<lake>/<view>`, and empty until there is something in them. `comment` of DuckDB's `duckdb_views()` and",
+        "`duckdb_columns()` has these sentences.",
     ]
     for column in COLUMNS:
         if column.name in SECTIONS:
-            lines += ["", f"## {SECTIONS[column.name]}", "", "| column | type | meaning |", "|---|---|---|"]
+            lines += ["", f"## {SECTIONS[column.name]}", "", *_HEAD]
         if column is COLUMNS[0]:
-            lines.append("| `dt` | DATE | Partition: UTC date of start_time. |")
+            lines.append(_column_row(SPANS[-1]))
         lines.append(_column_row(column))
-    for table in SIDE_TABLES:
-        lines += _side_table(table)
+    lines += ["", "## `llm_calls`", "", "All of the above, and", "", *_HEAD, *map(_column_row, MARKS)]
+    for view in VIEWS:
+        if view.columns[: len(SPANS)] != SPANS:
+            lines += _view(view)
     return "\n".join(lines) + "\n"
 
 
@@ -83,13 +88,17 @@ def settings_page() -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
-    return {DOCS / "schema.md": schema_page(), DOCS / "settings.md": settings_page()}
+    names = "\n".join(signatures()) + "\n"
+    return {DOCS / "schema.md": schema_page(), DOCS / "settings.md": settings_page(), NAMES: names}
 
 
-def _side_table(table: LakeTable) -> list[str]:
-    dt = "| `dt` | DATE | Partition: UTC date of the span, where the row is about one. |"
-    head = ["", f"## `{table.name}`", "", f"{table.sentence[0].upper()}{table.sentence[1:]}.", ""]
-    return [*head, "| column | type | meaning |", "|---|---|---|", dt, *map(_column_row, table.columns)]
+def _anchor(view: View) -> str:
+    return f"`{view.name}`" if view.columns == SPANS else f"[`{view.name}`](#{view.name})"
+
+
+def _view(view: View) -> list[str]:
+    head = ["", f"## `{view.name}`", "", f"{view.sentence[0].upper()}{view.sentence[1:]}.", ""]
+    return [*head, *_HEAD, *map(_column_row, view.columns)]
 
 
 def _default(setting: Setting) -> str:
@@ -100,30 +109,21 @@ def _default(setting: Setting) -> str:
 
 def _column_row(column: Column) -> str:
     mark = " *Reserved.*" if column.name in RESERVED else ""
-    return f"| `{column.name}` | {_sql_type(column.type)} | {_cell(column.sentence)}{mark} |"
+    return f"| `{column.name}` | {sql_type(column.type)} | {_cell(column.sentence)}{mark} |"
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _sql_type(type_: pa.DataType) -> str:
-    if pa.types.is_map(type_):
-        return f"MAP({_sql_type(type_.key_type)}, {_sql_type(type_.item_type)})"
-    if pa.types.is_list(type_):
-        return f"{_sql_type(type_.value_type)}[]"
-    if pa.types.is_decimal(type_):
-        return f"DECIMAL({type_.precision},{type_.scale})"
-    names = {
-        pa.string(): "VARCHAR",
-        pa.int64(): "BIGINT",
-        pa.float64(): "DOUBLE",
-        pa.bool_(): "BOOLEAN",
-        pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
-    }
-    return names[type_]
+def lost() -> list[str]:
+    """Return what the list has and the views haven't."""
+    now = set(signatures())
+    return [line for line in NAMES.read_text("utf-8").splitlines() if line not in now] if NAMES.exists() else []
 
 
 if __name__ == "__main__":
+    if gone := lost():
+        sys.exit(f"renamed, retyped or gone, which breaks people's SQL: {', '.join(gone)}; bring it back")
     for path, text in pages().items():
         path.write_text(text, "utf-8")

@@ -18,19 +18,14 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from spanledger import contract
-from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
 from .agreements import add_agreements
 from .snapshot import LakeFiles, Snapshots, files_now
+from .views import comments
 
 Parameter = str | int | float | bool | date | list[str] | None
-VIEWS: Final = (
-    *("spans", "llm_calls", *(table.name for table in SIDE_TABLES), "cross_checks", "spans_as_booked"),
-    *("fees", "fee_shares", "commitments", "fx_rates"),
-)
-"""Names that ad-hoc SQL can rely on."""
 _MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings")
 
 
@@ -76,7 +71,7 @@ class Ledger:
 
 
 def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with the views of `VIEWS` over the files that are live now.
+    """Open an in-memory DuckDB with the views of `views.VIEWS` over the files that are live now.
 
     With `as_of` (with a time zone), spans and what is said about them are what was known at that moment.
     """
@@ -84,12 +79,13 @@ def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConn
 
 
 def connect_files(
-    files: LakeFiles, *, locked: bool = False, as_of: datetime | None = None
+    files: LakeFiles, *, locked: bool = False, as_of: datetime | None = None, described: bool = False
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the views over `files`, and over the contract in force.
 
     With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
-    another matter: see `sandbox.read_only`.
+    another matter: see `sandbox.read_only`. With `described`, the catalogue has a comment on every column, which takes
+    time; views have theirs in any case.
     """
     connection = open_connection(touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
@@ -100,7 +96,9 @@ def connect_files(
     connection.execute("set variable some_lack_columns = true")
     add_agreements(connection, contract.in_force())
     connection.execute(load_query("views/fees"))
-    connection.execute(load_query("views/all"))
+    for name in ("traces", "sessions", "all"):
+        connection.execute(load_query(f"views/{name}"))
+    connection.execute(comments(columns=described))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files.paths()))}]")
         connection.execute("set temp_directory = ''")

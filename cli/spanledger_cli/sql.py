@@ -19,15 +19,19 @@ import pyarrow as pa
 
 from spanledger.contract_file import use_named
 from spanledger.settings import load
-from spanledger_analytics.connection import VIEWS, connect_files
+from spanledger_analytics.connection import connect_files
 from spanledger_analytics.sandbox import read_only
 from spanledger_analytics.snapshot import LakeFiles, files_now
+from spanledger_analytics.views import NAMES
 
 from . import lakes
 from .answer import FORMATS, MOST_TABLE_ROWS, write
 from .errors import FileError, QueryError
 
-_HINT: Final = f'\nThe views are {", ".join(VIEWS)}; "describe llm_calls" names the columns of one.'
+_HINT: Final = f'\nThe views are {", ".join(NAMES)}; "describe llm_calls" names the columns of one.'
+
+_CATALOGUE: Final = "duckdb_columns"
+"""Where the comments on columns are seen."""
 
 
 @click.command()
@@ -49,9 +53,12 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     """Ask the lake a question in SQL (DuckDB's). QUERY may be - to read it from standard input.
 
     \b
-    Views: spans (every span), llm_calls (every charged call), and those
-    of what became known later (docs/schema.md). Columns:
-      spanledger sql "describe llm_calls"
+    Views: llm_calls (every charged call), spans (every span), traces
+    (runs), sessions, outcomes and more (docs/schema.md). What there is:
+      spanledger sql "select view_name, comment from duckdb_views()
+                      where comment is not null"
+      spanledger sql "select column_name, data_type, comment
+                      from duckdb_columns() where table_name = 'traces'"
 
     \b
     Examples:
@@ -102,7 +109,7 @@ def ask(
 
     `opened` is given the connection before the query runs, so that another thread can interrupt it.
     """
-    connection = connect_files(files, locked=True, as_of=as_of)
+    connection = connect_files(files, locked=True, as_of=as_of, described=_CATALOGUE in query.lower())
     opened(connection)
     relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
     if relation is None:

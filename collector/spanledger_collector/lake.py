@@ -48,6 +48,7 @@ _COMMIT_TRIES: Final = 8
 _REPLACE_TRIES: Final = 50
 """More, because to write the files again takes long."""
 _REFUSED_FEATURES: Final = frozenset({"deletionVectors", "columnMapping"})
+_MAPPING: Final = "delta.columnMapping.mode"
 _CONFIGURATION: Final[dict[str, str | None]] = {
     # Every commit and every opening lists the log's folder: with the entries of two busy days a commit takes 2 s.
     "delta.logRetentionDuration": "interval 2 hours",
@@ -352,8 +353,12 @@ def _refuse_foreign(lake: Path, table: LakeTable, delta: DeltaTable) -> None:
     if not {*table.key, table.clock} <= {field.name for field in delta.schema().fields}:
         raise LakeError(lake, f"holds another program's table `{table.name}`; choose another folder with --lake")
     features = set(delta.protocol().reader_features or ()) & _REFUSED_FEATURES
+    if delta.metadata().configuration.get(_MAPPING, "none") != "none":  # older protocols don't name it as a feature
+        features.add("columnMapping")
     if features:
-        raise LakeError(lake, f"uses the Delta feature {', '.join(sorted(features))}, which isn't supported")
+        named = ", ".join(sorted(features))
+        why = "which readers of plain Parquet would get wrong; rewrite it without, or choose another folder with --lake"
+        raise LakeError(lake, f"has a table `{table.name}` with the Delta feature {named}, {why}")
 
 
 def _add_action(file: DataFile, clock: str, data_change: bool = True) -> AddAction:

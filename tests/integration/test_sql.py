@@ -167,7 +167,7 @@ def test_an_empty_query_is_a_usage_error(lake: Path) -> None:
 def test_an_unknown_table_is_answered_with_the_names_of_the_views(lake: Path) -> None:
     done = sql(lake, "select * from calls")
     assert done.returncode == 1
-    assert "The views are spans, llm_calls, superseded, " in done.stderr
+    assert "The views are spans, llm_calls, traces, sessions, " in done.stderr
 
 
 def test_a_question_to_a_lake_without_calls_is_told_so(tmp_path: Path) -> None:

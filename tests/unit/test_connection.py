@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from spanledger_analytics.connection import VIEWS, Ledger, connect, connect_files
+from spanledger_analytics.connection import Ledger, connect, connect_files
 from spanledger_analytics.snapshot import files_now
+from spanledger_analytics.views import NAMES
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.errors import LakeError
 from spanledger_collector.lake import add_files, open_table, read_rows, table_path, write_days, write_file
 from spanledger_collector.row import SCHEMA
-from spanledger_collector.tables import CORRECTIONS, SUPERSEDED
+from spanledger_collector.tables import CORRECTIONS, SPANS, SUPERSEDED, LakeTable
 
 
 def rows(day: int, spans: int) -> pa.Table:
@@ -116,9 +118,11 @@ def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_pa
 
 
 def test_every_view_can_be_asked_before_its_table_is_there(tmp_path: Path) -> None:
-    answers = {view: connect(tmp_path).execute(f"select * from {view}").fetchall() for view in VIEWS}
-    assert answers == {view: [] for view in VIEWS}
-    assert {table.name for table in SIDE_TABLES} <= set(VIEWS)
+    connection = connect(tmp_path)
+    assert {view: connection.execute(f"select * from {view}").fetchall() for view in NAMES} == {
+        view: [] for view in NAMES
+    }
+    assert {table.name for table in SIDE_TABLES} <= set(NAMES)
 
 
 def test_a_view_beside_the_spans_has_their_days(lake: Path) -> None:
@@ -153,3 +157,37 @@ def test_another_programs_table_is_refused_in_a_sentence(tmp_path: Path) -> None
     write_deltalake(str(table_path(tmp_path)), pa.table({"a": [1]}))
     with pytest.raises(LakeError, match="another program's table `spans`; choose another folder with --lake"):
         connect(tmp_path)
+
+
+MAPPED = {"delta.columnMapping.mode": "name"}
+
+
+@pytest.mark.parametrize("table", [SPANS, SUPERSEDED], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    ("feature", "versions", "configuration"),
+    [
+        ("deletionVectors", (3, 7), {"delta.enableDeletionVectors": "true"}),
+        ("columnMapping", (3, 7), MAPPED),
+        ("columnMapping", (2, 5), MAPPED),
+    ],
+)
+def test_a_table_that_plain_readers_would_get_wrong_is_refused_by_the_features_name(
+    tmp_path: Path, table: LakeTable, feature: str, versions: tuple[int, int], configuration: dict[str, str]
+) -> None:
+    open_table(tmp_path, table)
+    log = table_path(tmp_path, table) / "_delta_log" / f"{0:020d}.json"
+    actions = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    for action in actions:
+        if "protocol" in action:
+            named = {f"{who}Features": [feature] for who in ("reader", "writer")} if versions[0] == 3 else {}
+            action["protocol"] = {"minReaderVersion": versions[0], "minWriterVersion": versions[1], **named}
+        if "metaData" in action:
+            action["metaData"]["configuration"] |= configuration
+            schema = json.loads(action["metaData"]["schemaString"])
+            for number, field in enumerate(schema["fields"], 1):
+                field["metadata"] = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"c{number}"}
+            action["metaData"]["schemaString"] = json.dumps(schema)
+    log.write_text("\n".join(map(json.dumps, actions)) + "\n", "utf-8")
+    for opened in (open_table, lambda lake, _: connect(lake)):
+        with pytest.raises(LakeError, match=f"a table `{table.name}` with the Delta feature {feature}, which readers"):
+            opened(tmp_path, table)

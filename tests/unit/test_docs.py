@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOL = runpy.run_path(str(ROOT / "tools" / "reference_docs.py"))
+
+
+def test_no_name_or_type_that_sql_relies_on_is_gone() -> None:
+    assert TOOL["lost"]() == [], "columns and views are added, never renamed, retyped or taken away: bring them back"
 
 
 def test_the_reference_pages_are_up_to_date() -> None:
-    pages: dict[Path, str] = runpy.run_path(str(ROOT / "tools" / "reference_docs.py"))["pages"]()
+    pages: dict[Path, str] = TOOL["pages"]()
     stale = [path.name for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
-    assert stale == [], "run `make docs`"
+    assert stale == [], "run `make docs`, which also takes new columns into tests/fixtures/schema.txt"
+
+
+def test_the_list_of_names_is_not_rewritten_where_one_is_gone(tmp_path: Path) -> None:
+    for part in ("tools/reference_docs.py", "tests/fixtures/schema.txt"):
+        (tmp_path / part).parent.mkdir(parents=True)
+        shutil.copy(ROOT / part, tmp_path / part)
+    names = tmp_path / "tests/fixtures/schema.txt"
+    names.write_text(names.read_text("utf-8") + "spans.cost DOUBLE\n", "utf-8")
+    (tmp_path / "docs").mkdir()
+    program = [sys.executable, str(tmp_path / "tools/reference_docs.py")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "renamed, retyped or gone, which breaks people's SQL: spans.cost DOUBLE; bring it back\n",
+    )
+    assert list((tmp_path / "docs").iterdir()) == []
 
 
 def test_reserved_columns_are_named_by_no_code_that_fills_rows() -> None:
-    reserved: tuple[str, ...] = runpy.run_path(str(ROOT / "tools" / "reference_docs.py"))["RESERVED"]
+    reserved: tuple[str, ...] = TOOL["RESERVED"]
     code = "".join(path.read_text("utf-8") for path in (ROOT / "collector").rglob("*.py") if path.name != "row.py")
     assert [name for name in reserved if f'"{name}"' in code] == [], (
         "take it out of RESERVED in tools/reference_docs.py"

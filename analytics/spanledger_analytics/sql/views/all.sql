@@ -8,11 +8,20 @@ create view llm_calls as
 select *
 from llm_calls_in(getvariable('live_files'))
 where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
+create view traces as
+select *
+from traces_in(getvariable('live_files'), getvariable('outcomes_files'));
+create view sessions as
+select *
+from sessions_in(getvariable('live_files'), getvariable('outcomes_files'));
 create view superseded as select * from superseded_in(getvariable('superseded_files'));
 create view corrections as
 select *
 from corrections_in(getvariable('corrections_files'), getvariable('settlements_files'));
-create view outcomes as select * from outcomes_in(getvariable('outcomes_files'));
+create view outcomes as
+select *
+from outcomes_in(getvariable('outcomes_files'))
+where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view readings as select * from readings_in(getvariable('readings_files'));
 create view cross_checks as
 select *

@@ -1,18 +1,32 @@
--- Every LLM call that is charged; one row a call: leaf inference spans, no second sight of the same call, and agents
--- below which nothing has usage. `provisional` says that its trace may still change it: nobody has looked at the whole
--- of it, and it has something above it, or an emitter other than ours told of it. `estimated` says that its cost is that
--- of tokens that nobody reported; what a provider states or an application declares is no estimate.
+-- Whether a span is an LLM call that is charged: leaf inference spans, no second sight of the same call, and agents
+-- below which nothing has usage.
+create or replace macro is_call(role, duplicate_of, cost_usd, unpriced_reason) as (
+    role in ('inference', 'agent')
+    and duplicate_of is null
+    and (role = 'inference' or cost_usd is not null or unpriced_reason <> 'aggregate')
+);
+
+-- Whether its trace may still change a call: nobody has looked at the whole of it, and it has something above it, or
+-- an emitter other than ours told of it.
+create or replace macro may_change(ingested_at, parent_span_id, dialect) as (
+    coalesce(ingested_at >= getvariable('settled_until'), true)
+    and (parent_span_id is not null or dialect is distinct from 'spanledger')
+);
+
+-- Whether the cost of a call is that of tokens that nobody reported; what a provider states or an application declares
+-- is no estimate.
+create or replace macro is_estimate(usage_state, cost_source, cost_usd) as (
+    coalesce(usage_state = 'estimated' and cost_source in ('list', 'contract') and cost_usd is not null, false)
+);
+
+-- Every LLM call that is charged; one row a call.
 create or replace macro llm_calls_in(files) as table
 select
     *,
-    coalesce(ingested_at >= getvariable('settled_until'), true)
-    and (parent_span_id is not null or dialect is distinct from 'spanledger') as provisional,
-    coalesce(usage_state = 'estimated' and cost_source in ('list', 'contract') and cost_usd is not null, false) as estimated
+    may_change(ingested_at, parent_span_id, dialect) as provisional,
+    is_estimate(usage_state, cost_source, cost_usd) as estimated
 from spans_in(files)
-where
-    role in ('inference', 'agent')
-    and duplicate_of is null
-    and (role = 'inference' or cost_usd is not null or unpriced_reason <> 'aggregate');
+where is_call(role, duplicate_of, cost_usd, unpriced_reason);
 
 -- Those of them that a page's filters leave; null is no filter, '' is calls that don't say. `priced_as` names the
 -- model as all pages do.
