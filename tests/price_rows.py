@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,3 +41,32 @@ def filled(priced: Priced) -> dict[str, object]:
     money = [None if pico is None else Decimal(pico).scaleb(-12) for pico in priced[:6]]
     words = (priced.unpriced_reason, priced.cost_source, priced.price_id, priced.matched_model)
     return dict(zip(FILLED, (*money, *words), strict=True))
+
+
+def broken(row: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """Return the row with one thing that pricing has to notice."""
+    meter, other = chance.sample(TOKEN_METERS, 2)
+    return row | chance.choice(
+        (
+            {meter: -chance.randrange(1, 2**50)},
+            {meter: chance.choice((2**42, 2**42 + 1, 2**62)), "input_tokens": None, "output_tokens": None},
+            {meter: 2**63 - 1, other: 2**63 - 1},
+            {meter: chance.randrange(2**24 - 2, 2**36), "input_tokens": None, "output_tokens": None},
+            {"input_tokens": (row["input_tokens"] or 0) + 1},
+            {"output_tokens": chance.randrange(100)},
+            {"usage_state": chance.choice(("missing", "inconsistent", "estimated", None))},
+            {"usage_state": None, **dict.fromkeys((*TOKEN_METERS, "input_tokens", "output_tokens", "units"))},
+            {"units": [("web_searches", Decimal(chance.randrange(-3, 3)))]},
+            {"units": [("moon_landings", Decimal(chance.randrange(2))), ("web_searches", Decimal("0.5"))]},
+            {"units": [("web_searches", Decimal("999999999999.999999")), ("requests", Decimal(0))]},
+            {"provider": chance.choice((None, "", "nobody"))},
+            {"response_model": chance.choice((None, "my-deployment")), "request_model": row["response_model"]},
+            {"response_model": "nothing"},
+            {"start_time": None},
+            {"start_time": datetime(1903, 1, 1, tzinfo=UTC)},
+            {"role": chance.choice(("tool", "agent", None))},
+            {"duplicate_of": "00f067aa0ba902b7"},
+            {"unpriced_reason": "error"},
+            {"cost_usd": Decimal("0.25"), "cost_other": Decimal("0.25"), "cost_source": "provider"},
+        )
+    )

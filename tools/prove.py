@@ -35,6 +35,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
+    "pricing": (*_PYTEST, "tests/unit/test_pricing_sql.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
     "soak": (*_PYTEST, "tests/crash/test_soak.py"),
 }

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spanledger.instants import DAY_NS, MONDAY
-from spanledger.pricing import UNKNOWN, PriceContext, Rates, Window, rates, token_pico
+from spanledger.pricing import MAX_PICO, UNKNOWN, PriceContext, Rates, Window, rates, token_pico
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+HIGHEST: Final = 2**63 - 1
+"""Atto-dollars; a contract may say more. Who meets it reckons with the window's own rate."""
 CLASS_COLUMNS: Final = (
     "provider",
     "response_model",
@@ -87,7 +89,8 @@ class WindowColumns:
             name: np.array([getattr(window, name) for window in self.windows], np.int64)
             for name in ("from_ns", "to_ns", "daily_from_ns", "daily_to_ns", "weekdays", "above", "up_to")
         }
-        self.request_pico = np.array([token_pico(1, window.request_rate) for window in self.windows], np.int64)
+        requests = [token_pico(1, window.request_rate) for window in self.windows]
+        self.request_pico = np.array([min(pico, MAX_PICO + 1) for pico in requests], np.int64)
 
     def window_of(self, of_row: Ints, at_us: Ints, total_input: Ints) -> Ints:
         """Return the first window of each row's class that holds it, -1 where none does."""
@@ -106,6 +109,10 @@ class WindowColumns:
         return found
 
     def token_rates(self, meter: int) -> Ints:
-        """Return the atto rate of one token meter in each window, -1 without."""
-        listed = [window.token_rates[meter] for window in self.windows]
-        return np.array([-1 if rate is None else rate for rate in listed], np.int64)
+        """Return the atto rate of one token meter in each window, as `held`."""
+        return held([window.token_rates[meter] for window in self.windows])
+
+
+def held(rates: Sequence[int | None]) -> Ints:
+    """Return rates in 64 bits: -1 for None, HIGHEST for what is as high, or higher."""
+    return np.array([-1 if rate is None else min(rate, HIGHEST) for rate in rates], np.int64)

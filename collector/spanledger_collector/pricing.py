@@ -28,7 +28,7 @@ from spanledger.pricing import (
 from spanledger.rates import TOKEN_METERS
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
-from .price_classes import CLASS_COLUMNS, Bools, Ints, WindowColumns, class_rates, context_of, whole
+from .price_classes import CLASS_COLUMNS, HIGHEST, Bools, Ints, WindowColumns, class_rates, context_of, held, whole
 from .row import MONEY, TEXT, UNIT_MAP
 
 _MICRO: Final = 10**6
@@ -152,9 +152,10 @@ def _add_meters(answer: _Answer, book: WindowColumns, counts: Sequence[Ints], un
 
 def _amounts(count: Ints, rate: Ints) -> tuple[Ints, Bools]:
     """Return count x rate in pico-dollars, half up, and where that fitted (elsewhere it is 0)."""
+    known = (rate < HIGHEST) | (count == 0)
     rate = np.maximum(rate, 0)
     pico, rest = rate // _MICRO, rate % _MICRO
-    fits = (count >= 0) & (count <= MAX_COUNT) & (count <= _METER_LIMIT // np.maximum(pico, 1))
+    fits = known & (count >= 0) & (count <= MAX_COUNT) & (count <= _METER_LIMIT // np.maximum(pico, 1))
     count = np.where(fits, count, 0)
     return count * pico + (count * rest + _MICRO // 2) // _MICRO, fits
 
@@ -196,6 +197,7 @@ class _Units:
             amount[entry] = min(exact, _METER_LIMIT)
         np.add.at(answer.parts[OTHER], self._row, amount)
         unknown[self._row[rate < 0]] = True
+        fits &= rate < HIGHEST
         odd[self._row[~fits]] = True
         return odd
 
@@ -206,7 +208,7 @@ class _Units:
             (book.windows[pair // len(self._names)], self._names[pair % len(self._names)]) for pair in pairs.tolist()
         ]
         listed = [window.unit_rate(name) for window, name in known]
-        rate = np.array([-1 if found is None else found for found in listed], np.int64)
+        rate = held(listed)
         least = np.array([window.minimums.get(name, 0) for window, name in known], np.int64)
         return rate[of_entry], least[of_entry]
 

@@ -19,6 +19,8 @@ from price_cases import Call
 from price_rows import filled, row_of
 from spanledger.pricing import PriceContext, price
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
+from spanledger_analytics.connection import open_connection
+from spanledger_analytics.pricing import priced
 from spanledger_collector.pricing import price_rows
 from spanledger_collector.row import SCHEMA
 
@@ -121,3 +123,12 @@ def test_rows_and_single_calls_agree_in_every_part() -> None:
         call = golden.call
         single = price(call.provider, call.model, call.usage, call.at_ns, call.context)
         assert {name: row[name] for name in filled(single)} == filled(single), golden.what
+
+
+def test_in_sql_they_cost_the_same() -> None:
+    rows = [row_of(golden.call) | {"span_id": f"{number:016x}"} for number, golden in enumerate(GOLDEN)]
+    with open_connection() as connection:
+        table = connection.from_arrow(pa.Table.from_pylist(rows, schema=SCHEMA))
+        answer = priced(connection, table).order("span_id").project("cost_usd, unpriced_reason").fetchall()
+
+    assert answer == [(golden.cost_usd, golden.reason) for golden in GOLDEN]
