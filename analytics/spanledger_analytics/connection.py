@@ -75,7 +75,7 @@ def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConn
 
     With `as_of` (with a time zone), spans and what is said about them are what was known at that moment.
     """
-    return connect_files(files_now(lake), as_of=as_of)
+    return connect_files(files_now(lake, unfolded=as_of is not None), as_of=as_of)
 
 
 def connect_files(

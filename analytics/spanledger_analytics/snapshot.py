@@ -3,7 +3,8 @@
 DuckDB is handed lists of files from the Delta logs, and in front of each list an empty file with today's columns:
 older files lack columns that were added later, and the first file decides the types. Files about whose rows something
 is said elsewhere, that they are superseded or what they are settled as, are listed apart, because to look that up costs
-several times as much as reading them.
+several times as much as reading them. Of a day that was written anew nothing has to be looked up, unless more was said
+since, or somebody asks what was known before.
 
 `spans` is read first, what is said about it after that: so all that is said about its rows is there. What is said of
 a commit that `spans` doesn't hold yet is named in `pending`, and doesn't count.
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 import threading
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +30,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from spanledger_collector.catalog import SIDE_TABLES
+from spanledger_collector.folding import NOTHING_SAID, is_older, mark_in, mark_of
 from spanledger_collector.lake import (
     DataFile,
     committed_version,
@@ -125,13 +128,23 @@ class Snapshot:
         recent = until is None or last is None or last >= until.date() - _LATE
         return hash((self.settled_until_ms if recent else None, *paths))
 
-    def files(self, first: date | None = None, last: date | None = None) -> LakeFiles:
-        """Return the files for the UTC days `first` to `last`, inclusive; None is no bound."""
+    def files(self, first: date | None = None, last: date | None = None, *, unfolded: bool = False) -> LakeFiles:
+        """Return the files for the UTC days `first` to `last`, inclusive; None is no bound.
+
+        With `unfolded` nothing counts as settled that isn't looked up: for questions about an earlier moment.
+        """
         beside = {name: prune(files, first, last) for name, files in self.beside.items()}
-        spans = prune(self.spans, first, last)
+        marks = {} if unfolded else _marks((*beside[SUPERSEDED.name], *beside[SETTLEMENTS.name]))
+        spans: list[DataFile] = []
+        folded: list[DataFile] = []
+        for file in prune(self.spans, first, last):
+            is_folded = not unfolded and mark_in(file.path) == marks.get(file.dt, NOTHING_SAID)
+            (folded if is_folded else spans).append(file)
         touched = _touched(spans, beside[SUPERSEDED.name], {file.dt for file in beside[SETTLEMENTS.name]})
+        plain = [file for file in spans if file.path not in touched]
+        plain += [file for file in folded if not is_older(file.path)]
         return LakeFiles(
-            self._paths(SPANS, [file for file in spans if file.path not in touched]),
+            self._paths(SPANS, plain),
             self._paths(SPANS, [file for file in spans if file.path in touched]),
             {table.name: self._paths(table, beside[table.name]) for table in SIDE_TABLES if table.name in beside},
             list(self.pending),
@@ -178,9 +191,9 @@ class _Live:
         return self._delta
 
 
-def files_now(lake: Path) -> LakeFiles:
-    """Return the files that the views stand on now."""
-    return Snapshots(lake).now().files()
+def files_now(lake: Path, *, unfolded: bool = False) -> LakeFiles:
+    """Return the files that the views stand on now; `unfolded` for questions about an earlier moment."""
+    return Snapshots(lake).now().files(unfolded=unfolded)
 
 
 def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:
@@ -192,6 +205,14 @@ def _touched(spans: Sequence[DataFile], superseded: Sequence[DataFile], settled:
     """Return the paths of the files that may hold a superseded row, by the start of the span, or a settled one."""
     times = _times_of(superseded)
     return {file.path for file in spans if file.dt in settled or _meets(file, times.get(file.dt, []))}
+
+
+def _marks(said: Iterable[DataFile]) -> dict[date, str]:
+    """Return by day the mark that a file has in which all is folded that is said about it."""
+    days = defaultdict[date, list[DataFile]](list)
+    for file in said:
+        days[file.dt].append(file)
+    return {dt: mark_of(files) for dt, files in days.items()}
 
 
 def _times_of(files: Sequence[DataFile]) -> dict[date, list[tuple[datetime, datetime]]]:

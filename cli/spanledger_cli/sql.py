@@ -86,8 +86,8 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     path = settings.lake
     use_named(settings)
     lakes.check_readable(path)
-    files = files_now(path)
     moment = as_of.replace(tzinfo=UTC) if as_of else None
+    files = files_now(path, unfolded=moment is not None)
     answer = _answer(files, text, MOST_TABLE_ROWS + 1 if form == "table" else None, moment)
     if files.is_empty:
         lakes.say_empty(path)

@@ -150,11 +150,17 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("attributes", TEXT_MAP, "Every other attribute; values as JSON text."),
     Column("resource", TEXT_MAP, "Every other resource attribute; values as JSON text."),
     Column("events", TEXT, "Span events as a JSON array of {time, name, attributes}."),
+    Column(
+        "as_booked",
+        TEXT_MAP,
+        "What settling changed since the row was booked: column to value as text; on days that are written anew.",
+    ),
 )
 
 SCHEMA: Final = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 """The columns of a data file. The partition column `dt` (UTC date of start_time) stands in the path."""
 
+AS_BOOKED: Final = "as_booked"
 PARTITION: Final = "dt"
 TABLE_SCHEMA: Final = SCHEMA.append(pa.field(PARTITION, pa.date32()))
 

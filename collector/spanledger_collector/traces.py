@@ -1,7 +1,7 @@
 """Whole traces out of the lake: every span of them, and the calls of other traces that may be the same calls.
 
 A trace has its spans wherever its services sent them, so a day's files are looked through by trace id, a row group at
-a time, and only rows that are wanted are kept. Nothing is read but what `settlement` looks at.
+a time, and only rows that are wanted are kept. Nothing is read but what `settlement` looks at, as it was booked.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from . import survey
 from .ancestry import version_keys
 from .duplicates import LONG_ID
+from .folding import unfold
 from .lake import DataFile, committed_version, file_path, live_files, open_for_reading
 from .rawspans import Flags, flags, is_word
-from .row import PARTITION
+from .row import AS_BOOKED, PARTITION, TIME
 from .settlement import CALL_COLUMNS, SPAN_COLUMNS, may_be_charged
-from .tables import SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
+from .tables import SETTLED, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 from .worker import LOG
 
 LONGEST_CALL: Final = timedelta(hours=1)
@@ -102,15 +103,44 @@ class Snapshot:
         wanted = _Wanted("trace_id", trace_ids)
         return self._last_said(self._rows(SETTLEMENTS, SETTLEMENTS.full_schema, days, wanted))
 
-    def settled_on(self, dt: date) -> pa.Table:
-        """Return what counts of the settlements of one day."""
+    def said_of(self, dt: date) -> list[DataFile]:
+        """Return the files in which something is said about spans of a day."""
+        return [file for table in (SETTLEMENTS, SUPERSEDED) for file in self._files[table.name] if file.dt == dt]
+
+    def rows_of(self, dt: date) -> Iterator[pa.Table]:
+        """Yield every row of a day, a row group at a time, as booked.
+
+        Raises:
+            FileNotFoundError: a live file isn't on disk.
+        """
+        for file in self.spans_of(dt, dt):
+            with contextlib.ExitStack() as opened:
+                for group in _opened(self._lake, file, opened):
+                    yield group.rows(SPANS.schema, ())
+
+    def settled_on(self, dt: date, started: tuple[datetime, datetime] | None = None) -> pa.Table:
+        """Return what counts of the settlements of one day; of spans that began in half-open time, if that is given."""
         parts = [SETTLEMENTS.full_schema.empty_table()]
         with contextlib.ExitStack() as opened:
             for file in self._files[SETTLEMENTS.name]:
                 if file.dt == dt:
                     groups = _groups(self._lake, file, opened)
-                    parts += [group.rows(SETTLEMENTS.full_schema, ()) for group in groups]
+                    parts += [_started(group.rows(SETTLEMENTS.full_schema, ()), started) for group in groups]
         return self._last_said(pa.concat_tables(parts))
+
+    def superseded_on(self, dt: date) -> pa.Array | None:
+        """Return the keys of the versions of a day's rows that fuller copies replaced.
+
+        None where a commit says so that is still to come.
+        """
+        parts = [SUPERSEDED.full_schema.empty_table()]
+        with contextlib.ExitStack() as opened:
+            for file in self._files[SUPERSEDED.name]:
+                if file.dt == dt:
+                    parts += [group.rows(SUPERSEDED.full_schema, ()) for group in _groups(self._lake, file, opened)]
+        said = pa.concat_tables(parts)
+        counts = self._counts(said)
+        return version_keys(said) if all(counts) else None
 
     def _last_said(self, rows: pa.Table) -> pa.Table:
         replaced = rows.filter(pc.is_valid(rows["replaces"]))
@@ -133,10 +163,15 @@ class Snapshot:
         gone = self._rows(SUPERSEDED, SUPERSEDED.full_schema, days, _Wanted("trace_id", trace_ids))
         if not gone.num_rows or self._spans is None:
             return rows
-        writers = {writer: committed_version(self._spans, writer) for writer in pc.unique(gone["writer"]).to_pylist()}
-        known = zip(gone["writer"].to_pylist(), gone["segment"].to_pylist(), strict=True)
-        gone = gone.filter(pa.array([segment <= writers[writer] for writer, segment in known]))
+        gone = gone.filter(pa.array(self._counts(gone), pa.bool_()))
         return rows.filter(pc.invert(pc.is_in(version_keys(rows), value_set=version_keys(gone))))
+
+    def _counts(self, said: pa.Table) -> list[bool]:
+        """Say of rows of `superseded` whether `spans` holds the segment that they name."""
+        writers = pc.unique(said["writer"]).to_pylist()
+        done = {writer: committed_version(self._spans, writer) for writer in writers if self._spans is not None}
+        named = zip(said["writer"].to_pylist(), said["segment"].to_pylist(), strict=True)
+        return [segment <= done.get(writer, -1) for writer, segment in named]
 
     def _rows(self, table: LakeTable, schema: pa.Schema, days: Days, wanted: _Wanted) -> pa.Table:
         """Read the rows of the days, first to last, that are wanted."""
@@ -187,9 +222,12 @@ class _Group:
         return self.parquet.read_row_group(self.number, [name])[name]
 
     def rows(self, schema: pa.Schema, leave_out: tuple[str, ...]) -> pa.Table:
-        """Return rows with every column; files from before a column was added hold NULL."""
+        """Return rows as booked, with every column; files from before a column was added hold NULL."""
         present = set(self.parquet.schema_arrow.names).difference(leave_out)
-        read = self.parquet.read_row_group(self.number, [name for name in schema.names if name in present])
+        wanted = {name for name in schema.names if name in present}
+        if AS_BOOKED in present and wanted.intersection(SETTLED):
+            wanted.add(AS_BOOKED)
+        read = unfold(self.parquet.read_row_group(self.number, sorted(wanted)))
         columns: dict[str, Any] = {field.name: pa.nulls(read.num_rows, field.type) for field in schema}
         columns |= {name: read[name] for name in read.column_names}
         if PARTITION in columns:
@@ -239,11 +277,22 @@ def _in(groups: Sequence[_Group], column: str, values: pa.Array) -> Flags:
 
 def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_Group]:
     try:
-        parquet = opened.enter_context(pq.ParquetFile(file_path(lake, file)))
+        return _opened(lake, file, opened)
     except FileNotFoundError:
         LOG.warning("%s is in the log of the lake but not on disk; what it holds can't be settled", file.path)
         return []
+
+
+def _opened(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_Group]:
+    parquet = opened.enter_context(pq.ParquetFile(file_path(lake, file)))
     return [_Group(parquet, number, file.dt) for number in range(parquet.num_row_groups)]
+
+
+def _started(rows: pa.Table, started: tuple[datetime, datetime] | None) -> pa.Table:
+    if started is None:
+        return rows
+    first, end = (pa.scalar(moment, TIME) for moment in started)
+    return rows.filter(pc.and_(pc.greater_equal(rows["start_time"], first), pc.less(rows["start_time"], end)))
 
 
 def _each_once(rows: pa.Table) -> pa.Table:

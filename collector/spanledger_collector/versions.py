@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .folding import unfold
 from .lake import DataFile, file_path
-from .row import MONEY_PARTS
+from .row import AS_BOOKED, MONEY_PARTS
 from .worker import LOG
 
 Pair = tuple[str, str]
@@ -95,7 +96,7 @@ def _search(
     found = defaultdict[Pair, list[Version]](list)
     for file in files:
         try:
-            rows = pq.read_table(file_path(lake, file), columns=list(_COLUMNS), filters=filters, partitioning=None)
+            rows = unfold(_read(file_path(lake, file), filters))
         except FileNotFoundError:
             # Somebody else deleted it. Queries will say so; to stop taking spans would make it worse.
             LOG.warning("%s is in the log of the lake but not on disk; its spans can't be recognised", file.path)
@@ -104,6 +105,12 @@ def _search(
             if pair in pairs:
                 found[pair].append(version)
     return dict(found)
+
+
+def _read(path: Path, filters: list[tuple[str, str, object]]) -> pa.Table:
+    present = set(pq.read_schema(path).names)
+    names = [name for name in (*_COLUMNS, AS_BOOKED) if name in present]  # files from before have no AS_BOOKED
+    return pq.read_table(path, columns=names, filters=filters, partitioning=None)
 
 
 def pairs_of(ids: pa.Table) -> list[Pair]:

@@ -2,7 +2,7 @@
 -- spans_touched).
 create or replace macro booked_in(files) as table
 select *
-from files_in(files);
+from unfolded_in(files);
 
 create or replace macro spans_in(files) as table
 select *

@@ -2,7 +2,7 @@
 -- whose rows nothing is said elsewhere; those with superseded or settled rows are in a variable.
 create or replace macro touched_in(files) as table
 select touched.*
-from files_in(files) as touched
+from unfolded_in(files) as touched
 anti join superseded_in(getvariable('superseded_files')) as older
     on
         touched.span_id = older.span_id
@@ -12,7 +12,7 @@ anti join superseded_in(getvariable('superseded_files')) as older
 -- As they were booked, whatever whole traces say.
 create or replace macro booked_in(files) as table
 select *
-from files_in(files)
+from unfolded_in(files)
 union all
 select *
 from touched_in(getvariable('touched_files'));
