@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +24,11 @@ from deltalake.exceptions import DeltaError
 
 from .catalog import TABLES
 from .disk import publish
+from .errors import LakeError
 from .lake import live_files, open_for_reading, open_table
 from .maintain import most_small_files, state_path
-from .tables import LakeTable
+from .rewrite import QUIET, days_to_rewrite, rewrite_day
+from .tables import SPANS, LakeTable
 from .upkeep import delete_replaced, groups_to_merge, merge_small_files, small_files
 from .worker import LOG, if_free
 
@@ -70,6 +72,18 @@ def merge(lake: Path, table: LakeTable, terms: Terms) -> str:
     return f"{len(merged.gone)} files merged into {len(merged.new)}"
 
 
+def rewrite(lake: Path, table: LakeTable, terms: Terms) -> str:
+    """Write the files of `spans` anew for the days that are over: sorted, with what was settled in the rows."""
+    if table is not SPANS:
+        return ""
+    due = days_to_rewrite(lake, datetime.now(UTC), timedelta(0) if terms.all_due else QUIET)
+    if terms.dry_run:
+        return f"{len(due)} days to be written anew" if due else ""
+    done = [day for day in (rewrite_day(lake, dt) for dt in due) if day is not None]
+    gone, new = sum(len(day.gone) for day in done), sum(len(day.new) for day in done)
+    return f"{len(done)} days written anew, {gone} files as {new}" if done else ""
+
+
 def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
     """Delete replaced files that no query has open any more, and what of Delta's log nobody reads."""
     delta = open_table(lake, table)
@@ -82,6 +96,7 @@ def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
 
 JOBS: Final[Mapping[str, Job]] = {
     "merge": merge,
+    "rewrite": rewrite,
     "vacuum": vacuum,
 }
 """All of them, in the order in which they are done."""
@@ -95,7 +110,7 @@ def run_jobs(lake: Path, terms: Terms, names: Collection[str] = tuple(JOBS)) -> 
                 continue
             try:
                 words = job(lake, table, terms)
-            except (OSError, DeltaError) as error:
+            except (OSError, DeltaError, LakeError) as error:
                 # Another machine was faster, or the disk is full: what isn't done now is due the next time.
                 LOG.warning("%s of `%s` failed (%s); it is tried again later", name, table.name, error)
                 yield Did(name, table.name, str(error), failed=True)

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from .folding import mark_in
 from .lake import ROW_GROUP_ROWS, DataFile, folder_of, live_files, parquet_writer, publish, replace_files
 from .row import PARTITION
 from .tables import SPANS, LakeTable
@@ -43,7 +44,7 @@ class Merged:
 
 def small_files(live: Sequence[DataFile]) -> int:
     """Return how many of the live files are small, beyond one a day."""
-    counts = Counter(file.dt for file in live if file.size < SMALL_BYTES)
+    counts = Counter(file.dt for file in live if _may_merge(file))
     return sum(counts.values()) - len(counts)
 
 
@@ -71,12 +72,17 @@ def groups_to_merge(live: Sequence[DataFile]) -> list[list[DataFile]]:
     """Return which small files become one: of one day, and so many as make a good size."""
     days = defaultdict[date, list[list[DataFile]]](list)
     for file in sorted(live, key=lambda file: file.start_min):
-        if file.size < SMALL_BYTES:
+        if _may_merge(file):
             bins = days[file.dt]
             if not bins or sum(one.size for one in bins[-1]) + file.size > _MOST_BYTES:
                 bins.append([])
             bins[-1].append(file)
     return [files for bins in days.values() for files in bins if len(files) > 1]
+
+
+def _may_merge(file: DataFile) -> bool:
+    """Say whether a file is small, and none that a day was written anew as: nothing is to be mixed into these."""
+    return file.size < SMALL_BYTES and mark_in(file.path) is None
 
 
 def _copy(folder: Path, files: Sequence[DataFile], table: LakeTable) -> DataFile:

@@ -66,9 +66,20 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(bench: Bench, monkey
     said = list(run_jobs(bench.lake, Terms(dry_run=True, all_due=True)))
     assert said == [
         Did("merge", "spans", "2 files to be merged into 1"),
+        Did("rewrite", "spans", "1 days to be written anew"),
         Did("vacuum", "spans", "3 replaced files to be deleted"),
     ]
     assert (bench.version(), on_disk(bench)) == (version, files)
+
+
+def test_a_day_that_is_over_is_written_anew_and_stays_so(bench: Bench) -> None:
+    fill(bench, 3)
+    assert list(run_jobs(bench.lake, Terms(all_due=True))) == [
+        Did("merge", "spans", "3 files merged into 1"),
+        Did("rewrite", "spans", "1 days written anew, 1 files as 1"),
+    ]
+    assert list(run_jobs(bench.lake, Terms(all_due=True))) == []
+    assert bench.span_ids() == Counter(range(6))
 
 
 def test_files_that_are_no_longer_small_are_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +103,7 @@ def test_a_job_that_fails_for_one_table_holds_up_no_other(bench: Bench, monkeypa
         return merge_small_files(delta, table)
 
     monkeypatch.setattr(jobs, "merge_small_files", full)
-    assert list(run_jobs(bench.lake, Terms(all_due=True))) == [
+    assert list(run_jobs(bench.lake, Terms(all_due=True), ["merge"])) == [
         Did("merge", "corrections", "[Errno 28] No space left on device", failed=True),
         Did("merge", "spans", "3 files merged into 1"),
     ]
