@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(bench: Bench, monkey
     said = list(run_jobs(bench.lake, Terms(dry_run=True, all_due=True)))
     assert said == [
         Did("merge", "spans", "2 files to be merged into 1"),
-        Did("rewrite", "spans", "1 days to be written anew"),
+        Did("rewrite", "spans", "2 days to be written anew"),
         Did("vacuum", "spans", "3 replaced files to be deleted"),
     ]
     assert (bench.version(), on_disk(bench)) == (version, files)
