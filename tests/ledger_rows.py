@@ -5,9 +5,10 @@ Prices are round numbers per million tokens, so that a test can check a sum by h
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +16,10 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from spanledger_collector.lake import add_files, open_table, write_file
+from spanledger_collector.lake import add_files, open_table, write_days
+from spanledger_collector.outcomes import outcome_table, outcomes_of_spans
 from spanledger_collector.row import COLUMNS, SCHEMA
+from spanledger_collector.tables import OUTCOMES, SPANS
 
 PICO: Final = Decimal("0.000000000001")
 PRICES: Final[dict[str, tuple[Any, ...]]] = {
@@ -112,6 +115,18 @@ def _money(model: str, uncached: int, cache_read: int, cache_write: int, output:
         "price_id": f"base:{model}",
         "matched_model": model,
     }
+
+
+def outcome(trace: int, number: int, start: datetime, *, success: bool = True, **columns: Any) -> Row:
+    """Build a span that only carries an outcome: of the trace, or of the session that it names."""
+    said = {
+        "gen_ai.evaluation.name": "resolved",
+        "gen_ai.evaluation.score.label": "success" if success else "failure",
+        "gen_ai.evaluation.score.value": float(success),
+    }
+    event = {"time": start.isoformat(), "name": "gen_ai.evaluation.result", "attributes": said}
+    told = {"name": "outcome resolved", "duration_us": 0, "events": json.dumps([event])}
+    return span(trace, number, start, **told | columns)
 
 
 def hotel_trace(trace: int, start: datetime, **tags: Any) -> list[Row]:
@@ -263,14 +278,12 @@ def trace_frame(rows: Sequence[Row]) -> pl.DataFrame:
 
 
 def make_lake(lake: Path, rows: Sequence[Row], *, writer: str = "test", version: int = 0) -> Path:
-    """Write rows to a lake (new or not), a file a day, in one commit; return the lake."""
+    """Write rows to a lake (new or not), a file a day, in one commit, and the outcomes in them; return the lake."""
     open_table(lake)
-    by_day: dict[date, list[Row]] = {}
-    for row in rows:
-        by_day.setdefault(row["start_time"].date(), []).append(row)
-    files = [
-        write_file(lake, f"{writer}-{version}", pa.Table.from_pylist(day_rows, schema=SCHEMA))
-        for _, day_rows in sorted(by_day.items())
-    ]
-    add_files(lake, files, writer=writer, version=version)
+    spans = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    said = outcome_table(list(outcomes_of_spans(spans)))
+    for table, told in ((OUTCOMES, said), (SPANS, spans)):
+        files = write_days(lake, f"{writer}-{version}", told, table)
+        if files:
+            add_files(lake, files, writer=writer, version=version, table=table)
     return lake

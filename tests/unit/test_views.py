@@ -9,54 +9,26 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import settled_rows
-from ledger_rows import Row, call, hotel_trace, make_lake, span
+from ledger_rows import Row, call, hotel_trace, make_lake, outcome, span
 from spanledger_analytics.connection import connect
 from spanledger_analytics.snapshot import files_now
 from spanledger_analytics.views import NAMES, VIEWS, sql_type
 from spanledger_cli.sql import ask
 from spanledger_collector.lake import add_files, write_days
-from spanledger_collector.outcomes import outcomes_of_spans
-from spanledger_collector.row import MONEY_PARTS, SCHEMA
-from spanledger_collector.tables import OUTCOMES, SETTLEMENTS
+from spanledger_collector.row import MONEY_PARTS
+from spanledger_collector.tables import SETTLEMENTS
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
-EVENT = '[{{"time": "{}", "name": "gen_ai.evaluation.result", "attributes": {{"gen_ai.evaluation.name": "{}", {}}}}}]'
-WELL = '"gen_ai.evaluation.score.label": "success", "gen_ai.evaluation.score.value": 1.0'
-ILL = '"gen_ai.evaluation.score.label": "failure", "gen_ai.evaluation.score.value": 0.0'
-
-
-def outcome(trace: int, number: int, start: datetime, said: str = WELL, **columns: Any) -> Row:
-    """Build a span that only carries an outcome."""
-    events = EVENT.format(start.isoformat(), "resolved", said)
-    return span(trace, number, start, name="outcome resolved", duration_us=0, events=events, **columns)
-
-
-def kept(folder: Path, rows: list[Row]) -> Path:
-    """Make a lake of rows, and of the outcomes in them."""
-    lake = make_lake(folder / "lake", rows)
-    found = list(outcomes_of_spans(pa.Table.from_pylist(rows, schema=SCHEMA)))
-    if found:
-        said = pa.Table.from_pylist(found, OUTCOMES.schema)
-        dated = said.append_column("dt", said["occurred_at"].cast(pa.date32()))
-        add_files(lake, write_days(lake, "test", dated, OUTCOMES), writer="test", version=0, table=OUTCOMES)
-    return lake
-
-
-def asked(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
-    """Return rows by column."""
-    answer: list[Row] = connection.sql(query).pl().to_dicts()
-    return answer
 
 
 def shown(lake: Path, view: str) -> list[Row]:
     """Return a view's rows by its first column, without what is NULL or 0."""
-    rows = asked(connect(lake), f"select * from {view} order by 1")
+    rows = connect(lake).sql(f"select * from {view} order by 1").pl().to_dicts()
     return [{name: value for name, value in row.items() if value is not None and value != 0} for row in rows]
 
 
@@ -88,7 +60,7 @@ def test_a_run_is_one_row_with_what_it_cost_and_how_it_ended(tmp_path: Path) -> 
     tags: Row = {"user_id": "u-1", "team_id": "search", "feature": "hotels", "session_id": "s-1"}
     rows = [*hotel_trace(1, NOON, **tags), outcome(1, 9, NOON + timedelta(hours=3))]
     money = {"cost_usd": "0.1475", "cost_input": "0.1295", "cost_output": "0.018"}
-    assert shown(kept(tmp_path, rows), "traces") == [
+    assert shown(make_lake(tmp_path / "lake", rows), "traces") == [
         {
             "trace_id": f"{1:032x}",
             "dt": NOON.date(),
@@ -128,7 +100,7 @@ def test_a_run_counts_retries_errors_tools_that_cost_and_calls_in_doubt(tmp_path
         span(1, 5, NOON + timedelta(seconds=1), role="agent", agent_name="second", **below),
         span(1, 6, NOON, role="agent", agent_name="first", user_id="u-1", **below),
     ]
-    (row,) = shown(kept(tmp_path, rows), "traces")
+    (row,) = shown(make_lake(tmp_path / "lake", rows), "traces")
     told = ("agent_names", "models", "spans", "calls", "tool_calls", "errors", "tool_errors", "retries")
     tokens = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     doubts = ("tool_cost_usd", "unpriced_calls", "estimated_calls", "estimated_usd")
@@ -159,9 +131,9 @@ def test_a_session_is_one_row_of_the_spans_that_name_it(tmp_path: Path) -> None:
         call(2, 2, LATER, session_id="s-2"),
         call(3, 1, LATER),
         outcome(4, 1, LATER + timedelta(hours=1), session_id="s-1"),
-        outcome(2, 3, LATER + timedelta(hours=2), ILL),
+        outcome(2, 3, LATER + timedelta(hours=2), success=False),
     ]
-    lake = kept(tmp_path, rows)
+    lake = make_lake(tmp_path / "lake", rows)
     first, second = shown(lake, "sessions")
     assert first == {
         "session_id": "s-1",
@@ -191,11 +163,11 @@ def test_an_outcome_of_a_session_holds_for_its_runs_and_is_no_run_itself(tmp_pat
         call(1, 1, NOON, session_id="s-1"),
         call(2, 1, NOON, session_id="s-1"),
         call(3, 1, NOON),
-        outcome(4, 1, NOON + timedelta(hours=1), ILL, session_id="s-1"),
+        outcome(4, 1, NOON + timedelta(hours=1), success=False, session_id="s-1"),
         outcome(5, 1, LATER, session_id="s-1"),
-        outcome(2, 2, NOON + timedelta(minutes=1), ILL),
+        outcome(2, 2, NOON + timedelta(minutes=1), success=False),
     ]
-    lake = kept(tmp_path, rows)
+    lake = make_lake(tmp_path / "lake", rows)
     said = "select trace_id[-1:], outcome_label, outcome_of from traces order by 1"
     now = [("1", "success", "session"), ("2", "failure", "trace"), ("3", None, None)]
     before = [("1", "failure", "session"), ("2", "failure", "trace"), ("3", None, None)]
@@ -282,7 +254,7 @@ select
 def test_every_dollar_is_in_one_run_and_at_most_one_session(rows: list[Row]) -> None:
     totals = "select {0}, calls, cost_usd, tool_cost_usd from {1} order by 1"
     with tempfile.TemporaryDirectory() as folder:
-        connection = connect(kept(Path(folder), rows))
+        connection = connect(make_lake(Path(folder) / "lake", rows))
         traces = connection.execute(totals.format("trace_id", "traces")).fetchall()
         sessions = connection.execute(totals.format("session_id", "sessions")).fetchall()
         (sums,) = connection.execute(WHOLE).fetchall()
