@@ -46,7 +46,7 @@ import numpy as np
 from agent_load import start_client, told_by
 from agent_traces import make_bodies
 from collector_process import Collector, collecting
-from process_tree import cpu_seconds, thread_cpu_seconds, tree_of, watching_memory
+from process_tree import cpu_seconds, name_of, thread_cpu_seconds, tree_of, watching_memory
 from queryable import lags_of, look, watching_rows
 from spanledger_analytics.connection import connect
 from spanledger_collector import rows as rows_module
@@ -166,9 +166,8 @@ def by_stage(collector: Collector) -> dict[str, float]:
     """Return the CPU seconds of each process of the collector."""
     spent = dict.fromkeys(("serve", *STAGES), 0.0)
     for process in tree_of(collector.process.pid):
-        name = process.command.partition("spanledger_collector.")[2].partition(" ")[0]
-        name = "maintain" if name == "jobs" else name
-        spent[name if name in spent else "convert"] += process.cpu_s
+        name = name_of(process)
+        spent["maintain" if name == "jobs" else name] += process.cpu_s
     return spent
 
 

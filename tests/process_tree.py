@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,20 @@ def thread_cpu_seconds(pid: int) -> dict[int, float]:
 def memory_bytes(pid: int) -> int:
     """Return the memory of the tree; what its processes share is counted once, as a part of each."""
     return sum(_memory_bytes(process) for process in tree_of(pid))
+
+
+def name_of(process: Process) -> str:
+    """Return what a process of the collector is: serve, one of its stages, or jobs."""
+    name = process.command.partition("spanledger_collector.")[2].partition(" ")[0]
+    return name or "convert"  # whose workers have no name of their own
+
+
+def memory_by_name(pid: int) -> dict[str, int]:
+    """Return the memory of the tree of a collector by what its processes are, bytes."""
+    memory = defaultdict[str, int](int)
+    for process in tree_of(pid):
+        memory[name_of(process)] += _memory_bytes(process)
+    return dict(memory)
 
 
 @contextlib.contextmanager

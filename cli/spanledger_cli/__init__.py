@@ -39,7 +39,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "up": _Command("up", "dashboard", "Run the collector and the dashboard together."),
     "collect": _Command("collect", "collector", "Run the collector: OTLP in, Parquet out."),
     "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
-    "maintain": _Command("maintain", "collector", "Settle the traces of a lake, beside or without a collector."),
+    "maintain": _Command("maintain", "collector", "Settle a lake, merge its files, drop its oldest days."),
     "reprice": _Command("reprice", "collector", "Price again what was booked at a wrong price."),
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),

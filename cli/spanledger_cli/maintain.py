@@ -1,24 +1,31 @@
-"""`spanledger maintain`: what a collector does for its lake in quiet moments, by hand."""
+"""`spanledger maintain`: what a collector does for its lake in quiet moments, by hand or from cron."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from spanledger.settings import load
+from spanledger.settings import Settings, load
 
 from . import lakes
+from .progress import say
+
+if TYPE_CHECKING:
+    from spanledger_collector.jobs import Did, Terms
+    from spanledger_collector.settling import Settled
 
 _LOOK_S: Final = 0.5
 
 
 @click.command()
 @click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
-@click.option("--once", is_flag=True, help="End when there is nothing left to do now.")
+@click.option("--once/--loop", default=True, help="End when what is due is done, or go on until Ctrl-C.")
+@click.option("--dry-run", is_flag=True, help="Only say which files would be merged and which days dropped.")
 @click.option(
     "--from",
     "first",
@@ -31,40 +38,105 @@ _LOOK_S: Final = 0.5
     metavar="SECONDS",
     help="How long a span waits for the rest of its trace (SPANLEDGER_SETTLE_AFTER_S); default: 600.",
 )
-def command(lake: Path | None, *, once: bool, first: datetime | None, settle_after: int | None) -> None:
-    """Settle the traces of a lake: one charge a call, agents charged where nothing below them is, tags from above.
+@click.option(
+    "--trust-clock",
+    is_flag=True,
+    help="Drop days that are too old (SPANLEDGER_KEEP_DAYS) although the lake's days don't lead up to today.",
+)
+def command(
+    lake: Path | None,
+    *,
+    once: bool,
+    dry_run: bool,
+    first: datetime | None,
+    settle_after: int | None,
+    trust_clock: bool,
+) -> None:
+    """Do for a lake what a running collector does by itself in quiet moments.
 
-    A running collector does this by itself. By hand it is for a lake that none runs on, for a trace that shall not
-    wait, and after a price was added to the book: calls that had none get it then.
+    Traces are settled (one charge a call, agents charged where nothing below them is, tags from above), small files
+    merged, days that are too old dropped, and files that were replaced deleted. By hand it is for a lake that no
+    collector runs on, for a trace that shall not wait, and after a price was added to the book: calls that had none
+    get it then.
 
     \b
     Examples:
-      spanledger maintain --once                   there for 10 minutes
-      spanledger maintain --once --settle-after 0  everything that is there
-      spanledger maintain --once --from 2026-11-01 again, at today's prices
-      spanledger maintain                          go on, until Ctrl-C
+      spanledger maintain                          what is due now; from cron, say
+      spanledger maintain --dry-run
+      spanledger maintain --settle-after 0         settle everything that is there
+      spanledger maintain --from 2026-11-01        again, at today's prices
+      spanledger maintain --loop                   go on, until Ctrl-C
 
-    It may run beside collectors and other `maintain`s of the same lake. docs/settling.md says what changes when.
+    It may run beside collectors and other `maintain`s of the same lake. docs/maintaining.md says what is done when,
+    docs/settling.md what settling changes.
     """
-    from spanledger_collector.contracts import ContractWatch
-    from spanledger_collector.settle import Settler
-    from spanledger_collector.settling import Settled, settle_again, settle_new
-
     settings = load(lake=lake)
     lakes.check_readable(settings.lake)
-    contract = ContractWatch(settings)
     quiet = timedelta(seconds=settings.settle_after_s if settle_after is None else settle_after)
-
-    def say(done: Settled) -> None:
-        click.echo(f"spanledger: settled {done.traces} traces, {done.decisions} decisions", err=True)
-
-    if first is not None:
-        say(settle_again(settings.lake, first.date()))
+    if not dry_run:
+        _settle(settings, first, quiet)
     if once:
-        say(settle_new(settings.lake, quiet))
+        _do_jobs(settings, dry_run=dry_run, trust_clock=trust_clock)
         return
+    _go_on(settings, quiet)
+
+
+def _settle(settings: Settings, first: datetime | None, quiet: timedelta) -> None:
+    from spanledger_collector.contracts import ContractWatch
+    from spanledger_collector.settling import settle_again, settle_new
+
+    def say_settled(done: Settled) -> None:
+        say(f"settled {done.traces} traces, {done.decisions} decisions")
+
+    ContractWatch(settings)
+    if first is not None:
+        say_settled(settle_again(settings.lake, first.date()))
+    say_settled(settle_new(settings.lake, quiet))
+
+
+def _do_jobs(settings: Settings, *, dry_run: bool, trust_clock: bool) -> None:
+    """Do every job and print a line for what it did, waiting for another process of this machine that is at it."""
+    from spanledger_collector.jobs import JOBS, Terms, note
+    from spanledger_collector.maintain import lock_path
+    from spanledger_collector.worker import if_free, only_one
+
+    if not settings.lake.is_dir():
+        lakes.say_empty(settings.lake)
+        return
+    terms = replace(Terms.of(settings), dry_run=dry_run, all_due=True, trust_clock=trust_clock)
+    if dry_run:
+        _print(settings.lake, terms)
+        return
+    with if_free(lock_path(settings.lake)) as free:
+        pass
+    if not free:
+        say("another process does this for the lake just now; waiting for it")
+    with only_one(lock_path(settings.lake)):
+        note(settings.lake, tuple(JOBS), _print(settings.lake, terms))
+
+
+def _print(lake: Path, terms: Terms) -> list[Did]:
+    from spanledger_collector.jobs import run_jobs
+
+    done = []
+    for did in run_jobs(lake, terms):
+        done.append(did)
+        click.echo(f"{did.job:<10} {did.table:<12} {did.words}")
+    if not done:
+        say("nothing else is due")
+    return done
+
+
+def _go_on(settings: Settings, quiet: timedelta) -> None:
+    from spanledger_collector.contracts import ContractWatch
+    from spanledger_collector.maintain import Maintainer
+    from spanledger_collector.settle import Settler
+
+    contract = ContractWatch(settings)
     settler = Settler(settings.lake, quiet)
+    maintainer = Maintainer(settings.lake)
     while True:
         contract.refresh()
         settler.step()
+        maintainer.step()
         time.sleep(_LOOK_S)

@@ -15,18 +15,21 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from deltalake.exceptions import DeltaError
 
+from spanledger.settings import Settings, load
+
 from .catalog import TABLES
 from .disk import publish
 from .errors import LakeError
-from .lake import live_files, open_for_reading, open_table
-from .maintain import most_small_files, state_path
+from .lake import DataFile, live_files, open_for_reading, open_table
+from .maintain import lock_path, most_small_files, state_path
+from .retention import drop_attributes, drop_days, full_files, old_files, why_unsure
 from .rewrite import QUIET, days_to_rewrite, rewrite_day
 from .tables import SPANS, LakeTable
 from .upkeep import delete_replaced, groups_to_merge, merge_small_files, small_files
@@ -37,10 +40,27 @@ from .worker import LOG, if_free
 class Terms:
     """What all jobs are told."""
 
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    keep_days: int = 0
+    """UTC days before today that are kept; 0: all."""
+    keep_attributes_days: int = 0
+    """The same of `retention.LEFT_OUT`; 0: as long as the rows."""
     dry_run: bool = False
     """Say what would be done, and change nothing."""
     all_due: bool = False
     """Take everything for due that there is to do, as somebody who asks for it by hand expects."""
+    trust_clock: bool = False
+    """Delete what is too old by the clock, even where the lake makes it unlikely that the clock is right."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Terms:
+        """Return what the settings say, now."""
+        return cls(datetime.now(UTC), settings.keep_days, settings.keep_attributes_days or 0)
+
+    def first_kept(self, days: int) -> date:
+        """Return the first UTC day that is kept, if so many are."""
+        today = self.now.date()
+        return today - timedelta(days=min(days, today.toordinal() - 1)) if days else date.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +92,38 @@ def merge(lake: Path, table: LakeTable, terms: Terms) -> str:
     return f"{len(merged.gone)} files merged into {len(merged.new)}"
 
 
+def retention(lake: Path, table: LakeTable, terms: Terms) -> str:
+    """Take out days that are too old, or what may go earlier of them."""
+    first_kept = terms.first_kept(terms.keep_days)
+    first_full = terms.first_kept(terms.keep_attributes_days) if table is SPANS else date.min
+    delta = open_table(lake, table)
+    old = old_files(delta, table, max(first_kept, first_full))
+    if not old:
+        return ""
+    if not terms.trust_clock and (unsure := _why_unsure(lake, terms, first_kept)):
+        LOG.warning("no day of `%s` is dropped, because %s: is the clock right?", table.name, unsure)
+        return ""
+    gone = [file for file in old if file.dt < first_kept]
+    lean = full_files(delta, [file for file in old if first_kept <= file.dt < first_full])
+    if not terms.dry_run:
+        gone = drop_days(delta, table, first_kept) if gone else []
+        lean = drop_attributes(delta, lean)
+    will = "to be " if terms.dry_run else ""
+    days = f"{_days(gone)} with {sum(file.rows for file in gone):,} rows {will}dropped" if gone else ""
+    attributes = f"attributes of {_days(lean)} {will}dropped" if lean else ""
+    return "; ".join(filter(None, (days, attributes)))
+
+
+def _why_unsure(lake: Path, terms: Terms, first_kept: date) -> str:
+    spans = open_for_reading(lake)
+    return why_unsure({file.dt for file in live_files(spans)} if spans else (), terms.now, first_kept)
+
+
+def _days(files: Collection[DataFile]) -> str:
+    days = {file.dt for file in files}
+    return f"{len(days)} days until {max(days)}"
+
+
 def rewrite(lake: Path, table: LakeTable, terms: Terms) -> str:
     """Write the files of `spans` anew for the days that are over: sorted, with what was settled in the rows."""
     if table is not SPANS:
@@ -86,6 +138,8 @@ def rewrite(lake: Path, table: LakeTable, terms: Terms) -> str:
 
 def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
     """Delete replaced files that no query has open any more, and what of Delta's log nobody reads."""
+    if not terms.trust_clock and _why_unsure(lake, terms, date.max):
+        return ""  # an hour by the clock may be none
     delta = open_table(lake, table)
     count = delete_replaced(delta, dry_run=True)
     if count and not terms.dry_run:
@@ -96,6 +150,7 @@ def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
 
 JOBS: Final[Mapping[str, Job]] = {
     "merge": merge,
+    "retention": retention,
     "rewrite": rewrite,
     "vacuum": vacuum,
 }
@@ -103,9 +158,9 @@ JOBS: Final[Mapping[str, Job]] = {
 
 
 def run_jobs(lake: Path, terms: Terms, names: Collection[str] = tuple(JOBS)) -> Iterator[Did]:
-    """Do each job for each table that is there, and say what was done as it is done."""
+    """Do each job for each table that is there, `spans` first, and say what was done as it is done."""
     for name, job in JOBS.items():
-        for table in TABLES if name in names else ():
+        for table in reversed(TABLES) if name in names else ():
             if open_for_reading(lake, table) is None:
                 continue
             try:
@@ -156,9 +211,9 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, format="maintain: %(message)s", level=logging.INFO)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     names = flags.job or tuple(JOBS)
-    with if_free(flags.lake / "maintain.lock") as free:
+    with if_free(lock_path(flags.lake)) as free:
         if free:
-            done = list(run_jobs(flags.lake, Terms(), names))
+            done = list(run_jobs(flags.lake, Terms.of(load(lake=flags.lake)), names))
             for one in done:
                 LOG.info("%s of `%s`: %s", one.job, one.table, one.words)
             note(flags.lake, names, done)

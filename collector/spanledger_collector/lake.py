@@ -290,6 +290,8 @@ def committed_version(table: DeltaTable, writer: str) -> int:
 def live_files(delta: DeltaTable, table: LakeTable = SPANS) -> list[DataFile]:
     """Return the files that make up the table now, by day and then name."""
     actions = pa.table(delta.get_add_actions(flatten=True))
+    if not actions.num_rows:
+        return []
     bounds = [f"min.{table.clock}", f"max.{table.clock}"]
     wanted = ["path", f"partition.{PARTITION}", "num_records", "size_bytes", *bounds]
     rows = zip(*(actions[name].to_pylist() for name in wanted), strict=True)

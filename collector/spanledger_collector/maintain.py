@@ -44,6 +44,11 @@ def state_path(lake: Path) -> Path:
     return lake / "maintain.json"
 
 
+def lock_path(lake: Path) -> Path:
+    """Return the file whose lock those of one machine have that do jobs."""
+    return lake / "maintain.lock"
+
+
 def jobs_command(lake: Path, names: tuple[str, ...]) -> list[str]:
     """Return how to start the process that does jobs, all where none is named."""
     chosen = [part for name in names for part in ("--job", name)]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -59,7 +60,7 @@ def merge_small_files(delta: DeltaTable, table: LakeTable = SPANS) -> Merged:
     """
     merged = Merged([], [])
     for gone in groups_to_merge(live_files(delta, table)):
-        new = _copy(folder_of(delta), gone, table)
+        new = copy_rows(folder_of(delta), gone, table, f"merged-{uuid.uuid4().hex}")
         if replace_files(delta, gone, [new], table, same_rows=True):
             merged.gone.extend(gone)
             merged.new.append(new)
@@ -85,10 +86,12 @@ def _may_merge(file: DataFile) -> bool:
     return file.size < SMALL_BYTES and mark_in(file.path) is None
 
 
-def _copy(folder: Path, files: Sequence[DataFile], table: LakeTable) -> DataFile:
-    """Write the rows of files of one day as one file, which nobody sees yet."""
+def copy_rows(
+    folder: Path, files: Sequence[DataFile], table: LakeTable, name: str, change: Callable[[pa.Table], pa.Table] = copy
+) -> DataFile:
+    """Write the rows of files of one day, each as `change` makes it, as one file, which nobody sees yet."""
     dt = files[0].dt
-    path = f"{PARTITION}={dt.isoformat()}/merged-{uuid.uuid4().hex}.parquet"
+    path = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
     draft = (folder / path).with_suffix(".tmp")
     paths = [folder / file.path for file in files]
     times: list[datetime] = []
@@ -97,7 +100,7 @@ def _copy(folder: Path, files: Sequence[DataFile], table: LakeTable) -> DataFile
         schema = pa.unify_schemas([table.schema, *map(pq.read_schema, paths)])
         with parquet_writer(draft, schema) as writer:
             for rows in _row_groups(paths, schema):
-                writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+                writer.write_table(change(rows), row_group_size=ROW_GROUP_ROWS)
                 times += pc.min_max(rows[table.clock]).as_py().values()
         size = publish(draft, folder / path)
     finally:

@@ -193,6 +193,21 @@ SETTINGS: tuple[Setting, ...] = (
         600,
         "Collector: a span is settled, with its whole trace, when it has been in the lake for so many seconds.",
     ),
+    Setting(
+        "keep_days",
+        "SPANLEDGER_KEEP_DAYS",
+        int,
+        400,
+        "Lake: whole UTC days before today that are kept; older ones are deleted.",
+    ),
+    Setting(
+        "keep_attributes_days",
+        "SPANLEDGER_KEEP_ATTRIBUTES_DAYS",
+        int,
+        None,
+        "Lake: days for which spans keep `attributes`, `resource` and `events`, which take the most room; default: as"
+        " long as the rows.",
+    ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -229,6 +244,8 @@ class Settings:
     reserve_bytes: int
     check: str
     settle_after_s: int
+    keep_days: int
+    keep_attributes_days: int | None
     batch_delay_ms: int
     batch_size: int
     queue_size: int

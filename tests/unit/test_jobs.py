@@ -21,11 +21,13 @@ from committing import NOON, Bench, rows
 from spanledger_collector import jobs, maintain, upkeep
 from spanledger_collector.jobs import Did, Terms, last_done, run_jobs
 from spanledger_collector.lake import add_files, live_files, open_table, replace_files, table_path, write_days
-from spanledger_collector.maintain import jobs_command
+from spanledger_collector.maintain import jobs_command, lock_path
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import CORRECTIONS, SPANS, LakeTable
 from spanledger_collector.upkeep import Merged, merge_small_files
 from spanledger_collector.worker import only_one
+
+TERMS = Terms(NOON + timedelta(days=1))
 
 
 @pytest.fixture
@@ -47,14 +49,14 @@ def test_small_files_are_merged_where_there_are_too_many_and_are_read_only(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bench, 6)
-    assert list(run_jobs(bench.lake, Terms())) == []
+    assert list(run_jobs(bench.lake, TERMS)) == []
     monkeypatch.setattr(maintain, "MOST_SMALL_FILES", 3)
-    assert list(run_jobs(bench.lake, Terms())) == [Did("merge", "spans", "6 files merged into 2")]
+    assert list(run_jobs(bench.lake, TERMS)) == [Did("merge", "spans", "6 files merged into 2")]
     files = live_files(open_table(bench.lake))
     assert bench.span_ids() == Counter(range(12))
     assert [file.rows for file in files] == [8, 4]
     assert {stat.S_IMODE((table_path(bench.lake) / file.path).stat().st_mode) for file in files} == {0o444}
-    assert list(run_jobs(bench.lake, Terms())) == []
+    assert list(run_jobs(bench.lake, TERMS)) == []
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +65,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(bench: Bench, monkey
     merge_small_files(open_table(bench.lake))
     fill(bench, 2, first=8)
     version, files = bench.version(), on_disk(bench)
-    said = list(run_jobs(bench.lake, Terms(dry_run=True, all_due=True)))
+    said = list(run_jobs(bench.lake, replace(TERMS, dry_run=True, all_due=True)))
     assert said == [
         Did("merge", "spans", "2 files to be merged into 1"),
         Did("rewrite", "spans", "2 days to be written anew"),
@@ -86,7 +88,7 @@ def test_files_that_are_no_longer_small_are_left_alone(bench: Bench, monkeypatch
     monkeypatch.setattr(maintain, "MOST_SMALL_FILES", 1)
     monkeypatch.setattr(upkeep, "SMALL_BYTES", 1)
     fill(bench, 3)
-    assert list(run_jobs(bench.lake, Terms())) == []
+    assert list(run_jobs(bench.lake, TERMS)) == []
 
 
 def test_a_job_that_fails_for_one_table_holds_up_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +105,9 @@ def test_a_job_that_fails_for_one_table_holds_up_no_other(bench: Bench, monkeypa
         return merge_small_files(delta, table)
 
     monkeypatch.setattr(jobs, "merge_small_files", full)
-    assert list(run_jobs(bench.lake, Terms(all_due=True), ["merge"])) == [
-        Did("merge", "corrections", "[Errno 28] No space left on device", failed=True),
+    assert list(run_jobs(bench.lake, replace(TERMS, all_due=True), ["merge"])) == [
         Did("merge", "spans", "3 files merged into 1"),
+        Did("merge", "corrections", "[Errno 28] No space left on device", failed=True),
     ]
     assert bench.span_ids() == Counter(range(6))
 
@@ -131,10 +133,10 @@ def test_of_two_that_merge_the_same_files_one_gets_through_and_every_row_stays_o
 def test_replaced_files_leave_the_disk_after_their_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(bench, 3)
     merge_small_files(open_table(bench.lake))
-    assert list(run_jobs(bench.lake, Terms())) == []
+    assert list(run_jobs(bench.lake, TERMS)) == []
     assert on_disk(bench) == 4
     monkeypatch.setattr(upkeep, "KEEP_REPLACED_HOURS", 0)
-    assert list(run_jobs(bench.lake, Terms())) == [Did("vacuum", "spans", "3 replaced files deleted")]
+    assert list(run_jobs(bench.lake, TERMS)) == [Did("vacuum", "spans", "3 replaced files deleted")]
     assert (on_disk(bench), bench.span_ids()) == (1, Counter(range(6)))
 
 
@@ -149,7 +151,7 @@ def test_the_process_of_the_jobs_tells_how_the_tables_stand_and_keeps_what_it_di
     fill(bench, 1)
     assert told_by_jobs(bench.lake) == {"spans": {"version": open_table(bench.lake).version(), "small": 0}}
     assert {name: job["did"] for name, job in last_done(bench.lake).items()} == {name: [] for name in jobs.JOBS}
-    with only_one(bench.lake / "maintain.lock"):
+    with only_one(lock_path(bench.lake)):
         assert told_by_jobs(bench.lake) == {}
 
 
