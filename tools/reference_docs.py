@@ -51,7 +51,8 @@ def schema_page() -> str:
         "",
         f"{', '.join(f'`{table.name}`' for table in SIDE_TABLES)} are Delta tables of their own,",
         "`<lake>/<view>`, and empty until there is something in them. `comment` of DuckDB's `duckdb_views()` and",
-        "`duckdb_columns()` has these sentences.",
+        "`duckdb_columns()` has these sentences. Of rollups the tables hold days that are over and counted, and the",
+        "views add the others, to the last second.",
     ]
     for column in COLUMNS:
         if column.name in SECTIONS:

@@ -7,6 +7,9 @@ or settled it looks that up, and where none does it has nothing to do but read.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cache, lru_cache
 from importlib import resources
@@ -18,15 +21,16 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from spanledger import contract
+from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import SCHEMA
-from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
+from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import add_agreements
-from .snapshot import LakeFiles, Snapshots, files_now
+from .snapshot import LakeFiles, Snapshots, files_now, template
 from .views import comments
 
 Parameter = str | int | float | bool | date | list[str] | None
-_MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings")
+_MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings", "rollups", "chosen_cells")
 
 
 class Ledger:
@@ -59,15 +63,42 @@ class Ledger:
         Raises:
             duckdb.Error: the query is wrong, or a file can't be read.
         """
-        files = self._snapshots.now().files(first, last)
-        touched = len(files.touched) > 1
-        with self._connections[touched].cursor() as cursor:
+        return self._ask(query, self._snapshots.now().files(first, last), parameters)
+
+    def ask_rollup(
+        self, query: str, rollup: LakeTable | None, first: date, last: date, **parameters: Parameter
+    ) -> pl.DataFrame:
+        """Do what `ask` does, and `sql/counted/<query>.sql` for the days whose cells in a rollup hold (`$cells`).
+
+        Each day is answered by one of them, so they have to tell days apart, or be asked about one; rows that two of
+        them answer need to be put in order. Where no rollup fits the question (None), all days are read.
+        """
+        snapshot = self._snapshots.now()
+        counted = {} if rollup is None else snapshot.counted(first, last)
+        files = snapshot.files_beside(counted, first, last)
+        frames = []
+        if counted and rollup is not None:
+            with self._connections[False].cursor() as cursor:
+                cells = {"cells": files.cells[rollup.name]}
+                frames.append(_frame(cursor, f"counted/{query}", cells | parameters))
+        if not counted or not files.is_empty:
+            frames.append(self._ask(query, files, parameters))
+        return pl.concat(frames)
+
+    def _ask(self, query: str, files: LakeFiles, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+        """Run `sql/<query>.sql` over files."""
+        with self._connections[len(files.touched) > 1].cursor() as cursor:
             some = any(map(lacks_columns, (*files.spans, *files.touched)))
             cursor.execute("set variable some_lack_columns = $some", {"some": some})
-            _name_said(cursor, files)
-            relation = cursor.sql(load_query(query), params={"files": files.spans, **parameters})
-            frame: pl.DataFrame = relation.pl()
-            return frame
+            name_said(cursor, files)
+            return _frame(cursor, query, {"files": files.spans, **parameters})
+
+
+def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+    text = load_query(query)
+    named = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", text)}
+    frame: pl.DataFrame = cursor.sql(text, params=named).pl()
+    return frame
 
 
 def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
@@ -90,9 +121,10 @@ def connect_files(
     connection = open_connection(touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
     connection.execute("set variable as_of = $as_of::timestamptz", {"as_of": as_of})
-    _name_said(connection, files)
+    name_said(connection, files)
     for table, paths in files.beside.items():
         connection.execute(f"set variable {table}_files = $files", {"files": paths})
+    _name_cells(connection, files if as_of is None else replace(files, cells={}, raw_days=None))
     connection.execute("set variable some_lack_columns = true")
     add_agreements(connection, contract.in_force())
     connection.execute(load_query("views/fees"))
@@ -122,13 +154,21 @@ def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _name_said(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+def name_said(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
     """Set the variables for what is said about rows elsewhere."""
     connection.execute("set variable settled_until = $until::timestamptz", {"until": files.settled_until})
     connection.execute("set variable touched_files = $files", {"files": files.touched})
     connection.execute("set variable superseded_files = $files", {"files": files.beside[SUPERSEDED.name]})
     connection.execute("set variable settlements_files = $files", {"files": files.beside[SETTLEMENTS.name]})
     connection.execute("set variable pending_commits = $pending::varchar[]", {"pending": files.pending})
+
+
+def _name_cells(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+    """Set the variables for the days that rollups have counted, and for the others."""
+    connection.execute("set variable raw_days = $days::date[]", {"days": files.raw_days})
+    for table in ROLLUPS:
+        cells = files.cells.get(table.name, [template(table)])
+        connection.execute(f"set variable {table.name}_cells = $cells", {"cells": cells})
 
 
 @cache

@@ -10,6 +10,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from spanledger_collector.rollups import HOURLY_USERS
+
 from .connection import Ledger
 from .spend import ALL, Filters
 
@@ -19,7 +21,9 @@ NO_USER = ""
 
 def users(ledger: Ledger, day: date, hour: int | None = None, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each user of a UTC hour, or of the whole day; dearest first."""
-    return ledger.ask("users", first=day, last=day, day=day, hour=hour, **filters.parameters())
+    fits = filters.feature is None and filters.model is None and filters.environment is None
+    rollup = HOURLY_USERS if fits else None
+    return ledger.ask_rollup("users", rollup, day, day, day=day, hour=hour, **filters.parameters())
 
 
 def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Filters = ALL) -> pl.DataFrame:

@@ -19,7 +19,7 @@ import threading
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -39,8 +39,11 @@ from spanledger_collector.lake import (
     open_for_reading,
     table_path,
 )
+from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.tables import SETTLED_UNTIL, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 from spanledger_collector.versions import CUT
+
+from .counted import Cells, counted_days, fingerprints
 
 _LATE: Final = timedelta(days=1)
 """Spans of a day come for so long after it, as a rule."""
@@ -60,6 +63,10 @@ class LakeFiles:
     """`writer/segment` of commits that `spans` doesn't hold yet."""
     settled_until: datetime | None
     """What was taken before it is settled, as far as it is here; None where nothing is."""
+    cells: Mapping[str, list[str]] = field(default_factory=dict)
+    """Name of a rollup to its files of the days that are counted."""
+    raw_days: list[date] | None = None
+    """Those that aren't; None stands for all."""
 
     @property
     def is_empty(self) -> bool:
@@ -70,7 +77,7 @@ class LakeFiles:
         """Yield every file."""
         yield from self.spans
         yield from self.touched
-        for files in self.beside.values():
+        for files in (*self.beside.values(), *self.cells.values()):
             yield from files
 
 
@@ -84,12 +91,13 @@ class Snapshots:
         self._spans = _Live(lake, SPANS)
         self._settlements = _Live(lake, SETTLEMENTS)
         self._beside = [_Live(lake, table) for table in tables if table is not SETTLEMENTS] + [self._settlements]
+        self._rollups = [_Live(lake, table) for table in ROLLUPS]
 
     def now(self) -> Snapshot:
         """Return what is live now."""
         with self._lock:
             self._spans.refresh()
-            for table in self._beside:
+            for table in (*self._beside, *self._rollups):
                 table.refresh()
             if self._latest is None or not self._is_now(self._latest):
                 self._latest = self._look()
@@ -97,14 +105,16 @@ class Snapshots:
 
     def _is_now(self, snapshot: Snapshot) -> bool:
         beside = all(snapshot.beside[live.table.name] is live.files for live in self._beside)
-        return beside and snapshot.spans is self._spans.files
+        counted = all(snapshot.rollups[live.table.name] is live.files for live in self._rollups)
+        return beside and counted and snapshot.spans is self._spans.files
 
     def _look(self) -> Snapshot:
         beside = {live.table.name: live.files for live in self._beside}
         said = {commit for file in beside[SUPERSEDED.name] for commit in _commits_in(file_path(self._lake, file))}
         pending = [f"{writer}/{segment}" for writer, segment in said if segment > self._spans.committed(writer)]
         until = self._settlements.committed(SETTLED_UNTIL)
-        return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending, until)
+        rollups = {live.table.name: live.files for live in self._rollups}
+        return Snapshot(self._lake, self._spans.version, self._spans.files, beside, pending, until, rollups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ class Snapshot:
     pending: Sequence[str]
     settled_until_ms: int
     """Milliseconds since 1970; -1 where nothing is settled."""
+    rollups: Mapping[str, Sequence[DataFile]]
 
     def stamp(self, first: date | None, last: date | None) -> int:
         """Return a number that changes when the live files of these days do, or how far the latest are settled."""
@@ -133,11 +144,53 @@ class Snapshot:
 
         With `unfolded` nothing counts as settled that isn't looked up: for questions about an earlier moment.
         """
+        return self._files(prune(self.spans, first, last), first, last, unfolded=unfolded)
+
+    def files_beside(self, counted: Mapping[date, Cells], first: date | None, last: date | None) -> LakeFiles:
+        """Return the files for the days that aren't among the `counted` ones, and the cells of those that are."""
+        spans = [file for file in prune(self.spans, first, last) if file.dt not in counted]
+        return replace(self._files(spans, first, last), cells=self._cells(counted))
+
+    def files_of(self, days: Sequence[date]) -> LakeFiles:
+        """Return the files for some UTC days, at least one."""
+        spans = [file for file in self.spans if file.dt in set(days)]
+        return self._files(spans, min(days), max(days))
+
+    def files_and_cells(self) -> LakeFiles:
+        """Return all files, and the cells of the days that are counted."""
+        counted = self.counted()
+        raw = sorted({file.dt for file in self.spans}.difference(counted))
+        return replace(self.files(), cells=self._cells(counted), raw_days=raw)
+
+    def counted(self, first: date | None = None, last: date | None = None) -> dict[date, Cells]:
+        """Return the days that rollups have counted from just these files, each with its cells."""
+        rollups = {name: prune(files, first, last) for name, files in self.rollups.items()}
+        return counted_days(self.fingerprints(first, last), rollups, self.settled_until_ms)
+
+    def fingerprints(self, first: date | None = None, last: date | None = None) -> dict[date, str]:
+        """Return by day what its rollups have to be counted from."""
+        said = [*self.beside[SUPERSEDED.name], *self.beside[SETTLEMENTS.name]]
+        return fingerprints(prune(self.spans, first, last), prune(said, first, last), self._pending_by_day())
+
+    def _pending_by_day(self) -> dict[date, list[str]]:
+        found: dict[date, list[str]] = {}
+        for file in self.beside[SUPERSEDED.name] if self.pending else ():
+            named = (f"{writer}/{segment}" for writer, segment in _commits_in(file_path(self.lake, file)))
+            found.setdefault(file.dt, []).extend(set(self.pending).intersection(named))
+        return found
+
+    def _cells(self, counted: Mapping[date, Cells]) -> dict[str, list[str]]:
+        days = [counted[dt] for dt in sorted(counted)]
+        return {table.name: self._paths(table, [cells[table.name] for cells in days]) for table in ROLLUPS}
+
+    def _files(
+        self, live: Sequence[DataFile], first: date | None, last: date | None, *, unfolded: bool = False
+    ) -> LakeFiles:
         beside = {name: prune(files, first, last) for name, files in self.beside.items()}
         marks = {} if unfolded else _marks((*beside[SUPERSEDED.name], *beside[SETTLEMENTS.name]))
         spans: list[DataFile] = []
         folded: list[DataFile] = []
-        for file in prune(self.spans, first, last):
+        for file in live:
             is_folded = not unfolded and mark_in(file.path) == marks.get(file.dt, NOTHING_SAID)
             (folded if is_folded else spans).append(file)
         touched = _touched(spans, beside[SUPERSEDED.name], {file.dt for file in beside[SETTLEMENTS.name]})
@@ -184,6 +237,8 @@ class _Live:
         log = table_path(self._lake, self.table) / "_delta_log"
         if self._delta is None or not (log / f"{self._delta.version():020d}.json").exists():
             return open_for_reading(self._lake, self.table)
+        if not (log / f"{self._delta.version() + 1:020d}.json").exists():
+            return self._delta
         try:
             self._delta.update_incremental()
         except DeltaError:
@@ -193,7 +248,8 @@ class _Live:
 
 def files_now(lake: Path, *, unfolded: bool = False) -> LakeFiles:
     """Return the files that the views stand on now; `unfolded` for questions about an earlier moment."""
-    return Snapshots(lake).now().files(unfolded=unfolded)
+    snapshot = Snapshots(lake).now()
+    return snapshot.files(unfolded=True) if unfolded else snapshot.files_and_cells()
 
 
 def prune(files: Iterable[DataFile], first: date | None, last: date | None) -> list[DataFile]:

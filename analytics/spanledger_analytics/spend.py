@@ -17,6 +17,8 @@ from typing import Final
 
 import polars as pl
 
+from spanledger_collector.rollups import DAILY_CUBE, HOURLY_MODELS
+
 from .connection import Ledger
 
 DIMENSIONS: Final = ("team", "feature", "model", "environment")
@@ -78,27 +80,37 @@ def cost_per_request(days: pl.DataFrame) -> Decimal | None:
 
 def days(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC day from `first` to `last` that has calls, by `dt`."""
-    return ledger.ask("days", first=first, last=last, **filters.parameters())
+    return ledger.ask_rollup("days", DAILY_CUBE, first, last, **filters.parameters()).sort("dt")
 
 
 def days_by_model(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC day and model, by `dt` and `model`."""
-    return ledger.ask("days_by_model", first=first, last=last, **filters.parameters())
+    found = ledger.ask_rollup("days_by_model", DAILY_CUBE, first, last, **filters.parameters())
+    return found.sort("dt", "model")
 
 
 def hours(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC hour (0-23) of a day that has calls, by `hour`."""
-    return ledger.ask("hours", first=day, last=day, day=day, **filters.parameters())
+    return _ask_hours("hours", ledger, day, filters)
 
 
 def hours_by_model(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC hour and model of a day, by `hour` and `model`."""
-    return ledger.ask("hours_by_model", first=day, last=day, day=day, **filters.parameters())
+    return _ask_hours("hours_by_model", ledger, day, filters)
+
+
+def _ask_hours(query: str, ledger: Ledger, day: date, filters: Filters) -> pl.DataFrame:
+    rollup = HOURLY_MODELS if filters.feature is None else None
+    return ledger.ask_rollup(query, rollup, day, day, day=day, **filters.parameters())
 
 
 def filter_values(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
     """Return what can be filtered by in a period: dimension, value, calls, cost_usd."""
-    return ledger.ask("filter_values", first=first, last=last)
+    found = ledger.ask_rollup("filter_values", DAILY_CUBE, first, last)
+    sums = found.group_by("dimension", "value").agg(
+        pl.col("calls").sum(), pl.when(pl.col("cost_usd").is_not_null().any()).then(pl.col("cost_usd").sum())
+    )
+    return sums.sort("dimension", "value")
 
 
 def unpriced(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:

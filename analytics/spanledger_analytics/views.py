@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from spanledger_collector.catalog import SIDE_TABLES
+from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import COLUMNS, COUNT, MONEY, MONEY_PARTS, PARTITION, TEXT, TIME, Column
 from spanledger_collector.tables import SCORE, LakeTable
 
@@ -47,6 +48,11 @@ class View:
 def _of_table(table: LakeTable) -> View:
     dt = Column(PARTITION, DAY, "Partition: UTC date of the span, where the row is about one.")
     return View(table.name, table.sentence, (*table.columns, dt))
+
+
+def _of_rollup(table: LakeTable) -> View:
+    columns = (column for column in table.columns if column.name != table.clock)
+    return View(table.name, table.sentence, (*columns, Column(PARTITION, DAY, "UTC date of the calls.")))
 
 
 SPANS: Final = (*COLUMNS, Column(PARTITION, DAY, "Partition: UTC date of start_time."))
@@ -224,6 +230,7 @@ VIEWS: Final[tuple[View, ...]] = (
     FEE_SHARES,
     COMMITMENTS,
     FX_RATES,
+    *map(_of_rollup, ROLLUPS),
 )
 NAMES: Final = tuple(view.name for view in VIEWS)
 """Names that ad-hoc SQL can rely on."""

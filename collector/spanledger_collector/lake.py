@@ -41,7 +41,18 @@ SINGULAR: Final = frozenset(
 )
 """Columns that seldom say one thing twice: a dictionary of them is made for nothing, and makes files larger."""
 NARROWED: Final = frozenset(
-    {"start_time", "user_id", "team_id", "customer_id", "feature", "session_id", "trace_id", "role", "ingested_at"}
+    {
+        "start_time",
+        "user_id",
+        "team_id",
+        "customer_id",
+        "feature",
+        "session_id",
+        "trace_id",
+        "role",
+        "ingested_at",
+        "quarter_hour",
+    }
 )
 """Columns that queries are narrowed by: only of these is it worth to say the least and the greatest value."""
 _COMMIT_TRIES: Final = 8
@@ -124,15 +135,17 @@ def open_for_reading(lake: Path, table: LakeTable = SPANS) -> DeltaTable | None:
     return delta
 
 
-def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) -> DataFile:
+def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS, dt: date | None = None) -> DataFile:
     """Write the rows of one day as `dt=.../<name>.parquet` (fsync, rename, 0444); not visible until added.
 
-    `rows` has the columns of the table, and all are of one UTC date: that of their column `dt`, or of the clock
-    where they have none. Writing the same name again replaces it, which is safe as long as it has not been added.
+    `rows` has the columns of the table, and all are of one UTC date: `dt`, or that of their column `dt`, or of the
+    clock where they have none; there are none at all only with `dt`. Writing the same name again replaces it, which is
+    safe as long as it has not been added.
     """
+    dt = _days_of(rows, table)[0].as_py() if dt is None else dt
     bounds = pc.min_max(rows[table.clock])
-    start_min, start_max = bounds["min"].as_py(), bounds["max"].as_py()
-    dt = _days_of(rows, table)[0].as_py()
+    midnight = datetime.combine(dt, datetime.min.time(), UTC)
+    start_min, start_max = (bounds[end].as_py() or midnight for end in ("min", "max"))
     relative = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
     final = table_path(lake, table) / relative
     _make_day(lake, table, final.parent)

@@ -41,7 +41,8 @@ def test_the_list_of_names_is_not_rewritten_where_one_is_gone(tmp_path: Path) ->
 
 def test_reserved_columns_are_named_by_no_code_that_fills_rows() -> None:
     reserved: tuple[str, ...] = TOOL["RESERVED"]
-    code = "".join(path.read_text("utf-8") for path in (ROOT / "collector").rglob("*.py") if path.name != "row.py")
+    told_of = ("row.py", "rollups.py")
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "collector").rglob("*.py") if path.name not in told_of)
     assert [name for name in reserved if f'"{name}"' in code] == [], (
         "take it out of RESERVED in tools/reference_docs.py"
     )

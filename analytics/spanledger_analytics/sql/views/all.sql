@@ -35,3 +35,19 @@ create view fees as select * from agreed_fees;
 create view fee_shares as select * from fee_shares_in(getvariable('live_files'));
 create view commitments as select * from commitment_use_in(getvariable('live_files'));
 create view fx_rates as select * from agreed_fx_rates;
+create view hourly_models as
+select * exclude (counted_at) from cells_in(getvariable('hourly_models_cells'))
+union all by name
+select * from hourly_models_in(getvariable('live_files'));
+create view hourly_features as
+select * exclude (counted_at) from cells_in(getvariable('hourly_features_cells'))
+union all by name
+select * from hourly_features_in(getvariable('live_files'));
+create view hourly_users as
+select * exclude (counted_at) from cells_in(getvariable('hourly_users_cells'))
+union all by name
+select * from hourly_users_in(getvariable('live_files'));
+create view daily_cube as
+select * exclude (counted_at) from cells_in(getvariable('daily_cube_cells'))
+union all by name
+select * from daily_cube_in(getvariable('live_files'));

@@ -40,3 +40,9 @@ where
     and (wanted_feature is null or coalesce(feature, '') = wanted_feature)
     and (wanted_model is null or coalesce(matched_model, response_model, request_model, '') = wanted_model)
     and (wanted_environment is null or coalesce(environment, '') = wanted_environment);
+
+-- Every call as it was booked.
+create or replace macro booked_calls_in(files) as table
+select *
+from booked_in(files)
+where is_call(role, duplicate_of, cost_usd, unpriced_reason);

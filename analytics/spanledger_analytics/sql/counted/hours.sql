@@ -1,0 +1,18 @@
+-- What did each hour of a day cost? One row a UTC hour that has calls, by cells.
+select
+    hour,
+    sum(told)::bigint as requests,
+    sum(calls)::bigint as calls,
+    sum(input_tokens)::bigint as input_tokens,
+    sum(output_tokens)::bigint as output_tokens,
+    sum(cost_usd) as cost_usd,
+    coalesce(sum(estimated_usd), 0) as estimated_usd,
+    sum(unpriced_calls)::bigint as unpriced_calls,
+    sum(estimated_calls)::bigint as estimated_calls,
+    sum(provisional_calls)::bigint as provisional_calls,
+    sum(errors)::bigint as errors
+from chosen_hours_in($cells, $team, $model, $environment, false)
+where dt = $day
+group by hour
+having sum(calls) > 0
+order by hour;
