@@ -13,7 +13,7 @@ from collector_process import collecting, span_ids
 from spanledger.spool import backlog
 from waiting import wait_until
 
-SCRIPTS = 20
+SCRIPTS = 8
 SCRIPT = """
 import spanledger, sys
 for number in range(int(sys.argv[1])):

@@ -63,6 +63,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
         ("deflate", zlib.compress(BODY)),
         ("zstd", zstd.compress(BODY)),
     ],
+    ids=["no header", "identity", "gzip", "deflate", "zstd"],
 )
 def test_protobuf_is_logged_as_it_came(receiver: Receiver, encoding: str, encoded: bytes) -> None:
     headers = PROTOBUF | ({"Content-Encoding": encoding} if encoding else {})

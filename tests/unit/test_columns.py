@@ -122,7 +122,7 @@ def test_recorded_body_reads_the_same_alone(name: str) -> None:
     assert_same([recorded_bodies()[name]])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(requests, max_size=3))
 def test_generated_bodies_read_the_same(made: list[ExportTraceServiceRequest]) -> None:
     assert_same([body.SerializeToString() for body in made])

@@ -1,6 +1,6 @@
 """Pricing a batch of rows in the collector.
 
-The short form prices 20,000 random calls as rows and one by one; with SPANLEDGER_PROVE set, 100,000.
+The short form prices 10,000 random calls as rows and one by one; with SPANLEDGER_PROVE set, 100,000.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spanledger.usage import Usage
 from spanledger_collector.pricing import price_rows
 from spanledger_collector.row import MONEY_PARTS, SCHEMA
 
-CALLS = 100_000 if os.environ.get("SPANLEDGER_PROVE") else 20_000
+CALLS = 100_000 if os.environ.get("SPANLEDGER_PROVE") else 10_000
 START = datetime(2026, 11, 1, tzinfo=UTC)
 CONTRACT = """
 [[price]]
