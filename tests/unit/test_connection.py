@@ -92,6 +92,8 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
     add_files(lake, [old], writer="w", version=1)
     answer = connect(lake).execute("select cost_usd, simhash from spans where dt = '2026-11-05'").fetchall()
     assert answer == [(None, None)]
+    run = connect(lake).execute("select calls, unpriced_calls, cost_usd from traces where dt = '2026-11-05'").fetchall()
+    assert run == [(1, 1, None)]
     asked = Ledger(lake).ask("coverage", first=date(2026, 11, 4))
     assert asked.select("spans", "unpriced_calls").rows() == [(6, 1)]
 
