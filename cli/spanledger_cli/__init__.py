@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "collect": _Command("collect", "collector", "Run the collector: OTLP in, Parquet out."),
     "dashboard": _Command("dashboard", "dashboard", "Run the dashboard over a lake."),
     "maintain": _Command("maintain", "collector", "Settle a lake, merge its files, drop its oldest days."),
+    "lake": _Command("lake", "collector", "Look at a lake: size and state, and whether all is right."),
     "reprice": _Command("reprice", "collector", "Price again what was booked at a wrong price."),
     "run": _Command("run", "", "Run one command with tracing switched on."),
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),

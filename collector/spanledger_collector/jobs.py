@@ -29,6 +29,7 @@ from .disk import publish
 from .errors import LakeError
 from .lake import DataFile, live_files, open_for_reading, open_table
 from .maintain import lock_path, most_small_files, state_path
+from .orphans import old_orphans
 from .retention import drop_attributes, drop_days, full_files, old_files, why_unsure
 from .rewrite import QUIET, days_to_rewrite, rewrite_day
 from .tables import SPANS, LakeTable
@@ -141,11 +142,17 @@ def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
     if not terms.trust_clock and _why_unsure(lake, terms, date.max):
         return ""  # an hour by the clock may be none
     delta = open_table(lake, table)
+    orphans = old_orphans(delta, table)
     count = delete_replaced(delta, dry_run=True)
     if count and not terms.dry_run:
         count = delete_replaced(delta)
         delta.cleanup_metadata()
-    return f"{count} replaced files {'to be ' if terms.dry_run else ''}deleted" if count else ""
+    for path in orphans if not terms.dry_run else ():
+        path.unlink(missing_ok=True)
+    will = "to be " if terms.dry_run else ""
+    replaced = f"{count} replaced files {will}deleted" if count else ""
+    left = f"{len(orphans)} files of no commit {will}deleted" if orphans else ""
+    return "; ".join(filter(None, (replaced, left)))
 
 
 JOBS: Final[Mapping[str, Job]] = {

@@ -1,0 +1,48 @@
+"""Files on disk that no commit names: what a merge, a conversion or a settler left that died before its commit.
+
+Nobody sees them, they only take room. A file that a committer is yet to name looks the same, so the name decides where
+it has a log and a segment in it (the table knows how far it is with each log), and else the age.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from deltalake import DeltaTable
+
+from .lake import committed_version, folder_of, live_files
+from .tables import LakeTable
+
+OLD_S: Final = 86_400.0
+"""Nothing takes so long from its file to its commit, but for a segment of a log that waits."""
+_SEGMENT: Final = re.compile(r"([0-9a-f]{32})-(\d{10})(?:-|$)")
+
+
+def old_orphans(delta: DeltaTable, table: LakeTable) -> list[Path]:
+    """Return what lies in the folder of a table for a day or longer, and is named by no commit, by name."""
+    folder = folder_of(delta)
+    before = time.time() - OLD_S
+    found = [path for kind in ("parquet", "tmp") for path in folder.glob(f"dt=*/*.{kind}")]
+    old = [path for path in found if _changed_at(path) < before and not _is_waiting(delta, path)]
+    if not old:
+        return []
+    delta.update_incremental()
+    named = {file.path for file in live_files(delta, table)}
+    named.update(delta.vacuum(0, dry_run=True, enforce_retention_duration=False))
+    return sorted(path for path in old if str(path.relative_to(folder)) not in named)
+
+
+def _changed_at(path: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return float("inf")
+
+
+def _is_waiting(delta: DeltaTable, path: Path) -> bool:
+    """Say whether a file is of a segment that the table is yet to take."""
+    found = _SEGMENT.match(path.stem)
+    return found is not None and int(found[2]) > committed_version(delta, found[1])
