@@ -178,6 +178,20 @@ def test_an_outcome_of_a_session_holds_for_its_runs_and_is_no_run_itself(tmp_pat
     assert shown(make_lake(tmp_path / "other", named), "traces")[0]["spans"] == 2
 
 
+def test_runs_of_some_days_are_those_of_all_without_reading_the_others(tmp_path: Path) -> None:
+    midnight = NOON.replace(hour=23, minute=59)
+    rows = [call(day, 1, midnight + timedelta(days=day)) for day in range(9)]
+    rows += [call(day, 2, midnight + timedelta(days=day, minutes=5)) for day in range(9)]
+    connection = connect(make_lake(tmp_path / "lake", rows))
+    first, last = NOON.date() + timedelta(days=3), NOON.date() + timedelta(days=4)
+    some = f"select * from traces_between('{first}', '{last}')"
+    whole = f"select * from traces where dt between '{first}' and '{last}'"
+    assert connection.execute(f"select dt, calls from ({some}) order by dt").fetchall() == [(first, 2), (last, 2)]
+    assert connection.execute(f"({some} except all {whole}) union all ({whole} except all {some})").fetchall() == []
+    ((_, plan),) = connection.execute(f"explain analyze {some}").fetchall()
+    assert "Scanning Files: 4/11" in plan  # with the one that names the columns, which is of another day
+
+
 IDS = st.sampled_from([None, "a", "b", "c"])
 KINDS = ("call", "call", "unpriced", "duplicate", "tool", "agent", "outcome")
 

@@ -10,7 +10,10 @@ from llm_calls_in(getvariable('live_files'))
 where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view traces as
 select *
-from traces_in(getvariable('live_files'), getvariable('outcomes_files'));
+from traces_in(getvariable('live_files'), getvariable('outcomes_files'), null::date, null::date);
+create macro traces_between(first_day, last_day) as table
+select *
+from traces_in(getvariable('live_files'), getvariable('outcomes_files'), first_day::date, last_day::date);
 create view sessions as
 select *
 from sessions_in(getvariable('live_files'), getvariable('outcomes_files'));

@@ -20,8 +20,9 @@ where
     );
 
 -- Runs; one row a trace. What many spans may say is that of the root, or else of the earliest that says it. The outcome
--- is the latest of the trace, or else of its session.
-create or replace macro traces_in(files, outcome_files) as table
+-- is the latest of the trace, or else of its session. With days, of runs that began on one of them (inclusive; null: no
+-- bound): only these and one either side are read.
+create or replace macro traces_in(files, outcome_files, first_day, last_day) as table
 with runs as (
     select
         trace_id,
@@ -62,6 +63,7 @@ with runs as (
         coalesce(sum(cost_usd) filter (where called and is_estimate(usage_state, cost_source, cost_usd)), 0) as estimated_usd,
         count(*) filter (where called and may_change(ingested_at, parent_span_id, dialect)) as provisional_calls
     from work_in(files)
+    where (first_day is null or dt >= first_day - 1) and (last_day is null or dt <= last_day + 1)
     group by trace_id
 ),
 
@@ -97,4 +99,5 @@ select
     end as outcome_of
 from runs
 left join told_of_traces as of_trace on of_trace.trace_id = runs.trace_id
-left join told_of_sessions as of_session on of_session.session_id = runs.session_id;
+left join told_of_sessions as of_session on of_session.session_id = runs.session_id
+where (first_day is null or runs.dt >= first_day) and (last_day is null or runs.dt <= last_day);
