@@ -127,6 +127,7 @@ def connect_files(
     _name_cells(connection, files if as_of is None else replace(files, cells={}, raw_days=None))
     connection.execute("set variable some_lack_columns = true")
     add_agreements(connection, contract.in_force())
+    connection.execute(load_query("views/currency"))
     connection.execute(load_query("views/fees"))
     for name in ("traces", "sessions", "all"):
         connection.execute(load_query(f"views/{name}"))

@@ -71,6 +71,8 @@ def command(query: str, lake: Path | None, form: str | None, output: Path | None
     A table shows the first 500 rows, and becomes a line a column where it is wider than the terminal; csv, json and
     parquet give every row. Money is exact: decimals are text in JSON. Times are UTC.
 
+    in_currency(cost_usd, dt, 'EUR') converts by the rates of the contract (docs/contracts.md).
+
     Temporary tables may be made; no file is read but the lake's, and none is written but the one of -o.
 
     Exit codes: 0 answered, 1 the SQL or a file is wrong, 2 usage.

@@ -8,37 +8,32 @@ was stopped half-way goes on with the days that are left. What the book has no p
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from .ancestry import version_keys
-from .lake import DataFile, append_files, append_unless_changed, file_path, open_table, write_days
+from .candidates import Candidates, Wanted, candidates
+from .lake import DataFile, append_files, append_unless_changed, open_table, write_file
 from .plans import price_all
-from .pricing import READ
-from .rawspans import flags, is_word, known
-from .row import MONEY_PARTS, PARTITION, TEXT, TIME
+from .rawspans import known
+from .row import MONEY_PARTS, TEXT, TIME
 from .settlement import VERSION, differ
-from .tables import CORRECTIONS, SETTLED, SETTLEMENTS, SPANS
+from .tables import CORRECTIONS, SETTLED, SETTLEMENTS, LakeTable
 from .traces import Snapshot
 
 _WRITER: Final = "reprice"
-_BATCH_ROWS: Final = 122_880
 _MONEY: Final = ("cost_usd", *MONEY_PARTS, "equivalent_usd")
 _CHARGE: Final = (*_MONEY, "unpriced_reason", "cost_source", "price_id", "matched_model")
-_READ: Final = tuple(dict.fromkeys((*VERSION, *READ, *SETTLED, "role")))
-_BY_LIST: Final = pa.array(["list", "contract"])
-_PRICEABLE: Final = pa.array(["unknown_provider", "unknown_model", "no_price"])
 _TICK: Final = timedelta(microseconds=1)
+_FILE_ROWS: Final = 491_520
+"""Rows that are gathered for a file: a day of any length takes no more memory than its earlier decisions."""
 _CHANGES: Final = pa.schema(
     [
         ("provider", pa.string()),
@@ -48,18 +43,6 @@ _CHANGES: Final = pa.schema(
         ("new_usd", pa.decimal128(38, 12)),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which calls are priced again."""
-
-    first: date = date.min
-    last: date = date.max
-    """UTC days, inclusive."""
-    provider: str = "*"
-    model: str = "*"
-    """Patterns (`*`, `?`), of the provider and of the model that answered or was asked for."""
 
 
 @dataclass(slots=True)
@@ -98,35 +81,74 @@ def _reprice_day(lake: Path, dt: date, wanted: Wanted, dry_run: bool, looked: Ca
     settlements = open_table(lake, SETTLEMENTS)
     snapshot = Snapshot(lake)
     settled = snapshot.settled_on(dt)
-    now = _moment(settled)
-    done, decisions = Repriced(dt), [SETTLEMENTS.full_schema.empty_table()]
-    changed = [_changed_schema().empty_table()]
-    for rows in _batches(lake, snapshot.spans_of(dt, dt)):
-        looked(rows.num_rows)
-        found = _price_again(snapshot.without_superseded(rows, dt), settled, wanted)
+    done, side = Repriced(dt), _Side(lake, _moment(settled))
+    changes = [_CHANGES.empty_table()]
+    for batch in candidates(snapshot, settled, dt, wanted, looked):
+        found = _price_again(batch)
         done.calls += found.calls
         done.without_price += found.without_price
-        decisions.append(_decisions(found, now))
-        changed.append(found.changed())
-    all_changed = pa.concat_tables(changed)
-    done.changes = _by_model(all_changed)
-    if not dry_run and all_changed.num_rows and not _commit(lake, settlements, decisions, all_changed, now):
+        if found.of.rows.num_rows:
+            changes.append(_by_model(found))
+            if not dry_run:
+                side.add(found)
+    done.changes = _summed(pa.concat_tables(changes))
+    if not dry_run and done.changes.num_rows and not side.commit(settlements):
         return None
     return done
 
 
-def _commit(lake: Path, settlements: DeltaTable, decisions: list[pa.Table], changed: pa.Table, now: datetime) -> bool:
-    """Write what changed, then what counts from now on: who dies in between finds the same again."""
-    version, name = int(now.timestamp() * 1_000_000), uuid.uuid4().hex
-    rows = changed.append_column("priced_at", pa.repeat(pa.scalar(now, TIME), changed.num_rows))
-    empty = {one.name: pa.nulls(rows.num_rows, one.type) for one in CORRECTIONS.full_schema}
-    columns = empty | {one: rows[one] for one in rows.column_names if one in empty}
-    columns["reason"] = pa.repeat(pa.scalar("repriced"), rows.num_rows)
-    corrections = pa.table([columns[one] for one in CORRECTIONS.full_schema.names], schema=CORRECTIONS.full_schema)
-    files = write_days(lake, f"reprice-{name}", corrections, CORRECTIONS)
-    append_files(open_table(lake, CORRECTIONS), files, writer=_WRITER, version=version, table=CORRECTIONS)
-    files = write_days(lake, f"reprice-{name}", pa.concat_tables(decisions), SETTLEMENTS)
-    return append_unless_changed(settlements, files, writer=_WRITER, version=version, table=SETTLEMENTS)
+class _Side:
+    """What a day's repricing says, in files that nobody sees until it is committed."""
+
+    def __init__(self, lake: Path, now: datetime) -> None:
+        self._lake = lake
+        self._now = now
+        name = f"reprice-{uuid.uuid4().hex}"
+        self._corrections = _Files(lake, name, CORRECTIONS)
+        self._decisions = _Files(lake, name, SETTLEMENTS)
+
+    def add(self, found: _Found) -> None:
+        """Take what changes in a batch of rows."""
+        self._corrections.add(_corrections(found, self._now))
+        self._decisions.add(_decisions(found, self._now))
+
+    def commit(self, settlements: DeltaTable) -> bool:
+        """Say what changed, then what counts from now on: who dies in between finds the same again.
+
+        False where somebody has settled since `settlements` was read.
+        """
+        version = int(self._now.timestamp() * 1_000_000)
+        table = open_table(self._lake, CORRECTIONS)
+        append_files(table, self._corrections.all(), writer=_WRITER, version=version, table=CORRECTIONS)
+        files = self._decisions.all()
+        return append_unless_changed(settlements, files, writer=_WRITER, version=version, table=SETTLEMENTS)
+
+
+class _Files:
+    """Files of one table and day, written as their rows come."""
+
+    def __init__(self, lake: Path, name: str, table: LakeTable) -> None:
+        self._lake = lake
+        self._name = name
+        self._table = table
+        self._rows = list[pa.Table]()
+        self._written = list[DataFile]()
+
+    def add(self, rows: pa.Table) -> None:
+        self._rows.append(rows)
+        if sum(one.num_rows for one in self._rows) >= _FILE_ROWS:
+            self._write()
+
+    def all(self) -> Sequence[DataFile]:
+        """Write what is left, and return all files."""
+        if self._rows:
+            self._write()
+        return self._written
+
+    def _write(self) -> None:
+        name = f"{self._name}-{len(self._written)}"
+        self._written.append(write_file(self._lake, name, pa.concat_tables(self._rows), self._table))
+        self._rows = []
 
 
 def _moment(settled: pa.Table) -> datetime:
@@ -136,98 +158,25 @@ def _moment(settled: pa.Table) -> datetime:
     return now if latest is None else max(now, latest.astimezone(UTC) + _TICK)
 
 
-def _batches(lake: Path, files: list[DataFile]) -> Iterator[pa.Table]:
-    schema = pa.schema([SPANS.full_schema.field(name) for name in _READ])
-    for file in files:
-        with pq.ParquetFile(file_path(lake, file)) as parquet:
-            names = [name for name in schema.names if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(_BATCH_ROWS, columns=names):
-                rows = pa.Table.from_batches([batch])
-                columns = {one.name: pa.nulls(rows.num_rows, one.type) for one in schema}
-                columns |= {name: rows[name] for name in names}
-                columns[PARTITION] = pa.repeat(pa.scalar(file.dt, pa.date32()), rows.num_rows)
-                yield pa.table([columns[name] for name in schema.names], schema=schema)
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What a batch of rows comes to."""
 
-    rows: pa.Table
-    """Those that change, as booked."""
-    now: dict[str, pa.Array]
-    """What counts for them now, by column of SETTLED."""
+    of: Candidates
+    """Those that change."""
     fresh: dict[str, pa.Array]
     """What they cost by today's book."""
-    settled_at: pa.Array
-    reason: pa.Array
     calls: int
     without_price: int
 
-    def changed(self) -> pa.Table:
-        """Return what changed, with the columns of `corrections` that it fills, and `provider` and `model`."""
-        model = pc.coalesce(self.fresh["matched_model"], self.rows["response_model"], self.rows["request_model"])
-        columns = {
-            **{name: self.rows[name] for name in (*VERSION, "provider")},
-            "model": model,
-            "old_price_id": self.now["price_id"],
-            "old_cost_usd": self.now["cost_usd"],
-            **{name: self.fresh[name] for name in ("price_id", "cost_usd", *MONEY_PARTS, "unpriced_reason")},
-        }
-        schema = _changed_schema()
-        return pa.table([columns[name] for name in schema.names], schema=schema)
 
-
-def _changed_schema() -> pa.Schema:
-    known_fields = {one.name: one for one in (*SPANS.full_schema, *CORRECTIONS.full_schema)}
-    known_fields["model"] = pa.field("model", TEXT)
-    names = (*VERSION, "provider", "model", "old_price_id", "old_cost_usd", "price_id", "cost_usd", *MONEY_PARTS)
-    return pa.schema([known_fields[name] for name in (*names, "unpriced_reason")])
-
-
-def _price_again(rows: pa.Table, settled: pa.Table, wanted: Wanted) -> _Found:
-    place = pc.index_in(version_keys(rows), value_set=version_keys(settled))
-    is_settled = pc.is_valid(place)
-    now = {
-        name: pc.if_else(is_settled, settled[name].take(place).combine_chunks(), rows[name].combine_chunks())
-        for name in SETTLED
-    }
-    chosen = _candidates(rows, now) & _chosen(rows, wanted)
-    picked = pa.array(chosen)
-    rows, place = rows.filter(picked), place.filter(picked)
-    now = {name: column.filter(picked) for name, column in now.items()}
-    fresh = _fresh(rows, now["billing_basis"])
-    lost = known(now["cost_usd"]) & ~known(fresh["cost_usd"]) & ~known(fresh["equivalent_usd"])
-    unlike = np.any([differ(now[name], fresh[name]) for name in _MONEY], axis=0)
-    kept = pa.array(unlike & ~lost)
-    return _Found(
-        rows.filter(kept),
-        {name: column.filter(kept) for name, column in now.items()},
-        {name: column.filter(kept) for name, column in fresh.items()},
-        settled["settled_at"].take(place.filter(kept)).combine_chunks(),
-        settled["reason"].take(place.filter(kept)).combine_chunks(),
-        int(chosen.sum()),
-        int(lost.sum()),
-    )
-
-
-def _candidates(rows: pa.Table, now: dict[str, pa.Array]) -> np.ndarray:
-    """Say which rows are charged by the list or a contract, or would be if there were a price."""
-    by_list = flags(pc.is_in(now["cost_source"], value_set=_BY_LIST)) & known(now["cost_usd"])
-    lacking = is_word(rows["role"], "inference") & flags(pc.is_in(now["unpriced_reason"], value_set=_PRICEABLE))
-    return (by_list | lacking | known(now["equivalent_usd"])) & ~known(now["duplicate_of"])
-
-
-def _chosen(rows: pa.Table, wanted: Wanted) -> np.ndarray:
-    chosen = np.ones(rows.num_rows, np.bool_)
-    models = pc.coalesce(rows["response_model"], rows["request_model"])
-    for column, pattern in ((rows["provider"], wanted.provider), (models, wanted.model)):
-        if pattern != "*":
-            names = [
-                name for name in pc.unique(column).to_pylist() if name and fnmatchcase(name.lower(), pattern.lower())
-            ]
-            chosen &= flags(pc.is_in(column, value_set=pa.array(names, TEXT)))
-    return chosen
+def _price_again(batch: Candidates) -> _Found:
+    fresh = _fresh(batch.rows, batch.now("billing_basis"))
+    lost = known(batch.now("cost_usd")) & ~known(fresh["cost_usd"]) & ~known(fresh["equivalent_usd"])
+    unlike = np.any([differ(batch.now(name), fresh[name]) for name in _MONEY], axis=0)
+    kept = unlike & ~lost
+    changed = {name: column.filter(pa.array(kept)) for name, column in fresh.items()}
+    return _Found(batch.filter(kept), changed, len(kept), int(lost.sum()))
 
 
 def _fresh(rows: pa.Table, billing_basis: pa.Array) -> dict[str, pa.Array]:
@@ -241,27 +190,50 @@ def _fresh(rows: pa.Table, billing_basis: pa.Array) -> dict[str, pa.Array]:
 
 
 def _decisions(found: _Found, now: datetime) -> pa.Table:
-    booked = pc.equal(pc.fill_null(found.reason, "booked"), "booked")
-    before = pc.if_else(booked, pa.scalar(None, TEXT), found.reason)
-    again = pc.match_substring(pc.fill_null(before, ""), "repriced")
-    joined = pc.binary_join_element_wise(before, pa.scalar("repriced"), ",", null_handling="skip")
-    reason = pc.if_else(again, before, joined)
-    columns = {name: found.rows[name] for name in (*VERSION, "start_time")} | found.now | found.fresh
+    of, rows = found.of, found.of.rows.num_rows
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: of.rows[name] for name in (*VERSION, "start_time")}
+    columns |= {name: of.now(name) for name in SETTLED if name not in found.fresh}
+    columns |= found.fresh
     columns |= {
-        "settled_at": pa.repeat(pa.scalar(now, TIME), found.rows.num_rows),
-        "replaces": found.settled_at,
-        "reason": reason,
+        "settled_at": pa.repeat(pa.scalar(now, TIME), rows),
+        "replaces": of.said("settled_at"),
+        "reason": _reasons(of.said("reason")),
     }
     schema = SETTLEMENTS.full_schema
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _by_model(changed: pa.Table) -> pa.Table:
-    grouped = changed.group_by(["provider", "model"]).aggregate(
-        [("span_id", "count"), ("old_cost_usd", "sum"), ("cost_usd", "sum")]
-    )
-    names = {"span_id_count": "calls", "old_cost_usd_sum": "old_usd", "cost_usd_sum": "new_usd"}
-    named = grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
-    return pa.table([named[one.name].cast(one.type) for one in _CHANGES], schema=_CHANGES).sort_by(
-        [("provider", "ascending"), ("model", "ascending")]
-    )
+def _reasons(said: pa.Array) -> pa.Array:
+    booked = pc.equal(pc.fill_null(said, "booked"), "booked")
+    before = pc.if_else(booked, pa.scalar(None, TEXT), said)
+    again = pc.match_substring(pc.fill_null(before, ""), "repriced")
+    joined = pc.binary_join_element_wise(before, pa.scalar("repriced"), ",", null_handling="skip")
+    return pc.if_else(again, before, joined)
+
+
+def _corrections(found: _Found, now: datetime) -> pa.Table:
+    of, rows = found.of, found.of.rows.num_rows
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: of.rows[name] for name in VERSION}
+    columns |= {name: found.fresh[name] for name in ("price_id", "cost_usd", *MONEY_PARTS, "unpriced_reason")}
+    columns |= {"old_price_id": of.now("price_id"), "old_cost_usd": of.now("cost_usd")}
+    columns |= {"priced_at": pa.repeat(pa.scalar(now, TIME), rows), "reason": pa.repeat("repriced", rows)}
+    schema = CORRECTIONS.full_schema
+    columns |= {one.name: pa.nulls(rows, one.type) for one in schema if one.name not in columns}
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _by_model(found: _Found) -> pa.Table:
+    rows = found.of.rows
+    model = pc.coalesce(found.fresh["matched_model"], rows["response_model"], rows["request_model"])
+    calls = pa.repeat(1, rows.num_rows)
+    columns = [rows["provider"], model, calls, found.of.now("cost_usd"), found.fresh["cost_usd"]]
+    return _summed(pa.table(columns, names=_CHANGES.names))
+
+
+def _summed(changes: pa.Table) -> pa.Table:
+    """Return one row a provider and model."""
+    sums = ("calls", "old_usd", "new_usd")
+    grouped = changes.group_by(["provider", "model"]).aggregate([(name, "sum") for name in sums])
+    columns = [grouped["provider"], grouped["model"], *(grouped[f"{name}_sum"] for name in sums)]
+    typed = [column.cast(one.type) for column, one in zip(columns, _CHANGES, strict=True)]
+    return pa.table(typed, schema=_CHANGES).sort_by([("provider", "ascending"), ("model", "ascending")])

@@ -37,6 +37,8 @@ _SPANS: Final = pa.schema([SPANS.full_schema.field(name) for name in (*SPAN_COLU
 _BOTH: Final = pa.unify_schemas([_SPANS, _CALLS])
 _MOST_ROWS: Final = 2_000_000
 """Rows that are looked through at once."""
+_MOST_FILES: Final = 256
+"""Files that are open at once."""
 _HEAVY: Final = ("attributes", "resource")
 _EVER: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 Days = tuple[date, date]
@@ -116,17 +118,23 @@ class Snapshot:
         for file in self.spans_of(dt, dt):
             with contextlib.ExitStack() as opened:
                 for group in _opened(self._lake, file, opened):
-                    yield group.rows(SPANS.schema, ())
+                    yield group.rows(SPANS.schema)
 
     def settled_on(self, dt: date, started: tuple[datetime, datetime] | None = None) -> pa.Table:
         """Return what counts of the settlements of one day; of spans that began in half-open time, if that is given."""
-        parts = [SETTLEMENTS.full_schema.empty_table()]
-        with contextlib.ExitStack() as opened:
-            for file in self._files[SETTLEMENTS.name]:
-                if file.dt == dt:
-                    groups = _groups(self._lake, file, opened)
-                    parts += [_started(group.rows(SETTLEMENTS.full_schema, ()), started) for group in groups]
-        return self._last_said(pa.concat_tables(parts))
+        blocks = self.blocks(SETTLEMENTS, dt)
+        parts = [_started(group.rows(SETTLEMENTS.full_schema), started) for block in blocks for group in block]
+        return self._last_said(pa.concat_tables([SETTLEMENTS.full_schema.empty_table(), *parts]))
+
+    def blocks(self, table: LakeTable, dt: date) -> Iterator[list[Group]]:
+        """Yield the row groups of a day's files, about `_MOST_ROWS` rows at once; they are open until the next ones."""
+        files = [file for file in self._files[table.name] if file.dt == dt]
+        while files:
+            rows = np.cumsum([file.rows for file in files[:_MOST_FILES]])
+            block = max(1, int(np.searchsorted(rows, _MOST_ROWS, side="right")))
+            with contextlib.ExitStack() as opened:
+                yield [group for file in files[:block] for group in _groups(self._lake, file, opened)]
+            files = files[block:]
 
     def superseded_on(self, dt: date) -> pa.Array | None:
         """Return the keys of the versions of a day's rows that fuller copies replaced.
@@ -137,13 +145,15 @@ class Snapshot:
         with contextlib.ExitStack() as opened:
             for file in self._files[SUPERSEDED.name]:
                 if file.dt == dt:
-                    parts += [group.rows(SUPERSEDED.full_schema, ()) for group in _groups(self._lake, file, opened)]
+                    parts += [group.rows(SUPERSEDED.full_schema) for group in _groups(self._lake, file, opened)]
         said = pa.concat_tables(parts)
         counts = self._counts(said)
         return version_keys(said) if all(counts) else None
 
     def _last_said(self, rows: pa.Table) -> pa.Table:
         replaced = rows.filter(pc.is_valid(rows["replaces"]))
+        if not replaced.num_rows:
+            return rows
         keys = version_keys(replaced, "replaces")
         return rows.filter(pc.invert(pc.is_in(version_keys(rows, "settled_at"), value_set=keys)))
 
@@ -153,18 +163,21 @@ class Snapshot:
         span = (min(days), max(days)) if days else (date.max, date.min)
         return pc.unique(self._rows(SETTLEMENTS, schema, span, _Wanted("trace_id", trace_ids))["trace_id"])
 
-    def without_superseded(self, rows: pa.Table, dt: date) -> pa.Table:
-        """Return the rows of a day that no fuller copy has taken the place of."""
+    def last_versions(self, rows: pa.Table, dt: date) -> Flags:
+        """Say which rows of a day no fuller copy has taken the place of."""
         if not any(file.dt == dt for file in self._files[SUPERSEDED.name]):
-            return rows
-        return self._without_superseded(rows, (dt, dt), pc.unique(rows["trace_id"]))
+            return np.ones(rows.num_rows, np.bool_)
+        return self._last_versions(rows, (dt, dt), pc.unique(rows["trace_id"]))
 
     def _without_superseded(self, rows: pa.Table, days: Days, trace_ids: pa.Array) -> pa.Table:
+        return rows.filter(pa.array(self._last_versions(rows, days, trace_ids)))
+
+    def _last_versions(self, rows: pa.Table, days: Days, trace_ids: pa.Array) -> Flags:
         gone = self._rows(SUPERSEDED, SUPERSEDED.full_schema, days, _Wanted("trace_id", trace_ids))
         if not gone.num_rows or self._spans is None:
-            return rows
+            return np.ones(rows.num_rows, np.bool_)
         gone = gone.filter(pa.array(self._counts(gone), pa.bool_()))
-        return rows.filter(pc.invert(pc.is_in(version_keys(rows), value_set=version_keys(gone))))
+        return ~flags(pc.is_in(version_keys(rows), value_set=version_keys(gone)))
 
     def _counts(self, said: pa.Table) -> list[bool]:
         """Say of rows of `superseded` whether `spans` holds the segment that they name."""
@@ -207,8 +220,8 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """A row group of an open file."""
+class Group:
+    """A row group of an open file; its length is that of its rows."""
 
     parquet: pq.ParquetFile
     number: int
@@ -219,19 +232,20 @@ class _Group:
         return rows
 
     def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column, which the file has."""
         return self.parquet.read_row_group(self.number, [name])[name]
 
-    def rows(self, schema: pa.Schema, leave_out: tuple[str, ...]) -> pa.Table:
+    def rows(self, schema: pa.Schema, leave_out: tuple[str, ...] = ()) -> pa.Table:
         """Return rows as booked, with every column; files from before a column was added hold NULL."""
         present = set(self.parquet.schema_arrow.names).difference(leave_out)
         wanted = {name for name in schema.names if name in present}
         if AS_BOOKED in present and wanted.intersection(SETTLED):
             wanted.add(AS_BOOKED)
         read = unfold(self.parquet.read_row_group(self.number, sorted(wanted)))
-        columns: dict[str, Any] = {field.name: pa.nulls(read.num_rows, field.type) for field in schema}
-        columns |= {name: read[name] for name in read.column_names}
-        if PARTITION in columns:
+        columns: dict[str, Any] = {name: read[name] for name in read.column_names}
+        if PARTITION in schema.names:
             columns[PARTITION] = pa.repeat(pa.scalar(self.dt, pa.date32()), read.num_rows)
+        columns |= {one.name: pa.nulls(read.num_rows, one.type) for one in schema if one.name not in columns}
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
     def starts(self) -> tuple[datetime, datetime]:
@@ -269,13 +283,13 @@ def _matching(lake: Path, files: Sequence[DataFile], schema: pa.Schema, wanted: 
                 yield rows if hit.all() else rows.filter(pa.array(hit))
 
 
-def _in(groups: Sequence[_Group], column: str, values: pa.Array) -> Flags:
+def _in(groups: Sequence[Group], column: str, values: pa.Array) -> Flags:
     """Say which rows of the groups have one of the values: all at once, for to make a table of these costs the most."""
     chunks = [chunk for group in groups for chunk in group.column(column).chunks]
     return flags(pc.is_in(pa.chunked_array(chunks), value_set=values))
 
 
-def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_Group]:
+def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
     try:
         return _opened(lake, file, opened)
     except FileNotFoundError:
@@ -283,9 +297,9 @@ def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_G
         return []
 
 
-def _opened(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[_Group]:
+def _opened(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
     parquet = opened.enter_context(pq.ParquetFile(file_path(lake, file)))
-    return [_Group(parquet, number, file.dt) for number in range(parquet.num_row_groups)]
+    return [Group(parquet, number, file.dt) for number in range(parquet.num_row_groups)]
 
 
 def _started(rows: pa.Table, started: tuple[datetime, datetime] | None) -> pa.Table:

@@ -21,6 +21,7 @@ from pathlib import Path
 from spanledger import contract
 from spanledger.contract_file import read_contract
 from spanledger_collector import repricing
+from spanledger_collector.candidates import Wanted
 
 lake, agreed, place, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 plain, calls = getattr(repricing, place), []
@@ -33,11 +34,11 @@ def deadly(*args, **kwargs):
 
 setattr(repricing, place, deadly)
 contract.use(read_contract(agreed))
-print(sum(day.changes.num_rows for day in repricing.reprice(lake, repricing.Wanted())))
+print(sum(day.changes.num_rows for day in repricing.reprice(lake, Wanted())))
 """
 
 
-@pytest.mark.parametrize("place", ["write_days", "append_files", "append_unless_changed"])
+@pytest.mark.parametrize("place", ["write_file", "append_files", "append_unless_changed"])
 def test_a_run_that_is_killed_is_finished_by_the_next(tmp_path: Path, place: str) -> None:
     lake, agreed = tmp_path / "lake", tmp_path / "contract.toml"
     agreed.write_text('[[discount]]\nname = "half"\nprovider = "openai"\npercent = 50\n', "utf-8")

@@ -118,14 +118,15 @@ def _send(collector: RealCollector, number: int) -> None:
 
 def test_a_late_contract_is_applied_by_reprice_and_sql_answers_as_before_it(tmp_path: Path) -> None:
     path = tmp_path / "late.toml"
-    path.write_text(HALF, "utf-8")
+    path.write_text(HALF + '[[fx]]\ncurrency = "EUR"\nfrom = 2026-01-01\nusd = "1.25"\n', "utf-8")
     with collecting(tmp_path) as collector:
         _send(collector, 1)
     run = CliRunner(env={"SPANLEDGER_HOME": str(tmp_path), "SPANLEDGER_CONTRACT": str(path)})
     lake = ["--lake", str(collector.lake)]
 
-    dry, done, again = (
-        run.invoke(cli, ["reprice", *lake, "--format", "csv", *more]) for more in (["--dry-run"], [], [])
+    euro, pound, dry, done, again = (
+        run.invoke(cli, ["reprice", *lake, "--format", "csv", *more])
+        for more in (["--dry-run", "--currency", "eur"], ["--currency", "GBP"], ["--dry-run"], [], [])
     )
 
     head = "day,provider,model,calls,old_usd,new_usd,difference_usd"
@@ -133,6 +134,11 @@ def test_a_late_contract_is_applied_by_reprice_and_sql_answers_as_before_it(tmp_
     changed = f"{today},openai,gpt-4-turbo,1,0.068000000000,0.034000000000,-0.034000000000"
     assert dry.stdout.splitlines() == done.stdout.splitlines() == [head, changed]
     assert "1 of 1 calls would change" in dry.stderr
+    assert euro.stdout.splitlines() == [
+        f"{head},old_eur,new_eur,difference_eur",
+        f"{changed},0.054400000000,0.027200000000,-0.027200000000",
+    ]
+    assert (pound.exit_code, "no rate of GBP" in pound.stderr) == (2, True)
     assert again.stdout.splitlines() == [head]
 
     def total(*more: str) -> str:

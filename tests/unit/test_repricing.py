@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ledger_rows import make_lake
 from settled_rows import NOON, Row, agent, booked, metered
 from spanledger import contract
 from spanledger.contract_file import read_contract
-from spanledger_analytics.connection import connect
-from spanledger_collector import lake as lake_module, repricing
-from spanledger_collector.lake import read_rows
-from spanledger_collector.repricing import Wanted, reprice
+from spanledger_analytics import drill, spend
+from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.export import Choice, export
+from spanledger_analytics.snapshot import files_now
+from spanledger_collector import candidates, lake as lake_module, repricing, traces
+from spanledger_collector.candidates import Wanted
+from spanledger_collector.lake import add_files, read_rows, write_days
+from spanledger_collector.repricing import reprice
+from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.settling import Settled, settle_new
-from spanledger_collector.tables import CORRECTIONS
+from spanledger_collector.tables import CORRECTIONS, SUPERSEDED
 
 DAY = timedelta(days=1)
 PRICE = Decimal("0.00225")
@@ -202,3 +210,81 @@ def test_views_as_of_a_moment_show_what_was_known_then(lake: Path, sign: Sign) -
     assert total(NOON + timedelta(minutes=1)) == (1, PRICE)
     assert total(NOON) == (0, None)
     assert total(None) == (2, PRICE)
+
+
+def test_every_answer_about_money_follows_and_what_was_booked_stays(lake: Path, sign: Sign) -> None:
+    commit(lake, metered(1, user_id="ann"), metered(2, trace=2, user_id="ann", provider="anthropic"))
+    ledger, day = Ledger(lake), NOON.date()
+    before, stamp = _answers(lake, ledger), ledger.stamp(day, day)
+    booked = ask(lake, "select * from spans_as_booked order by span_id")
+    sign(HALF)
+    run(lake)
+
+    assert before == [[PRICE]] * 8
+    assert _answers(lake, ledger) == [[PRICE / 2]] * 8
+    assert ledger.stamp(day, day) != stamp  # what was cached is asked anew
+    assert ask(lake, "select * from spans_as_booked order by span_id") == booked
+    moment = ask(lake, "select min(priced_at) from corrections")[0][0]
+    known = connect(lake, as_of=moment - timedelta(microseconds=1))
+    assert known.execute("select sum(cost_usd) from llm_calls").fetchall() == [(PRICE,)]
+    assert known.execute("select count(*) from corrections").fetchall() == [(0,)]
+
+
+def _answers(lake: Path, ledger: Ledger) -> list[list[Any]]:
+    """Return the costs that each page, the views and an export tell."""
+    day, exported = NOON.date(), io.BytesIO()
+    frames = [
+        *(asked(ledger, day, day) for asked in (spend.days, spend.filter_values)),
+        *(asked(ledger, day) for asked in (spend.hours, drill.users)),
+        *(drill.requests(ledger, day, None, "ann"), drill.trace(ledger, day, f"{1:032x}")),
+    ]
+    export(files_now(lake), Choice(), "parquet", exported, lambda _rows: None, lambda _connection: None)
+    viewed = [cost for (cost,) in ask(lake, "select cost_usd from llm_calls")]
+    told = [*(frame["cost_usd"].to_list() for frame in frames), viewed, pq.read_table(exported)["cost_usd"].to_pylist()]
+    return [sorted({cost for cost in costs if cost is not None}) for costs in told]
+
+
+def test_a_day_that_was_written_anew_is_priced_again_from_what_counts(lake: Path, sign: Sign) -> None:
+    commit(lake, metered(1), metered(2, trace=2))
+    sign(HALF)
+    run(lake)
+    assert rewrite_day(lake, NOON.date()) is not None
+    assert run(lake) == []
+
+    contract.use(contract.NONE)
+    (back,) = run(lake)
+
+    assert (back["old_usd"], back["new_usd"]) == (PRICE, 2 * PRICE)
+    for view in ("llm_calls", "spans_as_booked"):
+        assert ask(lake, f"select cost_usd from {view}") == [(PRICE,), (PRICE,)]
+    history = ask(lake, "select old_cost_usd, cost_usd, count(*) from corrections group by all order by 1 desc")
+    assert history == [(PRICE, PRICE / 2, 2), (PRICE / 2, PRICE, 2)]
+
+
+def test_a_long_day_is_priced_in_parts_and_a_row_that_a_fuller_copy_replaced_is_not(
+    lake: Path, sign: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        commit(lake, *(metered(number, trace=ord(name)) for number in range(1, 4)), writer=name)
+    commit(lake, metered(1, trace=ord("a"), tokens=(2000, 100), ingested_at=NOON + timedelta(hours=1)), writer="d")
+    _say_superseded(lake, booked([metered(1, trace=ord("a"))]), by="d")
+    monkeypatch.setattr(repricing, "_FILE_ROWS", 2)
+    monkeypatch.setattr(candidates, "_BATCH_ROWS", 1)
+    monkeypatch.setattr(traces, "_MOST_FILES", 2)
+    sign(HALF)
+
+    (change,) = run(lake)
+
+    assert change["calls"] == 9
+    assert ask(lake, "select count(*), sum(cost_usd) from llm_calls") == [(9, change["new_usd"])]
+    assert ask(lake, "select count(*), count(distinct trace_id || span_id) from corrections") == [(9, 9)]
+    assert len(list((lake / "settlements").glob("dt=*/*.parquet"))) > 1
+    assert run(lake) == []
+
+
+def _say_superseded(lake: Path, rows: pa.Table, by: str) -> None:
+    said = {"writer": by, "segment": 0, "written_at": NOON + timedelta(hours=1)}
+    named = [name for name in SUPERSEDED.schema.names if name in rows.column_names]
+    (row,) = rows.select(named).to_pylist()
+    files = write_days(lake, "said", pa.Table.from_pylist([row | said], schema=SUPERSEDED.schema), SUPERSEDED)
+    add_files(lake, files, writer="test", version=0, table=SUPERSEDED)

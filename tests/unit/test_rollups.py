@@ -30,8 +30,9 @@ from spanledger_analytics.connection import Ledger, connect, load_query
 from spanledger_analytics.counting import Refreshed, due_days, refresh, refresh_rollups
 from spanledger_analytics.snapshot import Snapshots
 from spanledger_analytics.spend import Filters
+from spanledger_collector.candidates import Wanted
 from spanledger_collector.lake import file_path, live_files, open_table, replace_files, write_file
-from spanledger_collector.repricing import Wanted, reprice
+from spanledger_collector.repricing import reprice
 from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.rollups import DAILY_CUBE, HOURLY_USERS, MAKE, ROLLUPS, USD
 from spanledger_collector.settling import settle_new
