@@ -28,15 +28,18 @@ _PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cachepro
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
+    "commits": (sys.executable, "benchmarks/commits.py", "--commits", "86400"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
     "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
+    "growth": (sys.executable, "benchmarks/queries.py", "--growth", "--full"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
     "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
     "pricing": (*_PYTEST, "tests/unit/test_pricing_sql.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
+    "queries": (sys.executable, "benchmarks/queries.py", "--full"),
     "soak": (*_PYTEST, "tests/crash/test_soak.py"),
 }
 _TOLD: Final = re.compile(r"[.sxF]*evidence: (\{.*\})$")
