@@ -229,7 +229,9 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     """End at once when standard input does: whatever is left half done is nowhere in the log."""
-    sys.stdin.buffer.read()
+    # Not by sys.stdin, whose lock this thread would hold when the interpreter ends, which is then fatal.
+    while os.read(0, 4096):
+        pass
     os._exit(1)
 
 

@@ -144,7 +144,9 @@ def told_by_jobs(lake: Path) -> Any:
     """Run the process of the jobs, and return what it prints."""
     with subprocess.Popen(jobs_command(lake, ()), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        return json.loads(process.stdout.read())
+        told = json.loads(process.stdout.read())
+        assert process.wait(30) == 0
+        return told
 
 
 def test_the_process_of_the_jobs_tells_how_the_tables_stand_and_keeps_what_it_did(bench: Bench) -> None:
