@@ -19,10 +19,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spanledger_collector.lake import DataFile, open_table, replace_files, write_file
+from spanledger_collector.lake import DataFile, open_for_reading, open_table, replace_files, write_file
 from spanledger_collector.rollups import MAKE, ROLLUPS, CountedFrom, counted_from
 from spanledger_collector.row import PARTITION, TIME
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
+from spanledger_collector.upkeep import delete_replaced
 
 from .connection import lacks_columns, load_query, name_said, open_connection
 from .snapshot import Snapshot, Snapshots
@@ -66,6 +67,13 @@ def refresh(snapshot: Snapshot, days: Iterable[date] | None = None) -> Refreshed
         done.counted += portion
     done.dropped = _drop(snapshot, wanted)
     return done
+
+
+def tidy(lake: Path) -> None:
+    """Delete the files of rollups that were replaced long enough ago that no question has them open."""
+    for table in ROLLUPS:
+        if (delta := open_for_reading(lake, table)) is not None:
+            delete_replaced(delta)
 
 
 def due_days(snapshot: Snapshot, now: datetime) -> list[date]:

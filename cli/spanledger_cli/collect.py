@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from spanledger.settings import load, setting_of
+from spanledger.settings import Settings, load, setting_of
 from spanledger_collector.address import Address
 from spanledger_collector.terms import FLAGS
 
 from . import lakes
+
+if TYPE_CHECKING:
+    from spanledger_collector.supervise import ChildCommand
 
 _DEFAULT: Final = Address()
 PORT: Final = click.IntRange(0, 65535)
@@ -38,6 +43,14 @@ def collector_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def beside_of(settings: Settings) -> tuple[ChildCommand, ...]:
+    """Return what to keep running beside a collector: who counts rollups, where DuckDB is installed."""
+    from spanledger_analytics.rollup import rollup_command
+
+    installed = importlib.util.find_spec("duckdb") is not None
+    return (rollup_command(settings.home, settings.lake),) if installed else ()
 
 
 @click.command()
@@ -67,4 +80,5 @@ def command(host: str, grpc_port: int, http_port: int, *, allow_remote: bool, **
     log_to_stderr()
     settings = load(**named)
     lakes.make_folder(settings.lake, "--lake")
-    run_collector(CollectorOptions.of(settings, Address(host, grpc_port, http_port), allow_remote=allow_remote))
+    options = CollectorOptions.of(settings, Address(host, grpc_port, http_port), allow_remote=allow_remote)
+    run_collector(replace(options, beside=beside_of(settings)))

@@ -12,7 +12,7 @@ from spanledger_collector.address import Address
 
 from . import lakes
 from .attached import attached
-from .collect import PORT, collector_options
+from .collect import PORT, beside_of, collector_options
 
 
 @click.command()
@@ -50,4 +50,4 @@ def command(
     dashboard = ChildCommand("dashboard", tuple(attached(dashboard_command(settings.lake, port))))
     address = Address(host, grpc_port, http_port)
     options = CollectorOptions.of(settings, address, allow_remote=allow_remote)
-    run_collector(replace(options, beside=(dashboard,)))
+    run_collector(replace(options, beside=(dashboard, *beside_of(settings))))

@@ -9,6 +9,8 @@ import hashlib
 import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +30,7 @@ from spanledger_analytics import drill, spend
 from spanledger_analytics.cells_check import Difference, check_rollups
 from spanledger_analytics.connection import Ledger, connect, load_query
 from spanledger_analytics.counting import Refreshed, due_days, refresh, refresh_rollups
+from spanledger_analytics.rollup import Roller
 from spanledger_analytics.snapshot import Snapshots
 from spanledger_analytics.spend import Filters
 from spanledger_collector.candidates import Wanted
@@ -37,6 +40,7 @@ from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.rollups import DAILY_CUBE, HOURLY_USERS, MAKE, ROLLUPS, USD
 from spanledger_collector.settling import settle_new
 from spanledger_collector.upkeep import merge_small_files
+from waiting import wait_until
 
 DAY: Final = timedelta(days=1)
 DAYS: Final = [(NOON + step * DAY).date() for step in (-1, 0, 1)]
@@ -280,3 +284,73 @@ def test_the_way_of_counting_has_a_number_of_its_own() -> None:
     text = re.sub(r"--.*|\s+", " ", load_query("views/rollups"))
     told = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (MAKE, told) == (1, "aad2b01449cc8822")
+
+
+def test_the_process_counts_what_is_due_and_starts_again_only_when_the_lake_has_changed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.commit(booked([metered(1, trace=1)]))
+    settle_new(bench.lake, timedelta(0))
+    started: list[str] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], stdin: int, stdout: int) -> None:
+            started.append(command[2])
+            super().__init__(command, stdin=stdin, stdout=stdout)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    now = [0.0]
+    roller = Roller(bench.lake, lambda: now[0])
+
+    def ended() -> bool:
+        roller.step()
+        return roller._counting is None
+
+    def look() -> int:
+        now[0] += 10_000
+        roller.step()
+        wait_until(ended, what="the counting")
+        return len(started)
+
+    assert (look(), counted(bench.lake)) == (1, [DAYS[1]])
+    assert [look(), look()] == [1, 1]
+    bench.commit(booked([metered(2, trace=2, start_time=NOON + DAY)]))
+    settle_new(bench.lake, timedelta(0))
+    assert (look(), counted(bench.lake)) == (2, DAYS[1:])
+
+
+STAGE: Final = """
+import os, sys
+from pathlib import Path
+from spanledger_analytics import counting
+name, when, times = sys.argv[2], sys.argv[3], int(sys.argv[4])
+plain, left = getattr(counting, name), [times]
+def dying(*args, **kwargs):
+    left[0] -= 1
+    if not left[0] and when == "before":
+        os.kill(os.getpid(), 9)
+    result = plain(*args, **kwargs)
+    if not left[0]:
+        os.kill(os.getpid(), 9)
+    return result
+setattr(counting, name, dying)
+counting.refresh_rollups(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("name", "when", "times"), [("write_file", "after", 2), ("replace_files", "after", 3)])
+def test_one_that_is_killed_leaves_answers_right_and_the_next_one_ends_the_work(
+    bench: Bench, name: str, when: str, times: int
+) -> None:
+    bench.commit(booked([metered(1, trace=1), metered(2, trace=2, start_time=NOON + DAY)]))
+    before = spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2])
+    command = [sys.executable, "-c", STAGE, str(bench.lake), name, when, str(times)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -9, done.stderr
+    assert counted(bench.lake) == []
+    assert spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2]).rows() == before.rows()
+    assert refresh_rollups(bench.lake) == Refreshed(DAYS[1:], [])
+    assert spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2]).rows() == before.rows()
+    assert check_rollups(bench.lake) == []
+    for table in ROLLUPS:
+        assert [file.dt for file in live_files(open_table(bench.lake, table), table)] == DAYS[1:]
