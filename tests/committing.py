@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +19,13 @@ from spanledger_collector.wal import segments
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 WAL_ID = "0f0e0d0c0b0a49088070605040302010"
+PAID: dict[str, Any] = {
+    "cost_usd": Decimal("0.03"),
+    "cost_input": Decimal("0.01"),
+    "cost_output": Decimal("0.02"),
+    **dict.fromkeys(("cost_cache_read", "cost_cache_write", "cost_other"), Decimal(0)),
+}
+"""What a call cost, with its parts."""
 
 
 def rows(numbers: range, start: datetime = NOON, taken: datetime | None = None, **columns: object) -> pa.Table:

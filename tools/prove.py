@@ -35,6 +35,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "growth": (sys.executable, "benchmarks/queries.py", "--growth", "--full"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
     "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),
+    "maintain": (*_PYTEST, "tests/crash/test_jobs.py", "tests/crash/test_rewriting.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
     "pricing": (*_PYTEST, "tests/unit/test_pricing_sql.py"),

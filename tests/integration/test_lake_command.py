@@ -10,13 +10,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from committing import NOON, Bench, rows
+from committing import NOON, PAID, Bench, rows
 from spanledger_analytics.verify import Fault, Subject, count_units, verify
 from spanledger_collector import jobs
 from spanledger_collector.jobs import Terms, run_jobs
@@ -25,12 +24,6 @@ from spanledger_collector.tables import CORRECTIONS, SETTLEMENTS, SPANS, LakeTab
 from spanledger_collector.upkeep import merge_small_files
 
 LATER = NOON + timedelta(hours=1)
-PAID: dict[str, Any] = {
-    "cost_usd": Decimal("0.03"),
-    "cost_input": Decimal("0.01"),
-    "cost_output": Decimal("0.02"),
-    **dict.fromkeys(("cost_cache_read", "cost_cache_write", "cost_other"), Decimal(0)),
-}
 
 
 @pytest.fixture
