@@ -50,7 +50,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "dead": _Command("dead", "collector", "Look at what could not become rows, and send it again."),
     "contract": _Command("contract", "", "Check and show what you have agreed on with your providers."),
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),
-    "prices": _Command("prices", "", "Look at the price book: what a model costs, when, and where that stands."),
+    "prices": _Command("prices", "", "Look at the price book, and renew it."),
     "unpriced": _Command("unpriced", "analytics", "List what has no price, and what to add so that it has."),
     "outcome": _Command("outcome", "", "Say how work ended, by its session or trace."),
     "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),

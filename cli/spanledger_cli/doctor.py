@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 import click
 
-from spanledger import account, settings as all_settings
+from spanledger import account, base_file, settings as all_settings
 from spanledger.errors import SpanledgerError
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
@@ -97,6 +97,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings file", "ok", str(path.resolve()) if path else "none")
     yield _endpoint(settings)
     yield _folder("home", settings.home)
+    yield _prices(settings)
     yield _spool(settings.home / "spool")
     yield _faults(settings.home)
     yield _folder("lake", settings.lake)
@@ -151,6 +152,19 @@ def _endpoint(settings: Settings) -> Finding:
             "endpoint", "warn", f"{to.url} needs {error.name}; install it with: pip install 'spanledger[grpc]'"
         )
     return Finding("endpoint", "ok", f"{to.url} takes spans ({to.protocol})")
+
+
+def _prices(settings: Settings) -> Finding:
+    """Say which base the price book has."""
+    shipped = base_file.shipped_header().library
+    path = base_file.named(settings)
+    if path is None:
+        return Finding("prices", "ok", f"the shipped base, {shipped}")
+    try:
+        header, _ = base_file.read_base(path)
+    except base_file.BaseFileError as error:
+        return Finding("prices", "warn", f"the shipped base, {shipped}: {error}")
+    return Finding("prices", "ok", f"{path}, {header.library} (shipped: {shipped})")
 
 
 def _spool(folder: Path) -> Finding:

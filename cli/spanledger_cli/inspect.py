@@ -11,8 +11,11 @@ from pathlib import Path
 
 import click
 
+from spanledger.settings import load
 from spanledger_collector.inspect import inspect_file
 from spanledger_collector.wal import Signal
+
+from .in_force import price_as_set
 
 
 @click.command()
@@ -39,6 +42,7 @@ def command(files: tuple[Path, ...], signal: Signal) -> None:
 
     Exit codes: 0 all shown, 1 something in a file could not be shown (stderr says what), 2 usage.
     """
+    price_as_set(load())
     failed = False
     for file in files:
         failed |= _show(file, signal)

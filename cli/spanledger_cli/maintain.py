@@ -82,12 +82,14 @@ def command(
 
 
 def _settle(settings: Settings, first: datetime | None, quiet: timedelta) -> None:
+    from spanledger_collector.base_watch import BaseWatch
     from spanledger_collector.contracts import ContractWatch
     from spanledger_collector.settling import settle_again, settle_new
 
     def say_settled(done: Settled) -> None:
         say(f"settled {done.traces} traces, {done.decisions} decisions")
 
+    BaseWatch(settings)
     ContractWatch(settings)
     if first is not None:
         say_settled(settle_again(settings.lake, first.date()))
@@ -128,15 +130,17 @@ def _print(lake: Path, terms: Terms) -> list[Did]:
 
 
 def _go_on(settings: Settings, quiet: timedelta) -> None:
+    from spanledger_collector.base_watch import BaseWatch
     from spanledger_collector.contracts import ContractWatch
     from spanledger_collector.maintain import Maintainer
     from spanledger_collector.settle import Settler
 
-    contract = ContractWatch(settings)
+    watches = BaseWatch(settings), ContractWatch(settings)
     settler = Settler(settings.lake, quiet)
     maintainer = Maintainer(settings.lake)
     while True:
-        contract.refresh()
+        for watch in watches:
+            watch.refresh()
         settler.step()
         maintainer.step()
         time.sleep(_LOOK_S)

@@ -16,10 +16,11 @@ from typing import Final, TypeAlias
 
 import click
 
-from spanledger.contract_file import use_named
 from spanledger.pricing import COMPONENTS, Charge, PriceContext, Priced, price
 from spanledger.settings import load
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
+
+from .in_force import price_as_set
 
 Json: TypeAlias = "str | int | Decimal | bool | list[Json] | dict[str, Json] | None"
 
@@ -68,7 +69,7 @@ def command(
     The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book or of
     your contract.
     """
-    use_named(load(contract=contract))
+    price_as_set(load(contract=contract))
     if provider == "-":
         if model or usage or at or context:
             raise click.UsageError("with - everything comes from stdin: give no model and no options")

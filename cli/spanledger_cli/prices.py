@@ -1,4 +1,4 @@
-"""`spanledger prices`: look at the price book, which is list prices alone: contracts have a command of their own.
+"""`spanledger prices`: the price book, which is list prices alone: contracts have a command of their own.
 
 Prices are shown a million tokens and a unit, as providers publish them, and exact: they are texts in JSON.
 """
@@ -9,63 +9,72 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
-from spanledger.book import PriceBook, shipped_book
-from spanledger.instants import DAY_NS, END_OF_TIME, EVERY_DAY
-from spanledger.rates import TOKEN_METERS, PriceContext, Window, list_rates
+from spanledger import base_file
+from spanledger.book import BASE, PriceBook, shipped_text
+from spanledger.rates import PriceContext, Window, list_rates
+from spanledger.settings import load
+
+from . import base_update, price_changes
+from .in_force import book_as_set
+from .price_words import charged, charged_at, in_words, instant_of, prices, when, write_table
 
 EXIT_UNKNOWN: Final = 3
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
 Row = dict[str, str]
 
 
 @click.group("prices")
 def command() -> None:
-    """Look at the price book: what a model costs, when, and where that stands.
+    """Look at the price book, and renew it: what a model costs, when, and where that stands.
 
     \b
     Examples:
       spanledger prices list --provider anthropic --at 2025-06-01
       spanledger prices explain deepseek deepseek-v4-pro \\
           --at 2026-11-20T08:00:00Z
-      spanledger prices diff old/prices_base.jsonl new/prices_base.jsonl
+      spanledger prices diff --from 2024-06-01 --to 2024-12-01 --provider openai
+      pip install -U genai-prices && spanledger prices update --dry-run
     """
 
 
 @command.command("list")
 @click.option("--provider", help="Only this provider, by any of its names.")
 @click.option("--model", help="Only models whose name has this text in it.")
-@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="Only what holds then (UTC).")
+@click.option("--at", type=_DAY, help="Only what holds then (UTC).")
 @click.option("--format", "form", type=click.Choice(("table", "csv", "json")), default="table")
 def list_prices(provider: str | None, model: str | None, at: datetime | None, form: str) -> None:
     """List the plain prices: a line a model, period and tier."""
-    book = shipped_book()
-    wanted = book.provider_id(provider) if provider else None
-    if provider and wanted is None:
-        raise click.UsageError(f"the book has no provider {provider}; see: spanledger prices list")
-    at_ns = _ns(at) if at else None
-    rows = [
-        _row(name, window)
-        for name, found in _named(book)
-        if (wanted is None or name == wanted) and (model is None or model.lower() in found.lower())
-        for window in _reachable(list_rates(book, name, found).windows)
-        if at_ns is None or window.from_ns <= at_ns < window.to_ns
-    ]
+    book = book_as_set(load())
+    wanted = _provider_id(book, provider)
+    rows = []
+    for name, found in dict.fromkeys(book.names()):
+        if (wanted is None or name == wanted) and (model is None or model.lower() in found.lower()):
+            windows = list_rates(book, name, found).windows
+            shown = charged_at(windows, instant_of(at)) if at else charged(windows)
+            rows += [_row(name, window) for window in shown]
     _write(rows, form)
+
+
+def _provider_id(book: PriceBook, name: str | None) -> str | None:
+    known = book.provider_id(name) if name else None
+    if name and known is None:
+        raise click.UsageError(f"the book has no provider {name}; see: spanledger prices list")
+    return known
 
 
 @command.command()
 @click.argument("provider")
 @click.argument("model")
-@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="When (UTC); default: now.")
+@click.option("--at", type=_DAY, help="When (UTC); default: now.")
 @click.option("--processing", help="batch.")
 @click.option("--service-tier", help="flex, priority, ...")
 @click.option("--speed", help="fast.")
@@ -80,8 +89,8 @@ def explain(
     region: str | None,
 ) -> None:
     """Show as JSON what MODEL is matched with and every window of its prices; `holds` marks those of the moment."""
-    at_ns = _ns(at) if at else time.time_ns()
-    found = list_rates(shipped_book(), provider, model, PriceContext(processing, service_tier, speed, region))
+    at_ns = instant_of(at) if at else time.time_ns()
+    found = list_rates(book_as_set(load()), provider, model, PriceContext(processing, service_tier, speed, region))
     windows = [_explained(window, at_ns) for window in found.windows]
     answer = {"provider": provider, "model": model, "matched_model": found.matched_model}
     click.echo(json.dumps({**answer, "unpriced_reason": found.unpriced_reason, "windows": windows}, indent=2))
@@ -90,90 +99,177 @@ def explain(
 
 
 @command.command()
-@click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def diff(old: Path, new: Path) -> None:
-    """Show what differs between the plain prices of two files of the book: a line a price, - old and + new."""
-    before, after = (_lines(PriceBook(path.read_text("utf-8"), "")) for path in (old, new))
-    for name in [*before, *(name for name in after if name not in before)]:
-        gone = [line for line in before.get(name, ()) if line not in after.get(name, ())]
-        come = [line for line in after.get(name, ()) if line not in before.get(name, ())]
-        for sign, lines in (("-", gone), ("+", come)):
-            for line in lines:
-                click.echo(f"{sign} {name}: {line}")
+@click.argument("files", nargs=-1, metavar="[OLD NEW]", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from", "first", type=_DAY, help="Compare what is charged then (UTC) ...")
+@click.option("--to", "second", type=_DAY, help="... with what is charged then; default: now.")
+@click.option("--overlay", is_flag=True, help="Compare the base with what the overlay says otherwise.")
+@click.option("--provider", help="Only this provider, by any of its names.")
+@click.option("--model", help="Only models whose name has this text in it.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
+def diff(
+    files: tuple[Path, ...],
+    first: datetime | None,
+    second: datetime | None,
+    overlay: bool,
+    provider: str | None,
+    model: str | None,
+    form: str,
+) -> None:
+    """Show which prices differ, a row a meter: dollars a million tokens, or with $ a unit.
+
+    \b
+    What is compared:
+      spanledger prices diff                                your base with the shipped one
+      spanledger prices diff old.jsonl new.jsonl            two files
+      spanledger prices diff --from 2024-06-01 --to 2024-12-01   two days
+      spanledger prices diff --overlay                      the base with the overlay
+
+    Between two days it is what calls without context cost, by the overlay and the base together; else every price
+    of the files, those for batches and tiers of service among them.
+    """
+    asked = [bool(files), first is not None or second is not None, overlay]
+    if sum(asked) > 1 or len(files) == 1 or (second is not None and first is None):
+        raise click.UsageError("give two files, or --from and --to, or --overlay, or nothing of these")
+    book = book_as_set(load())
+    rows = list(_differences(book, files, first, second, overlay))
+    wanted = _provider_id(book, provider)
+    rows = [
+        row
+        for row in rows
+        if (wanted is None or row["provider"] == wanted) and (model is None or model.lower() in row["model"].lower())
+    ]
+    if form == "json":
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif rows:
+        click.echo("\n".join(price_changes.table(rows)))
+    if not rows:
+        click.echo("spanledger: no price differs", err=True)
 
 
-def _named(book: PriceBook) -> Iterator[tuple[str, str]]:
-    """Yield each (provider, model) once."""
-    yield from dict.fromkeys(book.names())
+def _differences(
+    book: PriceBook, files: tuple[Path, ...], first: datetime | None, second: datetime | None, overlay: bool
+) -> Iterable[Row]:
+    if files:
+        return price_changes.between_books(*(base_update.read_draft(path).book for path in files))
+    if first is not None:
+        second_ns = instant_of(second) if second else time.time_ns()
+        return price_changes.between_days(book, instant_of(first), second_ns)
+    shipped = shipped_text(BASE)
+    path = base_file.named(load())
+    if overlay:
+        return price_changes.overlaid(PriceBook(base_file.read_base(path)[1] if path else shipped, ""), book)
+    if path is None:
+        click.echo("spanledger: there is no base of yours; spanledger prices update makes one", err=True)
+        return []
+    return price_changes.between_books(PriceBook(shipped, ""), PriceBook(base_file.read_base(path)[1], ""))
 
 
-def _reachable(windows: Sequence[Window]) -> list[Window]:
-    """Leave out windows with the same bounds as an earlier one, which is the one charged."""
-    first: dict[tuple[int, ...], Window] = {}
-    for one in windows:
-        clock = one.daily_from_ns, one.daily_to_ns, one.weekdays
-        first.setdefault((one.from_ns, one.to_ns, *clock, one.above, one.up_to), one)
-    return list(first.values())
+@command.command()
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(exists=True, path_type=Path),
+    help="A genai-prices (folder, wheel or environment) or a base made elsewhere (.jsonl); default: what is installed.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--force", is_flag=True, help="Put it in force though it is older than, or lacks, what is there.")
+@click.option("--reset", is_flag=True, help="Go back to the shipped base.")
+def update(source: Path | None, *, dry_run: bool, force: bool, reset: bool) -> None:
+    """Put the prices of a newer genai-prices in force, and show what changes: a row a meter, then counts by provider.
+
+    \b
+    Examples:
+      pip install -U genai-prices
+      spanledger prices update --dry-run
+      spanledger prices update
+      spanledger prices update --from other-venv
+      spanledger prices update --reset
+
+    They are written into the home folder (or the file of SPANLEDGER_PRICES), in place of the shipped base; the overlay
+    and your contract still win over them. Programs read the file when they start, a collector whenever it changes. A
+    base that is older than the one in force, or lacks models or dates of the shipped one, is refused.
+
+    Exit codes: 0 done or nothing to do, 1 refused.
+    """
+    settings = load()
+    path = base_file.place(settings)
+    if reset:
+        _reset(path, source is not None or force, dry_run)
+        return
+    draft = base_update.make(source)
+    header, now = _base_in_force(path)
+    changes = _show_changes(draft.header.library, header.library, now, draft.book)
+    refused = list(base_update.objections(draft, header))
+    for reason in refused:
+        click.echo(f"spanledger: {reason}", err=True)
+    if refused and not force:
+        raise base_update.UpdateError("not put in force; give --force if that is what you want")
+    if dry_run or (not changes and not refused):
+        click.echo(f"spanledger: {'nothing is written' if changes else 'nothing to do'}", err=True)
+        return
+    base_file.write_base(path, replace(draft.header, forced=bool(refused)), draft.lines)
+    click.echo(f"spanledger: wrote {path}", err=True)
+    click.echo(f"spanledger: {_NEXT}", err=True)
 
 
-def _lines(book: PriceBook) -> dict[str, list[str]]:
-    return {
-        f"{provider}/{model}": [_in_words(window) for window in _reachable(list_rates(book, provider, model).windows)]
-        for provider, model in _named(book)
-    }
+_COUNTS: Final = ("provider", "new", "changed", "gone")
+_NEXT: Final = "what is booked already keeps its price; see what would change by: spanledger reprice --dry-run"
 
 
-def _in_words(window: Window) -> str:
-    row = _row("", window)
-    return " ".join(f"{key}={value}" for key, value in row.items() if value and key not in ("provider", "price_id"))
+def _base_in_force(path: Path) -> tuple[base_file.Header, PriceBook]:
+    """Return the base that counts now: the user's, where it can be used."""
+    try:
+        header, text = base_file.read_base(path)
+    except base_file.BaseFileError as error:
+        if path.exists():
+            click.echo(f"spanledger: {error}", err=True)
+        header, text = base_file.shipped_header(), shipped_text(BASE)
+    return header, PriceBook(text, "")
+
+
+def _show_changes(new: str, old: str, before: PriceBook, after: PriceBook) -> bool:
+    """Print what changes; say whether anything does."""
+    rows = list(price_changes.between_books(before, after))
+    if rows:
+        click.echo("\n".join(price_changes.table(rows)))
+        click.echo()
+        click.echo("\n".join(write_table(price_changes.summary(rows, before, after), _COUNTS, _COUNTS)))
+    models = len({(row["provider"], row["model"]) for row in rows})
+    click.echo(f"spanledger: from {old} to {new}: prices of {models:,} models differ", err=True)
+    return bool(rows)
+
+
+def _reset(path: Path, more: bool, dry_run: bool) -> None:
+    if more:
+        raise click.UsageError("--reset goes with --dry-run only")
+    if not path.exists():
+        click.echo(f"spanledger: there is no {path}; the shipped base is in force", err=True)
+        return
+    header, now = _base_in_force(path)
+    _show_changes(base_file.shipped_header().library, header.library, now, PriceBook(shipped_text(BASE), ""))
+    if not dry_run:
+        path.unlink()
+        click.echo(f"spanledger: removed {path}", err=True)
+        click.echo(f"spanledger: {_NEXT}", err=True)
 
 
 def _row(provider: str, window: Window) -> Row:
-    prices = _prices(window)
+    shown = prices(window)
     return {
         "provider": provider,
         "model": window.matched_model,
         "price_id": window.price_id,
-        **_when(window),
-        "prices": "free" if window.free else " ".join(f"{meter}={price}" for meter, price in prices.items()),
+        **when(window),
+        "prices": "free" if window.free else " ".join(f"{meter}={price}" for meter, price in shown.items()),
         "source": window.source or "",
     }
 
 
-def _when(window: Window) -> Row:
-    days = [day for number, day in enumerate(_DAYS) if window.weekdays >> number & 1]
-    whole = (window.daily_from_ns, window.daily_to_ns) == (0, DAY_NS)
-    return {
-        "from": "" if window.from_ns <= -END_OF_TIME else _moment(window.from_ns),
-        "to": "" if window.to_ns >= END_OF_TIME else _moment(window.to_ns),
-        "days": "" if window.weekdays == EVERY_DAY else ",".join(days),
-        "hours": "" if whole else f"{_clock(window.daily_from_ns)}-{_clock(window.daily_to_ns)}",
-        "input": (f">{window.above}" if window.above >= 0 else "")
-        + (f"<={window.up_to}" if window.up_to < END_OF_TIME else ""),
-    }
-
-
-def _prices(window: Window) -> Row:
-    """Return dollars a million tokens and a unit, without meters that cost what an earlier one of their kind does."""
-    shown: Row = {}
-    kinds: dict[str, set[int]] = {"input": set(), "output": set()}
-    for meter, rate in zip(TOKEN_METERS, window.token_rates, strict=True):
-        kind = kinds["output" if meter.startswith(("output", "reasoning")) else "input"]
-        if rate is not None and rate not in kind:
-            kind.add(rate)
-            shown[meter] = _dollars(rate * 10**6)
-    fees = {unit: rate for unit, rate in window.unit_rates.items() if not unit.endswith("_tokens")}
-    if window.request_rate:
-        fees["requests"] = window.request_rate
-    return shown | {unit: f"${_dollars(rate)}" for unit, rate in fees.items()}
-
-
 def _explained(window: Window, at_ns: int) -> dict[str, object]:
-    in_force = any(window.holds(at_ns, total) for total in (max(window.above, 0) + 1, window.above + 1))
+    holds = any(window.holds(at_ns, total) for total in (max(window.above, 0) + 1, window.above + 1))
     factors = [{"name": one.name, "factor": f"{one.factor:f}", "source": one.source} for one in window.multipliers]
-    return {"price_id": window.price_id, "holds": in_force, **_when(window)} | {
-        "prices": _prices(window),
+    return {"price_id": window.price_id, "holds": holds, **when(window)} | {
+        "prices": prices(window),
         "source": window.source,
         "multipliers": factors,
     }
@@ -188,26 +284,5 @@ def _write(rows: list[Row], form: str) -> None:
         writer.writerows(rows)
     else:
         for row in rows:
-            when = " ".join(filter(None, (f"{key} {row[key]}" if row[key] else "" for key in _WHEN)))
-            click.echo(f"{row['provider']}/{row['model']}  {when + '  ' if when else ''}{row['prices']}")
-
-
-_WHEN: Final = ("from", "to", "days", "hours", "input")
-
-
-def _dollars(atto: int) -> str:
-    whole, rest = divmod(atto, 10**18)
-    return f"{whole}.{rest:018}".rstrip("0").rstrip(".")
-
-
-def _moment(at_ns: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat().replace("+00:00", "Z")
-
-
-def _clock(day_ns: int) -> str:
-    minutes = day_ns // (60 * 10**9)
-    return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def _ns(at: datetime) -> int:
-    return (at.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+            told = in_words(row)
+            click.echo(f"{row['provider']}/{row['model']}  {told + '  ' if told else ''}{row['prices']}")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from spanledger import contract
-from spanledger.contract_file import use_named
 from spanledger.settings import load
 
 from . import lakes
+from .in_force import price_as_set
 from .progress import counting, say
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
 
     settings = load(lake=lake)
     lakes.check_readable(settings.lake)
-    use_named(settings)
+    price_as_set(settings)
     code = currency and _with_rates(currency)
     days = (first.date() if first else date.min, last.date() if last else date.max)
     wanted = Wanted(*days, provider, model)

@@ -22,6 +22,7 @@ from typing import Final
 from spanledger.errors import SpanledgerError
 from spanledger.settings import load
 
+from .base_watch import BaseWatch
 from .contracts import ContractWatch
 
 LOG: Final = logging.getLogger("spanledger.collector")
@@ -46,10 +47,11 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]], idle_s
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with only_one(settings.home / f"{name}.lock"), _in_a_sentence():
-        contract = ContractWatch(settings)
+        watches = BaseWatch(settings), ContractWatch(settings)
         step = make_step(settings.home, settings.lake)
         while not parent_is_gone():
-            contract.refresh()
+            for watch in watches:
+                watch.refresh()
             busy = step()
             if draining and not busy:
                 return

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
-from .book import Entry, PriceBook, shipped_book
+from .book import Entry, PriceBook, current_book
 from .contract import NONE, Contract, Discount, Price, in_force
 from .instants import END_OF_TIME
 from .rates import (
@@ -34,16 +34,17 @@ _BATCH: Final = "processing=batch"
 
 
 def rates(provider: str, model: str, context: PriceContext = PLAIN, *, book: PriceBook | None = None) -> Rates:
-    """Return all that a model can cost in a context, under the contract in force; answers are kept.
+    """Return all that a model can cost in a context, by the book and the contract in force; answers are kept.
 
     With a `book`, that book's list prices alone.
     """
-    return _kept(provider, model, context, in_force()) if book is None else list_rates(book, provider, model, context)
+    if book is not None:
+        return list_rates(book, provider, model, context)
+    return _kept(provider, model, context, in_force(), current_book())
 
 
 @lru_cache(maxsize=4096)
-def _kept(provider: str, model: str, context: PriceContext, contract: Contract) -> Rates:
-    book = shipped_book()
+def _kept(provider: str, model: str, context: PriceContext, contract: Contract, book: PriceBook) -> Rates:
     if contract is NONE:
         return list_rates(book, provider, model, context)
     return agreed_rates(contract, book, provider, model, context)
@@ -86,7 +87,7 @@ def _own_windows(contract: Contract, providers: tuple[str, ...], ref: str, conte
 
 
 def _window(price: Price, provider: str) -> Window:
-    entry = Entry("contract", provider, price.name, price.name, None, (), {}, {})
+    entry = Entry("contract", "contract", provider, price.name, price.name, None, (), {}, {})
     row: dict[str, Any] = dict(price.row)
     if price.scope.from_ns > -END_OF_TIME:
         row["from"] = _instant(price.scope.from_ns)

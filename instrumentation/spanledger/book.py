@@ -3,7 +3,8 @@
 The book ships as two generated files, base and overlay, one model a line; only the lines of a provider in use are
 decoded, so that loading costs milliseconds. Matching keeps the order of the library that the base comes from (first
 match wins), but a name that is only like a known one is unknown (see `matching`). What matched is stored with every
-price.
+price. Which book is in force is one value for the process: the shipped one, or that with a base of the user's own
+(`base_file` puts it there).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -38,6 +39,9 @@ PROVIDER_NAMES: Final = {
 }
 """OpenTelemetry's and frameworks' names that the book's own rules miss or give to another biller."""
 
+BASE: Final = "prices_base.jsonl"
+OVERLAY: Final = "prices_overlay.jsonl"
+
 _ROUTE_PREFIXES: Final = frozenset({"models", "publishers"})
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
@@ -47,6 +51,8 @@ class Entry:
     """One model of the book: its line in the file."""
 
     origin: Origin
+    list_name: str
+    """Begins its price ids: `overlay`, `contract`, `base`, or `base-0.2.4` for a base of the user's own."""
     provider: str
     model: str
     match: Rule
@@ -89,7 +95,8 @@ class _Provider:
 class PriceBook:
     """The overlay laid over the base; look-ups may come from any thread."""
 
-    def __init__(self, base: str, overlay: str) -> None:
+    def __init__(self, base: str, overlay: str, base_name: str = "base") -> None:
+        self._list_names: dict[Origin, str] = {"base": base_name, "overlay": "overlay"}
         self._providers: dict[str, _Provider] = {}
         self._read(base, "base")
         self._read(overlay, "overlay")
@@ -124,6 +131,11 @@ class PriceBook:
         """Return every (provider, model) of the book, in its order."""
         return [(id_, entry.model) for id_ in self._providers for entry in self._entries(id_)]
 
+    def entries(self) -> Iterator[Entry]:
+        """Yield every entry, decoding all of the book."""
+        for id_ in self._providers:
+            yield from self._entries(id_)
+
     def _unwrap(self, name: str, ref: str) -> tuple[str, str]:
         head, _, rest = ref.partition("/")
         if rest and self.provider_id(head):
@@ -157,7 +169,11 @@ class PriceBook:
             records: list[tuple[Origin, dict[str, Any]]] = [(origin, json.loads(line)) for origin, line in known.lines]
             known.multipliers = [_multiplier(record) for _, record in records if "multiplier" in record]
             known.fees = {record["fee"]: record["price"] for _, record in records if "fee" in record}
-            known.entries = [_entry(known, origin, record) for origin, record in records if "model" in record]
+            known.entries = [
+                _entry(known, origin, self._list_names[origin], record)
+                for origin, record in records
+                if "model" in record
+            ]
             known.lines = []
         return known.entries
 
@@ -173,13 +189,27 @@ class PriceBook:
                 known.lines.append((origin, line))
 
 
+_in_force: PriceBook | None = None
+
+
 @cache
 def shipped_book() -> PriceBook:
     """Return the book that ships with this version, loaded once."""
-    return PriceBook(_shipped("prices_base.jsonl"), _shipped("prices_overlay.jsonl"))
+    return PriceBook(shipped_text(BASE), shipped_text(OVERLAY))
 
 
-def _shipped(name: str) -> str:
+def current_book() -> PriceBook:
+    """Return the book that calls are priced by."""
+    return _in_force or shipped_book()
+
+
+def use_book(book: PriceBook | None) -> None:
+    """Price by this book from now on; by the shipped one where it is None."""
+    global _in_force
+    _in_force = book
+
+
+def shipped_text(name: str) -> str:
     """Return a file that lies beside this module, in a folder or in an archive."""
     try:
         return Path(__file__).with_name(name).read_text("utf-8")
@@ -188,9 +218,10 @@ def _shipped(name: str) -> str:
         return str(resources.files(__package__).joinpath(name).read_text("utf-8"))
 
 
-def _entry(known: _Provider, origin: Origin, record: Mapping[str, Any]) -> Entry:
+def _entry(known: _Provider, origin: Origin, list_name: str, record: Mapping[str, Any]) -> Entry:
     return Entry(
         origin=origin,
+        list_name=list_name,
         provider=known.id,
         model=record["model"],
         match=record["match"],

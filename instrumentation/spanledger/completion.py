@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from . import faults, names
-from .book import shipped_book
+from . import base_file, faults, names
+from .book import current_book
 from .record import AttributeValue, Metered
+from .settings import load
 from .tracing import cost_attributes
 from .usage import Usage
 
@@ -25,7 +26,11 @@ class CompletionHook:
     """Puts the cost of a call, and the price it comes from, on its span."""
 
     def __init__(self) -> None:
-        shipped_book()
+        try:
+            base_file.use_or_report(load())
+        except Exception as error:  # a setting that can't be read
+            faults.report("calls priced by the shipped base", error, expected=True)
+        current_book()
 
     def on_completion(self, *, span: object = None, **_content: object) -> None:
         """Price the call that `span` stands for; one that has no price, or no usage, stays as it is."""

@@ -98,6 +98,7 @@ class Window:
     price_id: str
     """`base:openai/gpt-5.6-sol@2026-08-21+service_tier=flex>272000`: list, model, start, context, tier.
 
+    `base-0.2.4:` in place of `base:` where the base is the user's own, and of that version of the library.
     Under a contract `contract:acme/roadrunner@2026-01-01`, or `contract:NAME OF A DISCOUNT/` and the list's."""
     matched_model: str
     source: str | None
@@ -282,7 +283,7 @@ def make_window(entry: Entry, row: Mapping[str, Any], label: str) -> Window:
 
 
 def _price_id(entry: Entry, row: Mapping[str, Any], label: str) -> str:
-    parts = [f"{entry.origin}:{entry.provider}/{entry.model}"]
+    parts = [f"{entry.list_name}:{entry.provider}/{entry.model}"]
     if "from" in row:
         parts.append(f"@{row['from'].removesuffix('T00:00:00Z')}")
     if "weekdays" in row:

@@ -122,6 +122,14 @@ SETTINGS: tuple[Setting, ...] = (
         "File with the prices, discounts, deployments and fees that you have agreed on; default: contract.toml in the"
         " home folder, where there is one.",
     ),
+    Setting(
+        "prices",
+        "SPANLEDGER_PRICES",
+        str,
+        "",
+        "Base of the price book in place of the shipped one, as `spanledger prices update` writes it; default:"
+        " prices_base.jsonl in the home folder, where there is one.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -232,6 +240,7 @@ class Settings:
     features: str
     features_key_file: str
     contract: str
+    prices: str
     service: str
     environment: str
     flush: str

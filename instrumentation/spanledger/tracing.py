@@ -11,10 +11,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
 
-from . import contract, faults, names
+from . import base_file, contract, faults, names
 from .attributes import usage_attributes
 from .beside import instrumentations
-from .book import shipped_book
+from .book import current_book
 from .estimate import Estimates
 from .otlp import encode_request, encode_span
 from .pricing import PriceContext, Priced, price
@@ -36,8 +36,9 @@ class SpanMaker:
         if key_id is not None:
             self._resource[names.FEATURES_KEY_ID] = key_id
         self._estimates = Estimates()
+        base_file.use_or_report(settings)
         try:
-            shipped_book()  # now, while nobody waits
+            current_book()  # now, while nobody waits
         except Exception as error:
             faults.report("calls recorded without a price", error)
         try:

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MONEY = (
     "instrumentation/spanledger/agreed.py",
+    "instrumentation/spanledger/base_file.py",
     "instrumentation/spanledger/book.py",
     "instrumentation/spanledger/contract.py",
     "instrumentation/spanledger/contract_file.py",
@@ -19,7 +20,10 @@ MONEY = (
     "collector/spanledger_collector/price_classes.py",
     "collector/spanledger_collector/pricing.py",
     "cli/spanledger_cli/price.py",
+    "cli/spanledger_cli/price_changes.py",
+    "cli/spanledger_cli/price_words.py",
     "cli/spanledger_cli/prices.py",
+    "cli/spanledger_cli/flatten.py",
     "tools/flatten_prices.py",
 )
 FLOATING = frozenset({"float", "float32", "float64", "floating", "fsum", "true_divide"})

@@ -40,6 +40,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         features="hash",
         features_key_file="",
         contract="",
+        prices="",
         service="",
         environment="",
         flush="auto",
