@@ -21,6 +21,7 @@ from spanledger.settings import load
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 
 from .in_force import price_as_set
+from .price_table import explained
 
 Json: TypeAlias = "str | int | Decimal | bool | list[Json] | dict[str, Json] | None"
 
@@ -49,8 +50,15 @@ With -: 0, or 1 where a line was unreadable (its answer has line and error).
 @click.option("--at", help="When the call was made, RFC 3339; default: now.")
 @click.option("--context", help='processing, service_tier, speed, region, account as JSON: {"processing": "batch"}.')
 @click.option("--contract", metavar="FILE", help="Price under this contract; default: the one of the settings.")
+@click.option("--format", "form", type=click.Choice(("json", "table")), default="json", show_default=True)
 def command(
-    provider: str, model: str | None, usage: str | None, at: str | None, context: str | None, contract: str | None
+    provider: str,
+    model: str | None,
+    usage: str | None,
+    at: str | None,
+    context: str | None,
+    contract: str | None,
+    form: str,
 ) -> None:
     """Price one call and show why: PROVIDER MODEL --usage JSON, or - for a JSON object a line on stdin.
 
@@ -60,18 +68,19 @@ def command(
       spanledger price anthropic claude-opus-4-5 --usage '{"input_tokens": 90}' \\
           --at 2026-03-01T00:00:00Z --context '{"processing": "batch"}'
       spanledger price - < calls.jsonl
+      spanledger price openai o3 --usage '{"input_tokens": 90}' --format table
 
     \b
     A line of calls.jsonl (at and context may be left out):
       {"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 5000},
        "at": "2026-03-01T00:00:00Z", "context": {"service_tier": "flex"}}
 
-    The answer has the cost in US dollars, its parts, a charge for each meter, and the row of the price book or of
-    your contract.
+    The answer has the cost in US dollars, its parts, a charge for each meter with the page that its price is from,
+    and the row of the price book or of your contract. --format table shows it to people.
     """
     price_as_set(load(contract=contract))
     if provider == "-":
-        if model or usage or at or context:
+        if model or usage or at or context or form != "json":
             raise click.UsageError("with - everything comes from stdin: give no model and no options")
         _price_lines()
         return
@@ -83,7 +92,7 @@ def command(
         answer = _answer(question, time.time_ns())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(json.dumps(answer, ensure_ascii=False))
+    click.echo("\n".join(explained(answer)) if form == "table" else json.dumps(answer, ensure_ascii=False))
     if answer["cost_usd"] is None:
         sys.exit(EXIT_UNPRICED)
 
@@ -128,7 +137,7 @@ def _priced(found: Priced) -> dict[str, object]:
         name: None if pico is None else _decimal_text(pico, 12)
         for name, pico in zip(("cost_usd", *COMPONENTS), found[:6], strict=True)
     }
-    answer["charges"] = [_charge(charge) for charge in found.charges]
+    answer["charges"] = [_charge(charge, found.source) for charge in found.charges]
     for name in ("price_id", "matched_model", "cost_source", "source", "unpriced_reason"):
         answer[name] = getattr(found, name)
     answer["multipliers"] = [
@@ -137,13 +146,14 @@ def _priced(found: Priced) -> dict[str, object]:
     return answer
 
 
-def _charge(charge: Charge) -> dict[str, object]:
+def _charge(charge: Charge, source: str | None) -> dict[str, object]:
     quantity = charge.quantity
     return {
         "meter": charge.meter,
         "quantity": quantity if isinstance(quantity, int) else _decimal_text(int(quantity.scaleb(6)), 6),
         "unit_price_usd": _decimal_text(charge.unit_price_atto, 18),
         "amount_usd": _decimal_text(charge.amount_pico, 12),
+        "source": charge.source or source,
     }
 
 

@@ -90,6 +90,7 @@ class _Provider:
     multipliers: list[Multiplier] = field(default_factory=list)
     fees: dict[str, int] = field(default_factory=dict)
     """Unit to atto-dollars, with any model."""
+    fee_sources: dict[str, str] = field(default_factory=dict)
 
 
 class PriceBook:
@@ -163,12 +164,19 @@ class PriceBook:
         self._entries(provider)
         return self._providers[provider].fees
 
+    def fee_sources(self, provider: str) -> Mapping[str, str]:
+        """Return the address of the page that each fee comes from; by the book's id."""
+        self._entries(provider)
+        return self._providers[provider].fee_sources
+
     def _entries(self, provider: str) -> list[Entry]:
         known = self._providers[provider]
         if known.lines:
             records: list[tuple[Origin, dict[str, Any]]] = [(origin, json.loads(line)) for origin, line in known.lines]
             known.multipliers = [_multiplier(record) for _, record in records if "multiplier" in record]
-            known.fees = {record["fee"]: record["price"] for _, record in records if "fee" in record}
+            fees = [record for _, record in records if "fee" in record]
+            known.fees = {record["fee"]: record["price"] for record in fees}
+            known.fee_sources = {record["fee"]: record["source"] for record in fees}
             known.entries = [
                 _entry(known, origin, self._list_names[origin], record)
                 for origin, record in records

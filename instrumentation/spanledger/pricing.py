@@ -54,6 +54,8 @@ class Charge(NamedTuple):
     """1e-18 USD."""
     amount_pico: int
     """1e-12 USD."""
+    source: str | None = None
+    """Address of its page, where it isn't that of the whole price."""
 
 
 class Priced(NamedTuple):
@@ -147,7 +149,7 @@ def _charge(window: Window, counts: tuple[int, ...], units: Sequence[tuple[str, 
         micro = max(reported, window.minimums.get(unit, 0) * 10**6)
         amount = unit_pico(micro, rate)
         parts[OTHER] += amount
-        charges.append(Charge(unit, Decimal(micro).scaleb(-6), rate, amount))
+        charges.append(Charge(unit, Decimal(micro).scaleb(-6), rate, amount, window.fee_sources.get(unit)))
     if window.request_rate:
         amount = token_pico(1, window.request_rate)
         parts[OTHER] += amount

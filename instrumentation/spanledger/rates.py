@@ -9,7 +9,7 @@ the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -124,6 +124,8 @@ class Window:
     request_rate: int
     multipliers: tuple[Multiplier, ...] = ()
     """What the rates have been multiplied with."""
+    fee_sources: Mapping[str, str] = field(default_factory=dict)
+    """Unit to its page, where the price isn't the model's but the provider's, with any model."""
 
     @property
     def cost_source(self) -> str:
@@ -173,13 +175,17 @@ def list_rates(book: PriceBook, provider: str, model: str, context: PriceContext
             )
     # A price made for the context is nearer than the plain one, even where that one is the overlay's.
     known.sort(key=lambda pair: -pair[0])
-    windows = tuple(_with_fees(window, book.fees(found.provider)) for _, window in known)
+    windows = tuple(_with_fees(window, book, found.provider) for _, window in known)
     return Rates(windows, None if windows else "no_price", matched)
 
 
-def _with_fees(window: Window, fees: Mapping[str, int]) -> Window:
+def _with_fees(window: Window, book: PriceBook, provider: str) -> Window:
     """Add what the provider charges for with any model, where the model's own prices don't say otherwise."""
-    return replace(window, unit_rates={**fees, **window.unit_rates}) if fees and not window.free else window
+    added = {unit: rate for unit, rate in book.fees(provider).items() if unit not in window.unit_rates}
+    if not added or window.free:
+        return window
+    sources = {unit: source for unit, source in book.fee_sources(provider).items() if unit in added}
+    return replace(window, unit_rates={**added, **window.unit_rates}, fee_sources=sources)
 
 
 def _may_charge(window: Window, values: Mapping[str, str], honoured: frozenset[str]) -> bool:

@@ -27,6 +27,7 @@ PROVIDERS = {
 }
 """Provider to the number of years that its calls are from, at least."""
 WEEKEND = (5, 6)
+_TOOLS = frozenset({"code_interpreter_sessions", "code_execution_hours", "storage_searches"})
 
 KINDS: dict[str, tuple[int, Callable[[Golden], bool]]] = {
     "cached read": (30, lambda one: one.call.usage.cache_read_tokens > 0),
@@ -55,7 +56,6 @@ KINDS: dict[str, tuple[int, Callable[[Golden], bool]]] = {
     "free": (2, lambda one: one.cost_usd == 0),
 }
 """What a bill can have, to the least number of calls that have it, and how such a call is told."""
-_TOOLS = frozenset({"code_interpreter_sessions", "code_execution_hours", "storage_searches"})
 
 TABLE_2024 = {
     ("gpt-4-turbo", 5_000, 600): "0.068",

@@ -21,6 +21,7 @@ MONEY = (
     "collector/spanledger_collector/pricing.py",
     "cli/spanledger_cli/price.py",
     "cli/spanledger_cli/price_changes.py",
+    "cli/spanledger_cli/price_table.py",
     "cli/spanledger_cli/price_words.py",
     "cli/spanledger_cli/prices.py",
     "cli/spanledger_cli/flatten.py",

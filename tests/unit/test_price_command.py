@@ -11,6 +11,7 @@ from spanledger_cli import cli
 
 TURBO = '{"input_tokens": 5000, "output_tokens": 600}'
 AT = "2026-11-22T12:00:00Z"
+PAGE = "https://developers.openai.com/api/docs/pricing"
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -37,13 +38,20 @@ def test_one_call_is_priced_and_explained() -> None:
                 "quantity": 5000,
                 "unit_price_usd": "0.00001",
                 "amount_usd": "0.05",
+                "source": PAGE,
             },
-            {"meter": "output_text_tokens", "quantity": 600, "unit_price_usd": "0.00003", "amount_usd": "0.018"},
+            {
+                "meter": "output_text_tokens",
+                "quantity": 600,
+                "unit_price_usd": "0.00003",
+                "amount_usd": "0.018",
+                "source": PAGE,
+            },
         ],
         "price_id": "base:openai/gpt-4-turbo",
         "matched_model": "gpt-4-turbo",
         "cost_source": "list",
-        "source": "https://developers.openai.com/api/docs/pricing",
+        "source": PAGE,
         "unpriced_reason": None,
         "multipliers": [],
     }
@@ -152,3 +160,33 @@ def test_an_unreadable_line_is_answered_too_and_fails_the_run() -> None:
     assert "line 2: the line is not valid JSON" in result.stderr
     assert "line 5: unknown key modell" in result.stderr
     assert result.exit_code == 1
+
+
+def test_a_person_reads_what_was_charged_line_by_line_with_the_page_of_each_price() -> None:
+    usage = '{"input_tokens": 5000, "cache_read_tokens": 1200, "output_tokens": 600, "code_interpreter_sessions": 2}'
+    arguments = ("openai", "gpt-4.1", "--usage", usage, "--at", AT, "--context", '{"processing": "batch"}')
+
+    result = run(*arguments, "--format", "table")
+
+    assert result.stdout.splitlines() == [
+        f"openai gpt-4.1 at {AT}",
+        "  quantity  meter                      price             amount   source",
+        f"  3,800     input_uncached_tokens      x $1 a million    $0.0038  {PAGE}",
+        f"  1,200     cache_read_tokens          x $0.5 a million  $0.0006  {PAGE}",
+        f"    600     output_text_tokens         x $4 a million    $0.0024  {PAGE}",
+        "      2     code_interpreter_sessions  x $0.03 each      $0.06    https://pypi.org/project/litellm/1.79.3/",
+        "            cost                                         $0.0668",
+        "price    base:openai/gpt-4.1@2026-10-14+processing=batch (list)",
+    ]
+
+
+def test_a_factor_and_a_missing_price_are_told_to_a_person_too() -> None:
+    batch = ("openai", "gpt-4-turbo", "--usage", TURBO, "--at", "2024-05-01T00:00:00Z")
+
+    factored = run(*batch, "--context", '{"processing": "batch"}', "--format", "table").stdout.splitlines()
+    unknown = run("openai", "nothing-like-it", "--usage", TURBO, "--at", AT, "--format", "table")
+
+    assert factored[-1].startswith("factor   batch, x 0.5, is in these prices: https://")
+    assert unknown.stdout.splitlines() == [f"openai nothing-like-it at {AT}", "no price: unknown_model"]
+    assert unknown.exit_code == 3
+    assert "give no model and no options" in run("-", "--format", "table").stderr
