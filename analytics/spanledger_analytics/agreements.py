@@ -7,9 +7,8 @@ corrects an amount there finds it corrected in every answer.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
-import duckdb
 import pyarrow as pa
 
 from spanledger.contract import Contract, Scope
@@ -42,7 +41,20 @@ COMMITMENTS: Final = pa.schema(
 FX_RATES: Final = pa.schema([("currency", pa.string()), ("first_day", pa.date32()), ("usd", AMOUNT)])
 
 
-def add_agreements(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+class Session(Protocol):
+    """What views are made in: a connection of DuckDB, or a list of what to do in one elsewhere."""
+
+    def execute(self, query: str, parameters: object = None, /) -> object:
+        """Run SQL."""
+
+    def register(self, view_name: str, python_object: object, /) -> object:
+        """Give a table of Arrow's a name."""
+
+    def unregister(self, view_name: str, /) -> object:
+        """Take the name away."""
+
+
+def add_agreements(connection: Session, contract: Contract) -> None:
     """Make the tables `agreed_fees`, `agreed_commitments` and `agreed_fx_rates` of a connection."""
     fees = [
         {

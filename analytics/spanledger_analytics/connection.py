@@ -21,11 +21,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from spanledger import contract
+from spanledger.contract import Contract
 from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
-from .agreements import add_agreements
+from .agreements import Session, add_agreements
 from .snapshot import LakeFiles, Snapshots, files_now, template
 from .views import comments
 
@@ -118,7 +119,23 @@ def connect_files(
     another matter: see `sandbox.read_only`. With `described`, the catalogue has a comment on every column, which takes
     time; views have theirs in any case.
     """
-    connection = open_connection(touched=len(files.touched) > 1)
+    connection = duckdb.connect()
+    prepare(connection, files, contract.in_force(), locked=locked, as_of=as_of, described=described)
+    return connection
+
+
+def prepare(
+    connection: Session,
+    files: LakeFiles,
+    agreed: Contract,
+    *,
+    locked: bool = False,
+    as_of: datetime | None = None,
+    described: bool = False,
+) -> None:
+    """Make the views over `files` and a contract in an empty DuckDB; see `connect_files`."""
+    connection.execute("set errors_as_json = true")
+    _add_macros(connection, touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
     connection.execute("set variable as_of = $as_of::timestamptz", {"as_of": as_of})
     name_said(connection, files)
@@ -126,7 +143,7 @@ def connect_files(
         connection.execute(f"set variable {table}_files = $files", {"files": paths})
     _name_cells(connection, files if as_of is None else replace(files, cells={}, raw_days=None))
     connection.execute("set variable some_lack_columns = true")
-    add_agreements(connection, contract.in_force())
+    add_agreements(connection, agreed)
     connection.execute(load_query("views/currency"))
     connection.execute(load_query("views/fees"))
     for name in ("traces", "sessions", "all"):
@@ -137,7 +154,6 @@ def connect_files(
         connection.execute("set temp_directory = ''")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-    return connection
 
 
 def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
@@ -147,15 +163,19 @@ def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
     said about them makes them.
     """
     connection = duckdb.connect()
+    _add_macros(connection, touched=touched)
+    return connection
+
+
+def _add_macros(connection: Session, *, touched: bool) -> None:
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set python_enable_replacements = false")
     connection.execute("set parquet_metadata_cache = true")
     for name in ("files", "spans_touched" if touched else "spans", *_MACROS):
         connection.execute(load_query(f"views/{name}"))
-    return connection
 
 
-def name_said(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+def name_said(connection: Session, files: LakeFiles) -> None:
     """Set the variables for what is said about rows elsewhere."""
     connection.execute("set variable settled_until = $until::timestamptz", {"until": files.settled_until})
     connection.execute("set variable touched_files = $files", {"files": files.touched})
@@ -164,7 +184,7 @@ def name_said(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
     connection.execute("set variable pending_commits = $pending::varchar[]", {"pending": files.pending})
 
 
-def _name_cells(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+def _name_cells(connection: Session, files: LakeFiles) -> None:
     """Set the variables for the days that rollups have counted, and for the others."""
     connection.execute("set variable raw_days = $days::date[]", {"days": files.raw_days})
     for table in ROLLUPS:

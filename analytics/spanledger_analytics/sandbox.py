@@ -8,7 +8,6 @@ is, and root is refused. A thread hands its ban on to those it starts, so DuckDB
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import queue
 import sys
@@ -17,21 +16,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from .errors import UnprotectedError
+from .landlock import forbid_writes
 
 T = TypeVar("T")
 
-_CREATE_RULESET: Final = 444
-_RESTRICT_SELF: Final = 446
-_PR_SET_NO_NEW_PRIVS: Final = 38
-_CREATE_RULESET_VERSION: Final = 1
-_WRITES: Final = {
-    1: 1 << 1 | 0b1_1111_1111 << 4,  # write_file, remove_dir to make_sym
-    2: 1 << 13,  # refer
-    3: 1 << 14,  # truncate
-}
-"""Rights to ban, by the Landlock version that brought them (linux/landlock.h)."""
-_NET_SINCE: Final = 4
-_BIND_AND_CONNECT: Final = 0b11
 _LOOK_S: Final = 0.1
 _STOP_S: Final = 5.0
 
@@ -77,26 +65,3 @@ def _await(outcome: queue.SimpleQueue[T]) -> T:
 def is_root() -> bool:
     """Say whether file modes don't bind this process."""
     return sys.platform != "win32" and os.geteuid() == 0
-
-
-def forbid_writes() -> bool:
-    """Ban this thread, and those it starts, from writing any file and from TCP; False where it can't be done.
-
-    Files that are open already stay writable. It can't be undone.
-    """
-    if sys.platform != "linux":
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
-    if version < 1:
-        return False
-    files = sum(right for since, right in _WRITES.items() if since <= version)
-    net = _BIND_AND_CONNECT if version >= _NET_SINCE else 0
-    banned = (ctypes.c_uint64 * 2)(files, net)
-    size = ctypes.sizeof(banned) if version >= _NET_SINCE else 8
-    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(banned), size, 0)
-    if ruleset < 0:
-        return False
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return False
-    return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)

@@ -309,5 +309,6 @@ def template(table: LakeTable) -> str:
 @cache
 def _templates() -> Path:
     folder = tempfile.mkdtemp(prefix="spanledger-")
+    Path(folder).chmod(0o755)  # so that the process of a box, which is another user's, reads them, too
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

@@ -232,6 +232,8 @@ VIEWS: Final[tuple[View, ...]] = (
     FX_RATES,
     *map(_of_rollup, ROLLUPS),
 )
+CATALOGUE: Final = "duckdb_columns"
+"""Where the comments on columns are seen."""
 NAMES: Final = tuple(view.name for view in VIEWS)
 """Names that ad-hoc SQL can rely on."""
 

@@ -27,6 +27,8 @@ MOST_TABLE_ROWS: Final = 500
 MOST_RECORDS: Final = 20
 """Rows shown where they are too wide for a table."""
 _BATCH_ROWS: Final = 10_000
+_PLAN: Final = ["explain_key", "explain_value"]
+"""Columns of the answer to `explain`: a drawing of many lines."""
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: " ", 10: "\\n", 13: "\\r"}
 """What a terminal would obey; names in spans are whatever a program put there."""
 
@@ -53,6 +55,10 @@ def _write_text(answer: pa.Table, form: str, target: IO[str], width: int | None)
         return None
     if form == "json":
         _write_json(answer, target)
+        return None
+    if answer.column_names == _PLAN:
+        for plan in answer.column("explain_value").to_pylist():
+            target.write("".join(_printable(line) + "\n" for line in str(plan).splitlines()))
         return None
     table = _table(answer.slice(0, MOST_TABLE_ROWS))
     console = Console(file=target, width=100_000, color_system=None)

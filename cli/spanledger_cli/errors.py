@@ -2,7 +2,6 @@
 
 spanledger.errors.SpanledgerError
 ├── MissingExtraError   a command needs packages that the bare install doesn't bring
-├── QueryError          the SQL is wrong, or asks for what it may not touch
 ├── FileError           a file or folder can't be used
 └── StartError          a program can't be started
 """
@@ -25,10 +24,6 @@ class MissingExtraError(SpanledgerError):
             f"`spanledger {command}` needs {module}, which is not installed here; install it with: "
             f"pip install 'spanledger[{extra}]'"
         )
-
-
-class QueryError(SpanledgerError):
-    """The SQL is wrong, or asks for what it may not touch; the message is DuckDB's."""
 
 
 class FileError(SpanledgerError):

@@ -17,12 +17,16 @@ import click
 import duckdb
 
 from spanledger.settings import load
+from spanledger_analytics.errors import QueryError
 from spanledger_analytics.export import FORMS, Choice, Form, days_of, export
 from spanledger_analytics.sandbox import read_only
 from spanledger_analytics.snapshot import files_now
+from spanledger_analytics.sql_errors import explained
+from spanledger_analytics.views import NAMES
+from spanledger_collector.row import SCHEMA
 
 from . import lakes
-from .errors import FileError, QueryError
+from .errors import FileError
 from .progress import counting, say
 
 if sys.version_info >= (3, 14):
@@ -115,7 +119,7 @@ def _write(lake: Path, choice: Choice, form: Form, target: IO[bytes], advance: C
     try:
         return read_only(lambda: export(files, choice, form, target, advance, running.append), interrupt)
     except duckdb.Error as error:
-        raise QueryError(str(error)) from None
+        raise QueryError(explained(str(error), choice.where, NAMES, SCHEMA.names)) from None
 
 
 def _write_days(

@@ -99,6 +99,46 @@ def test_a_typo_gives_duckdbs_message_and_exit_code_1(lake: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_typo_is_marked_and_the_name_that_was_meant_is_proposed(lake: Path) -> None:
+    for confined in ((), ("--safe",)):
+        done = sql(lake, "select\n  user_idd\nfrom llm_calls", *confined)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[0] == (
+            'spanledger: Binder Error: Referenced column "user_idd" not found in FROM clause!'
+        )
+        assert done.stderr.splitlines()[1].startswith("Did you mean user_id, ")
+        assert done.stderr.splitlines()[3:] == ["LINE 2:   user_idd", "          ^^^^^^^^"]
+
+
+def test_a_plan_is_drawn_over_lines(lake: Path) -> None:
+    assert "\n╰────────┬───────╯\n" in sql(lake, "explain select 1").stdout
+
+
+def test_a_confined_question_has_the_same_answer_as_any(lake: Path) -> None:
+    for form in ("csv", "json"):
+        assert sql(lake, QUERY, "--safe", "--format", form).stdout == sql(lake, QUERY, "--format", form).stdout
+
+
+def test_a_scope_shows_its_rows_alone(lake: Path) -> None:
+    query = "select user_id from spans"
+    assert sql(lake, query, "--scope", "user_id=u-1", "--format", "csv").stdout == "user_id\nu-1\n"
+    assert sql(lake, query, "--scope", "user_id=u-2", "--format", "csv").stdout == "user_id\n"
+    done = sql(lake, query, "--scope", "user=u-1")
+    assert done.returncode == 2
+    assert "no scope can be told by user; there are team_id, customer_id, " in done.stderr
+
+
+def test_a_confined_answer_is_cut_and_says_so(lake: Path) -> None:
+    done = sql(lake, "from range(9)", "--safe", "--max-rows", "2", "--format", "csv")
+    assert (done.stdout, done.stderr) == ("range\n0\n1\n", "spanledger: truncated at 2 rows\n")
+
+
+def test_a_confined_question_is_stopped_in_time(lake: Path) -> None:
+    done = sql(lake, "select length(repeat('x', 2000000000))", "--safe", "--max-seconds", "1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "spanledger: stopped after 1 s; ask for fewer days, or for less at once\n"
+
+
 def test_temporary_tables_may_be_made(lake: Path) -> None:
     done = sql(lake, "create temp table t as select 2 as a; select a from t", "--format", "csv")
     assert done.stdout == "a\n2\n"
