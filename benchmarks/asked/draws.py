@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from made.files import LAST, about
 from spanledger_analytics.connection import connect
 from spanledger_analytics.snapshot import Snapshots
 
@@ -61,13 +62,15 @@ def _draw_day(connection: Any, day: date, chance: np.random.Generator) -> Iterat
 def questions(lake: Path, name: str, draws: list[Asked]) -> Iterator[Asked]:
     """Yield a question with each draw and the files of its days."""
     snapshot = Snapshots(lake).now()
+    maintained = about(lake)["made"]["maintained"]
     for drawn in draws:
         first, last = _days(name, date.fromisoformat(drawn["day"]))
         files = snapshot.files(first, last)
         asked = {"question": name, **drawn}
         if first and last:
             asked |= {"first": first.isoformat(), "last": last.isoformat()}
-        yield asked | {"spans": files.spans[1:] + files.touched[1:], "settlements": files.beside["settlements"][1:]}
+        unfolded = [file for file in files.beside["settlements"][1:] if not maintained or f"/dt={LAST}/" in file]
+        yield asked | {"spans": files.spans[1:] + files.touched[1:], "settlements": unfolded}
 
 
 def _days(name: str, day: date) -> tuple[date | None, date | None]:

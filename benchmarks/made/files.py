@@ -25,11 +25,13 @@ import pyarrow.compute as pc
 from made.population import Population, populate
 from made.rows import day_rows, who
 from made.traces import Spans, day_shares, make_day, spans_a_trace
+from spanledger_analytics.counting import refresh_rollups
 from spanledger_collector.lake import DataFile, append_marked, open_table, write_file
+from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.row import PARTITION, TEXT, TIME
 from spanledger_collector.tables import SETTLED_UNTIL, SETTLEMENTS, SETTLER, SPANS
 
-GENERATOR: Final = 1
+GENERATOR: Final = 2
 """Goes up when what is generated changes: lakes of another number are made again."""
 LAST: Final = date(2026, 10, 31)
 """The open day; all lakes end here."""
@@ -51,13 +53,16 @@ class Made:
     root_tags: float = 0.0
     """Share of all calls that get their tags by settlements."""
     fingerprints: bool = False
+    maintained: bool = True
+    """Whether the product has written its closed days anew and counted its days."""
     generator: int = GENERATOR
 
     @property
     def name(self) -> str:
         """What its folder is called."""
         more = f"-root-tags-{self.root_tags:g}" if self.root_tags else ""
-        return f"lake-{self.spans}-{self.days}{more}{'-fingerprints' if self.fingerprints else ''}"
+        more += "-fingerprints" if self.fingerprints else ""
+        return f"lake-{self.spans}-{self.days}{more}{'' if self.maintained else '-as-written'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ def made_lake(folder: Path, made: Made) -> Path:
     rows = _write(lake, made)
     took = time.monotonic() - start
     said = {"made": wanted, "rows": rows, "seconds": round(took, 1), "spans_per_s": round(rows / took)}
+    if made.maintained:
+        said["maintained_in_seconds"] = round(_maintain(lake, made), 1)
     stamp.write_text(json.dumps(said) + "\n", "utf-8")
     return lake
 
@@ -101,6 +108,18 @@ def _write(lake: Path, made: Made) -> int:
     marks = {SETTLER: 1, SETTLED_UNTIL: int(until.timestamp() * 1000)}
     append_marked(settlements, [file for day in days for file in day.settlements], marks, SETTLEMENTS)
     return sum(file.rows for file in files)
+
+
+def _maintain(lake: Path, made: Made) -> float:
+    """Do what the product does for days that are over; the files that were replaced go at once. Returns the seconds."""
+    start = time.monotonic()
+    for number in range(made.days - 1, 0, -1):
+        rewrite_day(lake, LAST - timedelta(days=number))
+        if number % 30 == 0:
+            print(f"{lake.name}: {number} days are left to write anew", file=sys.stderr, flush=True)
+    open_table(lake).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    refresh_rollups(lake)
+    return time.monotonic() - start
 
 
 def _write_days(lake: Path, made: Made, shares: list[float]) -> Iterator[_Day]:

@@ -60,12 +60,13 @@ def test_the_same_seed_makes_the_same_rows(rows: pa.Table) -> None:
 
 
 def test_settlements_hand_down_what_the_root_alone_says(tmp_path: Path) -> None:
-    plain, at_root = (made_lake(tmp_path, Made(4_000, 2, share)) for share in (0.0, 0.3))
+    plain, at_root = (made_lake(tmp_path, Made(4_000, 2, share, maintained=False)) for share in (0.0, 0.3))
     who = (
         "select user_id, team_id, customer_id, feature, session_id, count(*), sum(input_tokens), sum(cost_usd)"
         " from llm_calls group by all order by all"
     )
-    assert answer(at_root, who) == answer(plain, who)
+    maintained = made_lake(tmp_path, Made(4_000, 2, 0.3))
+    assert answer(at_root, who) == answer(plain, who) == answer(maintained, who)
     settled = "select round(count(*) / (select count(*) from llm_calls), 1) from settlements"
     assert answer(at_root, settled) == [(0.3,)]
     ends = "select max(dt), count(distinct dt) from spans"
@@ -73,7 +74,7 @@ def test_settlements_hand_down_what_the_root_alone_says(tmp_path: Path) -> None:
 
 
 def test_a_lake_is_kept_until_what_it_is_made_of_changes(tmp_path: Path) -> None:
-    made = Made(2_000, 1)
+    made = Made(2_000, 1, maintained=False)
     lake = made_lake(tmp_path, made)
     before = sorted((lake / "spans").rglob("*.parquet"))
     written = [file.stat().st_mtime_ns for file in before]
