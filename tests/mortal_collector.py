@@ -98,6 +98,7 @@ def main(chance: str, merge_at: str, deaths: str, *rest: str) -> None:
     plain = maintain.jobs_command
     maintain.jobs_command = lambda lake, names: [*me, "jobs", *plain(lake, names)[3:]]
     maintain.MOST_SMALL_FILES = int(merge_at)  # type: ignore[misc]
+    maintain._LOOK_S, maintain._NEXT_TRY_S = 0.1, 0.5  # type: ignore[misc]
     module = STAGES.get(name, jobs)
     fate = Fate(float(chance), Path(deaths))
     for place in PLACES[name]:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
 from collector_process import collecting, span_ids
-from spanledger_collector.serve import main, state_path
+from spanledger_collector.serve import STAGES, main, state_path
 from spanledger_collector.wal import segments, wal_dir
 from waiting import wait_until
 
@@ -44,7 +44,7 @@ def test_spans_of_both_doors_reach_the_lake_and_a_stop_leaves_nothing_behind(tmp
         children = collector.children()
         assert collector.stop() == 0
     assert sorted(span_ids(collector.lake)) == sorted(sent)
-    assert (len(children), [pid for pid in children if Path(f"/proc/{pid}").exists()]) == (3, [])
+    assert (len(children), [pid for pid in children if Path(f"/proc/{pid}").exists()]) == (len(STAGES), [])
     assert (state_path(collector.home).exists(), segments(wal_dir(collector.home))) == (False, [])
     lines = (tmp_path / "collector.log").read_text().splitlines()
     address = f"http://127.0.0.1:{collector.http_port} grpc 127.0.0.1:{collector.grpc_port}"
@@ -53,7 +53,7 @@ def test_spans_of_both_doors_reach_the_lake_and_a_stop_leaves_nothing_behind(tmp
 
 def test_children_that_die_are_started_again(tmp_path: Path) -> None:
     with collecting(tmp_path) as collector:
-        wait_until(lambda: len(collector.children()) == 3, what="three children")
+        wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
         first = collector.children()
         for pid in first:
             os.kill(pid, signal.SIGKILL)
@@ -65,7 +65,7 @@ def test_children_that_die_are_started_again(tmp_path: Path) -> None:
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with collecting(tmp_path) as collector:
-        wait_until(lambda: len(collector.children()) == 3, what="three children")
+        wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
         children = collector.children()
         collector.process.kill()
         collector.process.wait(20)
@@ -96,7 +96,7 @@ def test_a_second_collector_on_the_same_home_is_refused_in_words(
 
 def test_a_second_interrupt_does_not_wait_for_the_rows(tmp_path: Path) -> None:
     with collecting(tmp_path) as collector:
-        wait_until(lambda: len(collector.children()) == 3, what="three children")
+        wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
         children = collector.children()
         for pid in children:
             os.kill(pid, signal.SIGSTOP)

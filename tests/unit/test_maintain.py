@@ -67,9 +67,9 @@ def test_of_a_log_whose_beginning_is_gone_nobody_can_tell_how_many_there_are(ben
     assert log.small == float("inf")
 
 
-def run_until(maintainer: Maintainer, clock: Clock, condition: Callable[[], bool]) -> None:
+def run_until(maintainer: Maintainer, clock: Clock, condition: Callable[[], bool], pace_s: float = 2) -> None:
     def step() -> bool:
-        clock.now += 10
+        clock.now += pace_s
         maintainer.step()
         return condition()
 
@@ -96,7 +96,7 @@ def test_all_jobs_are_done_now_and_then(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(maintain, "jobs_command", command)
     clock = Clock()
     maintainer = Maintainer(bench.lake, clock)
-    run_until(maintainer, clock, lambda: clock.now > 3800 and maintainer._jobs is None)
+    run_until(maintainer, clock, lambda: clock.now > 3800 and maintainer._jobs is None, 60)
     assert started == [(), (), ()]
 
 
