@@ -38,6 +38,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "maintain": (*_PYTEST, "tests/crash/test_jobs.py", "tests/crash/test_rewriting.py"),
     "matrix-newest": (*_PYTEST, "tests/integration/test_matrix.py"),
     "matrix-oldest": (sys.executable, "tools/oldest_sdks.py"),
+    "pricing-speed": (sys.executable, "benchmarks/pricing.py"),
     "pricing": (*_PYTEST, "tests/unit/test_pricing_sql.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
     "queries": (sys.executable, "benchmarks/queries.py", "--full"),
