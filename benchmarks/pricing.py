@@ -1,6 +1,6 @@
 """What pricing costs: spans in SQL, spans in the collector, and a call in the program beside what others take for one.
 
-    python benchmarks/pricing.py [--spans 3000000] [--rounds 5] [--peers genai-prices,litellm]
+    python benchmarks/pricing.py [--spans 2000000] [--rounds 5] [--peers genai-prices,litellm]
 
 Spans are made from a fixed seed: calls of popular models over two years, in all contexts, with caches and reasoning.
 In SQL they lie in a table in DuckDB's memory, on two threads; looking up their price classes counts. `summed` adds up
@@ -245,7 +245,7 @@ def environment_of(peers: list[str]) -> Path:
 def main() -> None:
     """Print a JSON object with every figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spans", type=int, default=3_000_000)
+    parser.add_argument("--spans", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default=",".join(VERSIONS), help="Of these; empty: none.")
     parser.add_argument("--environment", type=Path, help="Where the peers are installed.")
