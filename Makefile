@@ -7,7 +7,7 @@ BIN := .venv/bin
 endif
 
 # Benchmarks of which `make bench` runs a short form.
-SHORTENED := ingest queries commits
+SHORTENED := ingest queries commits repricing
 
 .PHONY: help install format lint typecheck test bench dashboard demo prices docs screenshots check
 
@@ -39,6 +39,7 @@ bench:  ## Measure, and print JSON
 	@$(BIN)/python benchmarks/ingest.py --quick
 	@$(BIN)/python benchmarks/queries.py --spans 1000000 --draws 10 --peers ''
 	@$(BIN)/python benchmarks/commits.py --commits 1000
+	@$(BIN)/python benchmarks/repricing.py --spans 1000000
 
 prove:  ## Run the long forms of the checks, and keep what they show in docs/evidence
 	$(BIN)/python tools/prove.py

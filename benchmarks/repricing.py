@@ -17,7 +17,7 @@ import argparse
 import json
 import os
 import platform
-import resource
+import re
 import shutil
 import signal
 import subprocess
@@ -162,7 +162,11 @@ def reprice(lake: Path, contract: Path, *options: str, kill_at: int | None = Non
                 time.sleep(0.02)
             time.sleep(later_s)
             process.send_signal(signal.SIGKILL)
-        _, status, used = os.wait4(process.pid, 0)
+        peak_mb, ended = 0, 0
+        while not ended:
+            peak_mb = _peak_mb(process.pid) or peak_mb
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            time.sleep(0.02)
         process.returncode = os.waitstatus_to_exitcode(status)
         told.seek(0)
         text = told.read()
@@ -172,7 +176,7 @@ def reprice(lake: Path, contract: Path, *options: str, kill_at: int | None = Non
     changed = 0 if killed else sum(row["calls"] for row in json.loads(text))
     wall = time.perf_counter() - began
     print(f"{' '.join(options) or 'all'}: {used.ru_utime + used.ru_stime:.1f} CPU seconds", file=sys.stderr, flush=True)
-    return Run(used.ru_utime + used.ru_stime, wall, _megabytes(used), killed, changed)
+    return Run(used.ru_utime + used.ru_stime, wall, peak_mb, killed, changed)
 
 
 def expected(lake: Path, contract: int) -> tuple[int, int, Decimal]:
@@ -265,8 +269,11 @@ def _check(what: str, found: object, wanted: object) -> None:
         raise SystemExit(f"{what}: found {found}, wanted {wanted}")
 
 
-def _megabytes(used: resource.struct_rusage) -> int:
-    return used.ru_maxrss // (1024**2 if sys.platform == "darwin" else 1024)
+def _peak_mb(process: int) -> int:
+    """Return the most memory that it had so far; not that of `wait4`, which begins with what its parent has."""
+    status = Path(f"/proc/{process}/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) // 1024 if found else 0
 
 
 def _hex(random: np.random.Generator, count: int, size: int) -> pa.Array:
