@@ -28,6 +28,27 @@ class Difference:
     """Cells that are there and shouldn't be, or should be and aren't; one with another value is both."""
 
 
+@dataclass(frozen=True, slots=True)
+class CountedDay:
+    """A day whose cells hold."""
+
+    dt: date
+    snapshot: Snapshot
+
+    def __str__(self) -> str:
+        return f"rollups of {self.dt}"
+
+    def differences(self) -> list[Difference]:
+        """Count the day again; returns what differs."""
+        return list(_differences(self.snapshot, [self.dt]))
+
+
+def counted_now(lake: Path) -> list[CountedDay]:
+    """Return the days of a lake that are counted as they are now."""
+    snapshot = Snapshots(lake, (SUPERSEDED, SETTLEMENTS)).now()
+    return [CountedDay(dt, snapshot) for dt in sorted(snapshot.counted())]
+
+
 def check_rollups(lake: Path) -> list[Difference]:
     """Count every counted day of a lake again; returns what differs, in any column, money to the pico-dollar.
 

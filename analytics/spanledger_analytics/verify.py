@@ -23,6 +23,7 @@ from spanledger_collector.lake import DataFile, committed_version, file_path, li
 from spanledger_collector.orphans import old_orphans
 from spanledger_collector.tables import CORRECTIONS, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 
+from .cells_check import CountedDay, counted_now
 from .connection import load_query, open_connection
 from .snapshot import template
 
@@ -151,6 +152,15 @@ def _look_at_said(table: LakeTable) -> Callable[[Subject, date], Iterator[tuple[
     return look
 
 
+def _every_counted_day(subject: Subject) -> list[CountedDay]:
+    return counted_now(subject.lake)
+
+
+def _look_at_cells(_: Subject, day: CountedDay) -> Iterator[tuple[str, str]]:
+    for one in day.differences():
+        yield f"{one.rollup} of {one.dt}", f"has {one.rows} cells that its spans don't come to, or lacks them"
+
+
 def _named(
     where: str, found: Sequence[tuple[Any, ...]], words: Callable[[tuple[Any, ...]], str]
 ) -> Iterator[tuple[str, str]]:
@@ -168,6 +178,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "settled": Check("each settlement is of a row of spans", _days_of(SETTLEMENTS), _look_at_said(SETTLEMENTS)),
     "settled-money": Check("so do those of settlements", _days_of(SETTLEMENTS), _look_at_money(SETTLEMENTS)),
     "corrected": Check("each correction is of a row of spans", _days_of(CORRECTIONS), _look_at_said(CORRECTIONS)),
+    "rollups": Check("rollups say what the spans of their days come to", _every_counted_day, _look_at_cells),
 }
 """All of them, in the order in which they are made."""
 

@@ -100,8 +100,9 @@ def verify(lake: Path | None) -> None:
     """Count a lake again, and list what is wrong: a line on stdout for each thing.
 
     Looked at are: the live files (there, readable, read-only, as long as the log says), what lies on disk that no
-    commit names, spans that count twice, costs whose parts don't add up, and settlements and corrections of rows that
-    don't exist. It reads the whole lake, a day at a time, changes nothing, and may run beside collectors.
+    commit names, spans that count twice, costs whose parts don't add up, settlements and corrections of rows that don't
+    exist, and rollups that don't say what spans come to. It reads the whole lake, a day at a time, changes nothing, and
+    may run beside collectors.
 
     \b
       spanledger lake verify

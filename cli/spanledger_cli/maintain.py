@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -115,6 +116,20 @@ def _do_jobs(settings: Settings, *, dry_run: bool, trust_clock: bool) -> None:
         say("another process does this for the lake just now; waiting for it")
     with only_one(lock_path(settings.lake)):
         note(settings.lake, tuple(JOBS), _print(settings.lake, terms))
+    _count_days(settings.lake)
+
+
+def _count_days(lake: Path) -> None:
+    """Count into the rollups what isn't counted as it is now, where DuckDB is installed."""
+    if importlib.util.find_spec("duckdb") is None:
+        return
+    from spanledger_analytics.counting import refresh_rollups
+    from spanledger_collector.worker import only_one
+
+    with only_one(lake / "rollup.lock"):
+        done = refresh_rollups(lake)
+    if done.counted:
+        click.echo(f"{'count':<10} {'rollups':<12} {len(done.counted)} days counted")
 
 
 def _print(lake: Path, terms: Terms) -> list[Did]:

@@ -150,7 +150,7 @@ def test_the_commands_say_how_a_lake_stands_and_that_it_is_right(bench: Bench) -
     shown = lake("status", "--home", str(bench.home))[0].splitlines()
     assert shown[0].split() == list(spans)
     assert [line.split()[0] for line in shown[2:4]] == ["spans", "superseded"]
-    assert lake("verify") == ("", "spanledger: 12 rows of 2 tables, 7 checks: no faults\n")
+    assert lake("verify") == ("", "spanledger: 12 rows of 2 tables, 8 checks: no faults\n")
     (table_path(bench.lake) / live_files(open_table(bench.lake))[0].path).unlink()
     out, err = lake("verify", code=1)
     assert out.startswith("files: spans/dt=2026-11-03/")

@@ -33,6 +33,7 @@ from spanledger_analytics.counting import Refreshed, due_days, refresh, refresh_
 from spanledger_analytics.rollup import Roller
 from spanledger_analytics.snapshot import Snapshots
 from spanledger_analytics.spend import Filters
+from spanledger_analytics.verify import Fault, Subject, verify
 from spanledger_collector.candidates import Wanted
 from spanledger_collector.lake import file_path, live_files, open_table, replace_files, write_file
 from spanledger_collector.repricing import reprice
@@ -265,6 +266,8 @@ def test_a_cell_that_says_something_else_is_found(bench: Bench) -> None:
     name = Path(old.path).stem.rpartition("_")[0] + "_forged"
     replace_files(cube, [old], [write_file(bench.lake, name, forged, DAILY_CUBE, old.dt)], DAILY_CUBE, same_rows=False)
     assert check_rollups(bench.lake) == [Difference("daily_cube", DAYS[1], 2)]
+    words = "has 2 cells that its spans don't come to, or lacks them"
+    assert list(verify(Subject(bench.lake))) == [Fault("rollups", f"daily_cube of {DAYS[1]}", words)]
 
 
 def test_a_file_that_another_program_made_of_ours_is_not_trusted(bench: Bench) -> None:
