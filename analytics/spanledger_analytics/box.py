@@ -36,7 +36,7 @@ from .errors import QueryError, StoppedError, UnprotectedError
 from .scope import Scope, extract
 from .snapshot import LakeFiles
 from .sql_errors import explained
-from .views import CATALOGUE, NAMES
+from .views import CATALOGUE, LAKE_NAMES
 
 _PROGRAM: Final = "import sys; sys.path[:] = {paths!r}; from spanledger_analytics.box_process import main; main()"
 ENVIRONMENT: Final = {
@@ -245,7 +245,7 @@ def read_answer(said: bytes, query: str, limits: Limits) -> Answer:
     except (ValueError, TypeError):
         raise _too_much(limits) from None  # it was ended, or ended itself, where memory could not be had
     if told.kind == "error":
-        raise QueryError(explained(told.message, query, NAMES, SCHEMA.names))
+        raise QueryError(explained(told.message, query, LAKE_NAMES, SCHEMA.names))
     if told.kind == "unprotected":
         raise UnprotectedError(told.message)
     if told.kind == "late":

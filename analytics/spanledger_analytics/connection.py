@@ -8,7 +8,7 @@ or settled it looks that up, and where none does it has nothing to do but read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -18,6 +18,7 @@ from typing import Final
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spanledger import contract
@@ -27,10 +28,13 @@ from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import Session, add_agreements
+from .priced_tables import add_prices
 from .snapshot import LakeFiles, Snapshots, files_now, template
-from .views import comments
+from .views import CHARGES, PRICES, comments
 
 Parameter = str | int | float | bool | date | list[str] | None
+_MAY_NAME_CHARGES: Final = re.compile(r"charges|duckdb_|information_schema|show|pragma|sqlite_|pg_", re.IGNORECASE)
+"""A question for the view, or for the names of views."""
 _MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings", "rollups", "chosen_cells")
 
 
@@ -111,17 +115,32 @@ def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConn
 
 
 def connect_files(
-    files: LakeFiles, *, locked: bool = False, as_of: datetime | None = None, described: bool = False
+    files: LakeFiles,
+    *,
+    locked: bool = False,
+    as_of: datetime | None = None,
+    described: bool = False,
+    query: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the views over `files`, and over the contract in force.
 
     With `locked`, SQL reaches no file but these, can't open the network, and can't undo it. Writing to them is
     another matter: see `sandbox.read_only`. With `described`, the catalogue has a comment on every column, which takes
-    time; views have theirs in any case.
+    time; views have theirs in any case. With `query`, which is what is going to be asked, the view `charges` is only
+    there if that may name it: it takes longer to make than all others.
     """
     connection = duckdb.connect()
-    prepare(connection, files, contract.in_force(), locked=locked, as_of=as_of, described=described)
+    add_prices(connection, lambda: _classes_charged(files, as_of))
+    priced = {PRICES.name} if query is not None and not _MAY_NAME_CHARGES.search(query) else {PRICES.name, CHARGES.name}
+    agreed = contract.in_force()
+    prepare(connection, files, agreed, locked=locked, as_of=as_of, described=described, priced=priced)
     return connection
+
+
+def _classes_charged(files: LakeFiles, as_of: datetime | None) -> pa.Table:
+    """Return the price classes of the calls in files, by a connection of its own: the asking one is busy."""
+    with connect_files(files, as_of=as_of) as connection:
+        return connection.sql(load_query("charge_classes")).to_arrow_table()
 
 
 def prepare(
@@ -132,8 +151,12 @@ def prepare(
     locked: bool = False,
     as_of: datetime | None = None,
     described: bool = False,
+    priced: Collection[str] = (),
 ) -> None:
-    """Make the views over `files` and a contract in an empty DuckDB; see `connect_files`."""
+    """Make the views over `files` and a contract in an empty DuckDB; see `connect_files`.
+
+    `priced` names those over `add_prices` that are made, too; what they need has to be in the process.
+    """
     connection.execute("set errors_as_json = true")
     _add_macros(connection, touched=len(files.touched) > 1)
     connection.execute("set variable live_files = $files", {"files": files.spans})
@@ -146,9 +169,9 @@ def prepare(
     add_agreements(connection, agreed)
     connection.execute(load_query("views/currency"))
     connection.execute(load_query("views/fees"))
-    for name in ("traces", "sessions", "all"):
+    for name in ("traces", "sessions", "all", "amounts", *sorted(priced)):
         connection.execute(load_query(f"views/{name}"))
-    connection.execute(comments(columns=described))
+    connection.execute(comments(columns=described, without={PRICES.name, CHARGES.name}.difference(priced)))
     if locked:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quote, files.paths()))}]")
         connection.execute("set temp_directory = ''")

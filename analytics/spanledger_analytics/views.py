@@ -7,7 +7,7 @@ tables; the SQL that answers stands in `sql/views/`. Names are a contract: add v
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,8 @@ from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import COLUMNS, COUNT, MONEY, MONEY_PARTS, PARTITION, TEXT, TIME, Column
 from spanledger_collector.tables import SCORE, LakeTable
+
+from . import list_prices
 
 SUM: Final = pa.decimal128(38, 12)
 """Money that was added up."""
@@ -213,6 +215,34 @@ CROSS_CHECKS: Final = View(
     ),
 )
 
+PRICES: Final = View(
+    "prices",
+    "one row a list price: model, context, time, tier and [unit](pricing.md#in-sql)",
+    list_prices.COLUMNS,
+)
+CHARGES: Final = View(
+    "charges",
+    "one row a charged call and [meter](pricing.md#in-sql); amounts add up to the cost of the call, and to its parts",
+    (
+        *(column for column in SPANS if column.name in ("trace_id", "span_id", PARTITION, "start_time")),
+        *(
+            Column(name, TEXT, _SENTENCES[name])
+            for name in (
+                *("service_name", "environment", "user_id", "team_id", "customer_id", "feature", "session_id"),
+                "provider",
+            )
+        ),
+        Column("model", TEXT, "Model of the price book, or else the one that answered."),
+        Column("cost_source", TEXT, _SENTENCES["cost_source"]),
+        Column("price_id", TEXT, _SENTENCES["price_id"]),
+        Column("component", TEXT, "Part of the cost that it belongs to: cost_input, ..."),
+        Column("meter", TEXT, "A token column, a unit, or requests; the component where that is only known whole."),
+        Column("quantity", pa.decimal128(38, 6), "As billed: at least the minimum; NULL where it isn't known."),
+        Column("unit_price_usd", list_prices.PRICE, "For one of it; NULL where it isn't known."),
+        Column("amount_usd", MONEY, "What it came to."),
+    ),
+)
+
 MARKS: Final = (
     Column("provisional", pa.bool_(), "Its trace may still change it."),
     Column("estimated", pa.bool_(), "Its cost is that of tokens that nobody reported."),
@@ -231,24 +261,27 @@ VIEWS: Final[tuple[View, ...]] = (
     COMMITMENTS,
     FX_RATES,
     *map(_of_rollup, ROLLUPS),
+    PRICES,
+    CHARGES,
 )
 CATALOGUE: Final = "duckdb_columns"
 """Where the comments on columns are seen."""
 NAMES: Final = tuple(view.name for view in VIEWS)
 """Names that ad-hoc SQL can rely on."""
+LAKE_NAMES: Final = tuple(name for name in NAMES if name not in (PRICES.name, CHARGES.name))
+"""Those of them that boxes and shells have, too: what stands in files."""
 
 
-def comments(*, columns: bool) -> str:
+def comments(*, columns: bool, without: Collection[str] = ()) -> str:
     """Return the statements that put the sentences into DuckDB's catalogue; those of columns take it 0.1 ms each."""
-    return ";\n".join(_comments(columns=columns))
+    return ";\n".join(text for view in VIEWS if view.name not in without for text in _comments(view, columns=columns))
 
 
-def _comments(*, columns: bool) -> Iterator[str]:
-    for view in VIEWS:
-        yield f"comment on view {view.name} is {_quote(_plain(view.sentence))}"
-        if columns:
-            for column in view.columns:
-                yield f"comment on column {view.name}.{column.name} is {_quote(column.sentence)}"
+def _comments(view: View, *, columns: bool) -> Iterator[str]:
+    yield f"comment on view {view.name} is {_quote(_plain(view.sentence))}"
+    if columns:
+        for column in view.columns:
+            yield f"comment on column {view.name}.{column.name} is {_quote(column.sentence)}"
 
 
 def signatures() -> list[str]:

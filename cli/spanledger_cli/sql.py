@@ -187,7 +187,8 @@ def ask(
 
     `opened` is given the connection before the query runs, so that another thread can interrupt it.
     """
-    connection = connect_files(files, locked=True, as_of=as_of, described=CATALOGUE in query.lower())
+    described = CATALOGUE in query.lower()
+    connection = connect_files(files, locked=True, as_of=as_of, described=described, query=query)
     opened(connection)
     relation = run(connection, query)
     if relation is None:

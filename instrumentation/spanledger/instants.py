@@ -11,7 +11,7 @@ DAY_NS: Final = 86_400 * 10**9
 EVERY_DAY: Final = 0b1111111
 MONDAY: Final = 3
 """(days since 1970 + MONDAY) % 7 is the day of the week, Monday 0."""
-_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
 
 
@@ -33,7 +33,7 @@ def weekday_bits(text: str) -> int:
         ValueError: no such day, or days out of order.
     """
     first, _, last = text.partition("-")
-    start, end = _WEEKDAYS.index(first), _WEEKDAYS.index(last or first)
+    start, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
     if start > end:
         raise ValueError(f"{text}: write the days in order, as in mon-fri")
     return sum(1 << day for day in range(start, end + 1))

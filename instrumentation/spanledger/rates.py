@@ -179,6 +179,15 @@ def list_rates(book: PriceBook, provider: str, model: str, context: PriceContext
     return Rates(windows, None if windows else "no_price", matched)
 
 
+def reachable(windows: Sequence[Window]) -> list[Window]:
+    """Leave out windows with the same bounds as an earlier one, which is the one charged."""
+    first: dict[tuple[int, ...], Window] = {}
+    for one in windows:
+        clock = one.daily_from_ns, one.daily_to_ns, one.weekdays
+        first.setdefault((one.from_ns, one.to_ns, *clock, one.above, one.up_to), one)
+    return list(first.values())
+
+
 def _with_fees(window: Window, book: PriceBook, provider: str) -> Window:
     """Add what the provider charges for with any model, where the model's own prices don't say otherwise."""
     added = {unit: rate for unit, rate in book.fees(provider).items() if unit not in window.unit_rates}

@@ -20,7 +20,7 @@ from spanledger_analytics.connection import connect_files
 from spanledger_analytics.errors import QueryError, ScopeError
 from spanledger_analytics.scope import SCOPES, extract, parse_scope
 from spanledger_analytics.snapshot import LakeFiles, files_now
-from spanledger_analytics.views import NAMES
+from spanledger_analytics.views import LAKE_NAMES
 from spanledger_collector.lake import add_files, write_days, write_file
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import (
@@ -143,7 +143,7 @@ def test_what_was_said_later_comes_with_its_span(files: LakeFiles) -> None:
 
 
 LOOKS = (
-    f"select {', '.join(f'(select list({view})::varchar from {view})' for view in NAMES)}",
+    f"select {', '.join(f'(select list({view})::varchar from {view})' for view in LAKE_NAMES)}",
     "summarize llm_calls",
     "select sql from duckdb_views()",
     "from duckdb_columns()",
@@ -187,7 +187,7 @@ def test_what_is_looked_for_is_there_without_a_scope(files: LakeFiles, monkeypat
     fee = contract.Fee("fee-hidden", contract.Scope("*"), Decimal("7.77"), "cost")
     monkeypatch.setattr(contract, "in_force", lambda: contract.Contract(fees=(fee,)))
     connection = connect_files(files)
-    there = str([connection.sql(f"from {view}").fetchall() for view in NAMES])
+    there = str([connection.sql(f"from {view}").fetchall() for view in LAKE_NAMES])
     assert {word for word in HIDDEN if word in there} == set(HIDDEN)
     assert asked(files, "from fees") == []
 

@@ -20,7 +20,7 @@ from spanledger import contract
 from spanledger.contract import Contract, Fee, Scope
 from spanledger_analytics.connection import connect
 from spanledger_analytics.snapshot import files_now
-from spanledger_analytics.views import NAMES
+from spanledger_analytics.views import LAKE_NAMES
 from spanledger_cli.errors import MissingExtraError
 from spanledger_cli.shell import open_shell, script_of
 
@@ -52,7 +52,7 @@ def test_the_views_of_the_shell_are_those_of_the_question(
         if statement.strip():
             shell.execute(statement)
     ours = connect(lake)
-    for view in NAMES:
+    for view in LAKE_NAMES:
         query = f"from {view} order by all"
         assert shell.sql(query).to_arrow_table() == ours.sql(query).to_arrow_table(), view
     assert (

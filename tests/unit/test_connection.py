@@ -121,8 +121,9 @@ def test_locked_sql_reads_and_writes_no_file_outside_the_lake(lake: Path, tmp_pa
 
 def test_every_view_can_be_asked_before_its_table_is_there(tmp_path: Path) -> None:
     connection = connect(tmp_path)
-    assert {view: connection.execute(f"select * from {view}").fetchall() for view in NAMES} == {
-        view: [] for view in NAMES
+    of_lake = [view for view in NAMES if view != "prices"]
+    assert {view: connection.execute(f"select * from {view}").fetchall() for view in of_lake} == {
+        view: [] for view in of_lake
     }
     assert {table.name for table in SIDE_TABLES} <= set(NAMES)
 
