@@ -102,26 +102,75 @@ from calls_of_rollup_in(files, rollup)
 group by all
 having calls > 0 or booked_usd is not null;
 
--- In which cells a trace has calls, and since when; one row a trace and cell. `lone` says that it has calls in no other.
+-- In which cells a trace has calls; one row a trace and cell. Traces and cells have numbers, and so has what tells cells
+-- apart, because to group by texts again and again costs ten times as much. `mark` is the time of day of the trace's first
+-- call in the cell, then the cell's number: the least of several marks is that of the first cell.
 create or replace macro traces_of_rollup_in(files, rollup) as table
+with seen as materialized (
+    select
+        dt,
+        trace_id,
+        quarter_hour,
+        provider,
+        model,
+        team_id,
+        feature,
+        environment,
+        user_id,
+        epoch_us(min(start_time)) - epoch_us(dt::timestamp) as since_us
+    from calls_of_rollup_in(files, rollup)
+    where not was_booked
+    group by dt, trace_id, quarter_hour, provider, model, team_id, feature, environment, user_id
+),
+
+cells as materialized (
+    select
+        *,
+        row_number() over (
+            order by dt, quarter_hour, provider, model, team_id, feature, environment, user_id
+        ) as cell,
+        hour(quarter_hour) as hour,
+        dense_rank() over (order by model) as model_number,
+        dense_rank() over (order by team_id) as team_number,
+        dense_rank() over (order by feature) as feature_number,
+        dense_rank() over (order by environment) as environment_number,
+        dense_rank() over (order by user_id) as user_number
+    from (select distinct dt, quarter_hour, provider, model, team_id, feature, environment, user_id from seen)
+),
+
+traces as (
+    select
+        row_number() over () as trace,
+        list(seen.since_us * 67108864 + cells.cell) as marks
+    from seen
+    inner join cells
+        on
+            seen.dt = cells.dt
+            and seen.quarter_hour is not distinct from cells.quarter_hour
+            and seen.provider is not distinct from cells.provider
+            and seen.model is not distinct from cells.model
+            and seen.team_id is not distinct from cells.team_id
+            and seen.feature is not distinct from cells.feature
+            and seen.environment is not distinct from cells.environment
+            and seen.user_id is not distinct from cells.user_id
+    group by seen.dt, seen.trace_id
+),
+
+marks as (
+    select
+        trace,
+        len(marks) = 1 as lone,
+        unnest(marks) as mark
+    from traces
+)
+
 select
-    dt,
-    trace_id,
-    time_bucket(interval 1 hour, quarter_hour) as hour,
-    {
-        'since': min(start_time),
-        'quarter_hour': quarter_hour,
-        'provider': provider,
-        'model': model,
-        'team_id': team_id,
-        'feature': feature,
-        'environment': environment,
-        'user_id': user_id
-    } as cell,
-    count(*) over (partition by dt, trace_id) = 1 as lone
-from calls_of_rollup_in(files, rollup)
-where not was_booked
-group by dt, trace_id, quarter_hour, provider, model, team_id, feature, environment, user_id;
+    marks.trace,
+    marks.lone,
+    marks.mark,
+    cells.*
+from marks
+inner join cells on cells.cell = marks.mark % 67108864;
 
 -- Requests are counted apart for each question that rows may be added up for, because a trace may have calls in several
 -- cells: requests_team is right in sums over rows of one team, and so on. Of the cells of a trace that are alike in
@@ -133,45 +182,51 @@ with traces as materialized (
 
 firsts as (
     select
-        dt,
-        grouping(cell.team_id, cell.feature, cell.model, cell.environment) as apart,
-        min(cell) as cell
+        grouping(team_number, feature_number, model_number, environment_number) as apart,
+        min(mark) % 67108864 as cell
     from traces
     where not lone
-    group by dt, trace_id, cube (cell.team_id, cell.feature, cell.model, cell.environment)
+    group by trace, cube (team_number, feature_number, model_number, environment_number)
     union all
     select
-        dt,
         null,
         cell
     from traces
     where lone
+),
+
+counted as (
+    select
+        cell,
+        count(*) filter (where coalesce(apart = 15, true)) as requests,
+        count(*) filter (where coalesce(apart = 7, true)) as requests_team,
+        count(*) filter (where coalesce(apart = 11, true)) as requests_feature,
+        count(*) filter (where coalesce(apart = 13, true)) as requests_model,
+        count(*) filter (where coalesce(apart = 14, true)) as requests_environment,
+        count(*) filter (where coalesce(apart = 3, true)) as requests_team_feature,
+        count(*) filter (where coalesce(apart = 5, true)) as requests_team_model,
+        count(*) filter (where coalesce(apart = 6, true)) as requests_team_environment,
+        count(*) filter (where coalesce(apart = 9, true)) as requests_feature_model,
+        count(*) filter (where coalesce(apart = 10, true)) as requests_feature_environment,
+        count(*) filter (where coalesce(apart = 12, true)) as requests_model_environment,
+        count(*) filter (where coalesce(apart = 1, true)) as requests_team_feature_model,
+        count(*) filter (where coalesce(apart = 2, true)) as requests_team_feature_environment,
+        count(*) filter (where coalesce(apart = 4, true)) as requests_team_model_environment,
+        count(*) filter (where coalesce(apart = 8, true)) as requests_feature_model_environment,
+        count(*) filter (where coalesce(apart = 0, true)) as requests_team_feature_model_environment
+    from firsts
+    group by cell
 )
 
 select
-    dt,
-    cell.team_id as team_id,
-    cell.feature as feature,
-    cell.model as model,
-    cell.environment as environment,
-    count(*) filter (where coalesce(apart = 15, true)) as requests,
-    count(*) filter (where coalesce(apart = 7, true)) as requests_team,
-    count(*) filter (where coalesce(apart = 11, true)) as requests_feature,
-    count(*) filter (where coalesce(apart = 13, true)) as requests_model,
-    count(*) filter (where coalesce(apart = 14, true)) as requests_environment,
-    count(*) filter (where coalesce(apart = 3, true)) as requests_team_feature,
-    count(*) filter (where coalesce(apart = 5, true)) as requests_team_model,
-    count(*) filter (where coalesce(apart = 6, true)) as requests_team_environment,
-    count(*) filter (where coalesce(apart = 9, true)) as requests_feature_model,
-    count(*) filter (where coalesce(apart = 10, true)) as requests_feature_environment,
-    count(*) filter (where coalesce(apart = 12, true)) as requests_model_environment,
-    count(*) filter (where coalesce(apart = 1, true)) as requests_team_feature_model,
-    count(*) filter (where coalesce(apart = 2, true)) as requests_team_feature_environment,
-    count(*) filter (where coalesce(apart = 4, true)) as requests_team_model_environment,
-    count(*) filter (where coalesce(apart = 8, true)) as requests_feature_model_environment,
-    count(*) filter (where coalesce(apart = 0, true)) as requests_team_feature_model_environment
-from firsts
-group by dt, cell.team_id, cell.feature, cell.model, cell.environment;
+    counted.* exclude (cell),
+    cells.dt,
+    cells.team_id,
+    cells.feature,
+    cells.model,
+    cells.environment
+from counted
+inner join (select distinct cell, dt, team_id, feature, model, environment from traces) as cells on cells.cell = counted.cell;
 
 create or replace macro requests_of_models_in(files) as table
 with traces as materialized (
@@ -180,49 +235,55 @@ with traces as materialized (
 
 firsts as (
     select
-        dt,
-        grouping(hour, cell.team_id, cell.model, cell.environment) as apart,
-        min(cell) as cell
+        grouping(hour, team_number, model_number, environment_number) as apart,
+        min(mark) % 67108864 as cell
     from traces
     where not lone
     group by grouping sets (
-        (dt, trace_id),
-        (dt, trace_id, hour),
-        (dt, trace_id, hour, cell.team_id),
-        (dt, trace_id, hour, cell.model),
-        (dt, trace_id, hour, cell.environment),
-        (dt, trace_id, hour, cell.team_id, cell.model),
-        (dt, trace_id, hour, cell.team_id, cell.environment),
-        (dt, trace_id, hour, cell.model, cell.environment),
-        (dt, trace_id, hour, cell.team_id, cell.model, cell.environment)
+        (trace),
+        (trace, hour),
+        (trace, hour, team_number),
+        (trace, hour, model_number),
+        (trace, hour, environment_number),
+        (trace, hour, team_number, model_number),
+        (trace, hour, team_number, environment_number),
+        (trace, hour, model_number, environment_number),
+        (trace, hour, team_number, model_number, environment_number)
     )
     union all
     select
-        dt,
         null,
         cell
     from traces
     where lone
+),
+
+counted as (
+    select
+        cell,
+        count(*) filter (where coalesce(apart = 15, true)) as requests,
+        count(*) filter (where coalesce(apart = 7, true)) as requests_hour,
+        count(*) filter (where coalesce(apart = 3, true)) as requests_hour_team,
+        count(*) filter (where coalesce(apart = 5, true)) as requests_hour_model,
+        count(*) filter (where coalesce(apart = 6, true)) as requests_hour_environment,
+        count(*) filter (where coalesce(apart = 1, true)) as requests_hour_team_model,
+        count(*) filter (where coalesce(apart = 2, true)) as requests_hour_team_environment,
+        count(*) filter (where coalesce(apart = 4, true)) as requests_hour_model_environment,
+        count(*) filter (where coalesce(apart = 0, true)) as requests_hour_team_model_environment
+    from firsts
+    group by cell
 )
 
 select
-    dt,
-    cell.quarter_hour as quarter_hour,
-    cell.provider as provider,
-    cell.model as model,
-    cell.team_id as team_id,
-    cell.environment as environment,
-    count(*) filter (where coalesce(apart = 15, true)) as requests,
-    count(*) filter (where coalesce(apart = 7, true)) as requests_hour,
-    count(*) filter (where coalesce(apart = 3, true)) as requests_hour_team,
-    count(*) filter (where coalesce(apart = 5, true)) as requests_hour_model,
-    count(*) filter (where coalesce(apart = 6, true)) as requests_hour_environment,
-    count(*) filter (where coalesce(apart = 1, true)) as requests_hour_team_model,
-    count(*) filter (where coalesce(apart = 2, true)) as requests_hour_team_environment,
-    count(*) filter (where coalesce(apart = 4, true)) as requests_hour_model_environment,
-    count(*) filter (where coalesce(apart = 0, true)) as requests_hour_team_model_environment
-from firsts
-group by dt, cell.quarter_hour, cell.provider, cell.model, cell.team_id, cell.environment;
+    counted.* exclude (cell),
+    cells.dt,
+    cells.quarter_hour,
+    cells.provider,
+    cells.model,
+    cells.team_id,
+    cells.environment
+from counted
+inner join (select distinct cell, dt, quarter_hour, provider, model, team_id, environment from traces) as cells on cells.cell = counted.cell;
 
 create or replace macro requests_of_users_in(files) as table
 with traces as materialized (
@@ -231,57 +292,73 @@ with traces as materialized (
 
 firsts as (
     select
-        dt,
-        grouping(hour, cell.user_id, cell.team_id) as apart,
-        min(cell) as cell
+        grouping(hour, user_number, team_number) as apart,
+        min(mark) % 67108864 as cell
     from traces
     where not lone
     group by grouping sets (
-        (dt, trace_id),
-        (dt, trace_id, cell.user_id),
-        (dt, trace_id, cell.user_id, cell.team_id),
-        (dt, trace_id, hour, cell.user_id),
-        (dt, trace_id, hour, cell.user_id, cell.team_id)
+        (trace),
+        (trace, user_number),
+        (trace, user_number, team_number),
+        (trace, hour, user_number),
+        (trace, hour, user_number, team_number)
     )
     union all
     select
-        dt,
         null,
         cell
     from traces
     where lone
+),
+
+counted as (
+    select
+        cell,
+        count(*) filter (where coalesce(apart = 7, true)) as requests,
+        count(*) filter (where coalesce(apart = 5, true)) as requests_user,
+        count(*) filter (where coalesce(apart = 4, true)) as requests_user_team,
+        count(*) filter (where coalesce(apart = 1, true)) as requests_hour_user,
+        count(*) filter (where coalesce(apart = 0, true)) as requests_hour_user_team
+    from firsts
+    group by cell
 )
 
 select
-    dt,
-    cell.quarter_hour as quarter_hour,
-    cell.user_id as user_id,
-    cell.team_id as team_id,
-    count(*) filter (where coalesce(apart = 7, true)) as requests,
-    count(*) filter (where coalesce(apart = 5, true)) as requests_user,
-    count(*) filter (where coalesce(apart = 4, true)) as requests_user_team,
-    count(*) filter (where coalesce(apart = 1, true)) as requests_hour_user,
-    count(*) filter (where coalesce(apart = 0, true)) as requests_hour_user_team
-from firsts
-group by dt, cell.quarter_hour, cell.user_id, cell.team_id;
+    counted.* exclude (cell),
+    cells.dt,
+    cells.quarter_hour,
+    cells.user_id,
+    cells.team_id
+from counted
+inner join (select distinct cell, dt, quarter_hour, user_id, team_id from traces) as cells on cells.cell = counted.cell;
 
 create or replace macro requests_of_features_in(files) as table
-with firsts as (
+with traces as materialized (
+    select * from traces_of_rollup_in(files, 'hourly_features')
+),
+
+firsts as (
+    select min(mark) % 67108864 as cell
+    from traces
+    group by trace
+),
+
+counted as (
     select
-        dt,
-        min(cell) as cell
-    from traces_of_rollup_in(files, 'hourly_features')
-    group by dt, trace_id
+        cell,
+        count(*) as requests
+    from firsts
+    group by cell
 )
 
 select
-    dt,
-    cell.quarter_hour as quarter_hour,
-    cell.feature as feature,
-    cell.model as model,
-    count(*) as requests
-from firsts
-group by dt, cell.quarter_hour, cell.feature, cell.model;
+    counted.requests,
+    cells.dt,
+    cells.quarter_hour,
+    cells.feature,
+    cells.model
+from counted
+inner join (select distinct cell, dt, quarter_hour, feature, model from traces) as cells on cells.cell = counted.cell;
 
 -- The rollups as they are counted; one row a cell of a day.
 create or replace macro hourly_models_in(files) as table
