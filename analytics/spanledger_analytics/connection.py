@@ -204,6 +204,7 @@ def name_said(connection: Session, files: LakeFiles) -> None:
     connection.execute("set variable touched_files = $files", {"files": files.touched})
     connection.execute("set variable superseded_files = $files", {"files": files.beside[SUPERSEDED.name]})
     connection.execute("set variable settlements_files = $files", {"files": files.beside[SETTLEMENTS.name]})
+    connection.execute("set variable deciding_files = $files", {"files": files.deciding()})
     connection.execute("set variable pending_commits = $pending::varchar[]", {"pending": files.pending})
 
 

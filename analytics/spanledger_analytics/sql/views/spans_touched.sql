@@ -44,7 +44,7 @@ select
         case when decided.settled_at is null then touched.billing_basis else decided.billing_basis end as billing_basis
     )
 from touched_in(getvariable('touched_files')) as touched
-left join settled_in(getvariable('settlements_files')) as decided
+left join settled_in(getvariable('deciding_files')) as decided
     on
         touched.dt = decided.dt
         and touched.span_id = decided.span_id
