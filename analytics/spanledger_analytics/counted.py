@@ -1,12 +1,13 @@
 """Which days the rollups have counted from just the files that are live; every other day is read from its spans.
 
-A day that is counted has its file in each rollup, so that all of them begin where the others do. One with calls that
+A day that is counted has one file in each rollup, so that all of them begin where the others do; where two machines
+have counted it at once it is counted again. One with calls that
 are provisional holds for as long as the lake is settled no further.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
@@ -39,8 +40,10 @@ def counted_days(
     """Return the days of `wanted`, by what they have to be counted from, that are; each with its cells."""
     found: dict[date, Cells] = defaultdict(dict)
     for table in ROLLUPS:
-        for file in rollups.get(table.name, ()):
-            if file.dt in wanted and holds(file, wanted[file.dt], settled_until_ms):
+        files = rollups.get(table.name, ())
+        once = Counter(file.dt for file in files)
+        for file in files:
+            if once[file.dt] == 1 and file.dt in wanted and holds(file, wanted[file.dt], settled_until_ms):
                 found[file.dt][table.name] = file
     return {dt: cells for dt, cells in found.items() if len(cells) == len(ROLLUPS)}
 

@@ -1,8 +1,8 @@
 """Counting days into the rollups: which are to be counted, and their files put in the place of the old ones.
 
 Each day is counted whole from what `llm_calls` shows, so spans that came late, were superseded, settled or repriced
-end right without anybody following what changed. Whoever counts at the same time counts the same; the next look takes
-out what stands there twice.
+end right without anybody following what changed. Two who count a new day at the same time may both add their files; a
+day that stands there twice isn't counted, and the next look puts one file in the place of both.
 """
 
 from __future__ import annotations

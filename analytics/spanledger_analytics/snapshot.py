@@ -74,7 +74,7 @@ class LakeFiles:
         return len(self.spans) + len(self.touched) == 2
 
     def deciding(self) -> list[str]:
-        """Return the files of settlements of the days of `touched`: to open those of all days costs more than to read."""
+        """Return the files of settlements of the days of `touched`: to open all costs more than to read these."""
         empty, *said = self.beside[SETTLEMENTS.name]
         days = {Path(file).parent.name for file in self.touched}
         return [empty, *(file for file in said if Path(file).parent.name in days)]

@@ -64,6 +64,7 @@ def lake(tmp_path: Path) -> Path:
     versions = itertools.count()
     for days in (12, 7, 1, 0):
         start = NOW - timedelta(days=days)
+        first = days * 10 * BATCH
         for part in range(2):
             version, first = next(versions), (days * 10 + part) * BATCH
             spans = rows(range(first, first + BATCH), start, attributes=[("k", "v")], **PAID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ MONEY = (
     "cli/spanledger_cli/flatten.py",
     "tools/flatten_prices.py",
 )
+FLOATS_IN_SQL = re.compile(r"\b(double|float[48]?|real|avg|mean|median|stddev)\b|[^/]/[^/]|\b\d+(\.\d+)?e-?\d", re.I)
+QUOTED = re.compile(r"'[^']*'")
 FLOATING = frozenset({"float", "float32", "float64", "floating", "fsum", "true_divide"})
 
 
@@ -44,6 +47,24 @@ def test_a_module_of_money_makes_no_float(module: str) -> None:
     ]
 
     assert [f"{module}:{node.lineno}" for node in made] == []
+
+
+def test_no_query_makes_a_float() -> None:
+    """`/` and `avg` give a DOUBLE in DuckDB even of decimals."""
+    made = [
+        f"{path.name}:{number}"
+        for path in sorted((ROOT / "analytics/spanledger_analytics/sql").rglob("*.sql"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if FLOATS_IN_SQL.search(QUOTED.sub("''", line).partition("--")[0])
+    ]
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    "line", ["sum(cost_usd) / 2", "avg(cost_usd)", "cost_usd::double", "1e-6 * n", "cast(n as real)"]
+)
+def test_the_look_for_floats_finds_them(line: str) -> None:
+    assert FLOATS_IN_SQL.search(line)
 
 
 def _is_check(node: ast.AST) -> bool:
