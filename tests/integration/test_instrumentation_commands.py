@@ -68,6 +68,7 @@ def test_doctor_finds_everything_in_order(tmp_path: Path) -> None:
         "settings file",
         "endpoint",
         "home",
+        "prices",
         "spool",
         "faults",
         "lake",
@@ -96,7 +97,7 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
 def test_doctor_aligns_its_lines_for_reading(tmp_path: Path) -> None:
     lines = _spanledger("doctor", home=tmp_path).stdout.splitlines()
 
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert {line[:6] for line in lines} <= {"ok    ", "warn  "}
     assert all(line[6:24].endswith(" ") or line[24:26] == "  " for line in lines)
 

@@ -182,7 +182,7 @@ def _names() -> Iterator[tuple[str, str]]:
     aliases = ["gcp.vertex_ai", "gcp.gemini", "aws.bedrock", "mistral_ai", "azure", "litellm", "nobody"]
     for provider in get_snapshot().providers:
         for model in provider.models:
-            for text in {model.id, *_texts(model.match)}:
+            for text in sorted({model.id, *_texts(model.match)}):
                 for spelling in (text, text.upper(), f"{text}-x", f"x-{text}", f"{text}-20250807", f"us.{text}-v1:0"):
                     yield provider.id, spelling
                 yield chance.choice(aliases), text
