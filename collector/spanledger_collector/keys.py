@@ -2,7 +2,8 @@
 
 A key is 8 bytes for the 24 of (trace_id, span_id), kept sorted a day; a hit is only a suspicion and is checked
 against the ids themselves. The index is derived: a day is read from the lake when it is first touched, and then
-only the files that others add to it. Large days that are over are kept in files of ours and mapped into memory.
+only the files that others add to it. Large days are kept in files of ours and mapped into memory: when they are over,
+and before that each time that an eighth has come.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from .worker import LOG
 
 KEPT_FROM: Final = 200_000
 """Keys of a day in memory that are worth writing to disk: fewer are read from the lake in a tenth of a second."""
+KEPT_WHILE_OPEN_FROM: Final = 1_000_000
+"""The same for the day that is under way, and for one in whose file there are no more than eight times as many."""
 _IDS: Final = ["trace_id", "span_id"]
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 _FOLD: Final = np.uint64(29)
@@ -59,9 +62,13 @@ class DayKeys:
                 found |= run[places] == keys
         return found
 
+    def worth_keeping(self, *, is_open: bool) -> bool:
+        """Say whether there is so much in memory that it should be on disk."""
+        return len(self) >= (max(KEPT_WHILE_OPEN_FROM, len(self._kept) // 8) if is_open else KEPT_FROM)
+
     def keep(self, dt: date, files: KeyFiles) -> None:
         """Move what is in memory to the part on disk."""
-        self._kept = files.save(dt, _merged(self._kept, *self._runs), self.paths)
+        self._kept = files.save(dt, self._kept, _merged(*self._runs), self.paths)
         self._runs = []
 
 
@@ -85,7 +92,7 @@ class KeyIndex:
         if unread:
             day.add(np.concatenate([read_keys(self._lake, file) for file in unread]))
             day.paths.update(file.path for file in unread)
-        if self._files and len(day) >= KEPT_FROM and dt < datetime.now(UTC).date():
+        if self._files and day.worth_keeping(is_open=dt >= datetime.now(UTC).date()):
             day.keep(dt, self._files)
         self._trim()
         return day

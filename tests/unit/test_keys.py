@@ -11,6 +11,7 @@ import pytest
 
 from committing import NOON, Bench, rows
 from spanledger_collector import keyfiles, keys
+from spanledger_collector.keyfiles import KeyFiles
 from spanledger_collector.keys import DayKeys, KeyIndex, keys_of
 from spanledger_collector.lake import DataFile, live_files, open_table, table_path
 
@@ -66,6 +67,25 @@ def test_todays_keys_and_those_of_small_days_stay_in_memory(bench: Bench, folder
     assert known(bench, folder, range(30), today.date()) == 30
     assert known(bench, folder, range(30)) == 9
     assert not folder.exists()
+
+
+def test_the_keys_of_a_day_that_is_under_way_go_to_disk_an_eighth_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "KEPT_WHILE_OPEN_FROM", 10)
+    monkeypatch.setattr(keyfiles, "_PART", 7)
+    files, day, generator = KeyFiles(folder), DayKeys(), np.random.default_rng(7)
+    added = generator.integers(0, 2**64, 500, dtype=np.uint64)
+    in_memory = []
+    for part in np.split(added, 100):
+        day.add(part)
+        if day.worth_keeping(is_open=True):
+            day.keep(DAY, files)
+        in_memory.append(len(day))
+    assert (in_memory[:5], max(in_memory)) == ([5, 0, 5, 0, 5], 50)
+    kept, _ = files.load(DAY) or (np.zeros(0, np.uint64), set())
+    assert kept.tolist() == np.sort(added[: len(kept)]).tolist()
+    assert day.holds(added).all()
 
 
 @pytest.mark.parametrize("name", ["2026-11-03.json", "2026-11-03.npy"])
