@@ -1,11 +1,13 @@
 -- Which requests did a user make in an hour (or in the day, where $hour is null)? One row a trace, dearest first;
--- its cost is that of the calls within the hour, so that the rows add up to what the hour shows for the user.
+-- its cost is that of the calls within the hour, so that the rows add up to what the hour shows for the user. The name is
+-- that of its root, where that began no more than six hours before.
 with calls as (
     select *
     from chosen_calls_in($files, $team, $feature, $model, $environment)
     where
         dt = $day
-        and ($hour is null or hour(start_time) = $hour)
+        and start_time >= $day::timestamptz + to_hours(coalesce($hour::int, 0))
+        and start_time < $day::timestamptz + to_hours(coalesce($hour::int + 1, 24))
         and coalesce(user_id, '') = $user
 ),
 roots as (
@@ -15,6 +17,8 @@ roots as (
     from spans_in($files)
     where
         parent_span_id is null
+        and start_time >= $day::timestamptz + to_hours(coalesce($hour::int, 0) - 6)
+        and start_time < $day::timestamptz + to_hours(coalesce($hour::int + 1, 24))
         and trace_id in (select trace_id from calls)
     group by trace_id
 )

@@ -14,6 +14,7 @@ select
 from chosen_calls_in($files, $team, $feature, $model, $environment)
 where
     dt = $day
-    and ($hour is null or hour(start_time) = $hour)
+    and start_time >= $day::timestamptz + to_hours(coalesce($hour::int, 0))
+    and start_time < $day::timestamptz + to_hours(coalesce($hour::int + 1, 24))
 group by coalesce(user_id, '')
 order by cost_usd desc nulls last, calls desc, user_id;
