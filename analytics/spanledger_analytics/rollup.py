@@ -25,7 +25,9 @@ from typing import Final
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import LOG, if_free, run
 
-_FIRST_S: Final = 15.0
+_MODULE: Final = "spanledger_analytics.rollup"
+"""Not `__name__`, which is `__main__` in the process itself."""
+_FIRST_S: Final = 5.0
 """After the start, when a collector has better things to do."""
 _LOOK_S: Final = 60.0
 _REST: Final = 20
@@ -37,7 +39,7 @@ _COUNTED_FROM: Final = ("spans", "superseded", "settlements")
 
 def rollup_command(home: Path, lake: Path) -> ChildCommand:
     """Return how to start the process that keeps the rollups of a lake, beside a collector."""
-    argv = (sys.executable, "-m", __name__, "--home", str(home), "--lake", str(lake))
+    argv = (sys.executable, "-m", _MODULE, "--home", str(home), "--lake", str(lake))
     return ChildCommand("rollup", argv)
 
 
@@ -70,7 +72,7 @@ class Roller:
             self._looked = self._logs()
             if self._looked and self._looked != self._seen:
                 self._began = self._clock()
-                command = [sys.executable, "-m", __name__, "--once", "--lake", str(self._lake)]
+                command = [sys.executable, "-m", _MODULE, "--once", "--lake", str(self._lake)]
                 # Its standard input is a pipe that ends with this process, and so does it then.
                 self._counting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         return False

@@ -30,7 +30,7 @@ from spanledger_analytics import drill, spend
 from spanledger_analytics.cells_check import Difference, check_rollups
 from spanledger_analytics.connection import Ledger, connect, load_query
 from spanledger_analytics.counting import Refreshed, due_days, refresh, refresh_rollups
-from spanledger_analytics.rollup import Roller
+from spanledger_analytics.rollup import Roller, rollup_command
 from spanledger_analytics.snapshot import Snapshots
 from spanledger_analytics.spend import Filters
 from spanledger_analytics.verify import Fault, Subject, verify
@@ -301,6 +301,18 @@ def test_the_way_of_counting_has_a_number_of_its_own() -> None:
     text = re.sub(r"--.*|\s+", " ", load_query("views/rollups"))
     told = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (MAKE, told) == (1, "0a4340668662530a")
+
+
+def test_the_process_that_a_collector_starts_counts(bench: Bench) -> None:
+    bench.commit(booked([metered(1, trace=1)]))
+    settle_new(bench.lake, timedelta(0))
+    argv = rollup_command(bench.home, bench.lake).argv
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: counted(bench.lake) == [DAYS[1]], timeout_s=60, what="the day that is counted")
+        finally:
+            process.terminate()
+        assert process.communicate()[1] == b""
 
 
 def test_the_process_counts_what_is_due_and_starts_again_only_when_the_lake_has_changed(
