@@ -159,6 +159,8 @@ def reprice(lake: Path, contract: Path, *options: str, kill_at: int | None = Non
         process = subprocess.Popen(argv, env=environment, stdout=told, stderr=subprocess.DEVNULL)  # noqa: S603
         if kill_at is not None:
             while not (lake / "settlements" / "_delta_log" / f"{kill_at:020d}.json").exists():
+                if process.poll() is not None:
+                    raise RuntimeError(f"reprice ended ({process.returncode}) before day {kill_at} was committed")
                 time.sleep(0.02)
             time.sleep(later_s)
             process.send_signal(signal.SIGKILL)
