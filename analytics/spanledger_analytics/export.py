@@ -19,9 +19,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spanledger_collector.datafiles import ROW_GROUP_ROWS
 from spanledger_collector.emission import request_of
 from spanledger_collector.json_messages import document_of
-from spanledger_collector.lake import ROW_GROUP_ROWS, live_files, open_for_reading
+from spanledger_collector.lake import live_files, open_for_reading
 from spanledger_collector.row import PARTITION
 
 from .connection import connect_files

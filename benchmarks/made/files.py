@@ -31,8 +31,8 @@ from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.row import PARTITION, TEXT, TIME
 from spanledger_collector.tables import SETTLED_UNTIL, SETTLEMENTS, SETTLER, SPANS
 
-GENERATOR: Final = 2
-"""Goes up when what is generated changes: lakes of another number are made again."""
+GENERATOR: Final = 3
+"""Goes up when what is generated changes, or how it is written: lakes of another number are made again."""
 LAST: Final = date(2026, 10, 31)
 """The open day; all lakes end here."""
 MOST_ROWS: Final = 3_000_000

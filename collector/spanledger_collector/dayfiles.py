@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .ancestry import version_keys
-from .lake import ROW_GROUP_ROWS, DataFile, file_path, parquet_writer, publish, table_path
+from .datafiles import ROW_GROUP_ROWS, parquet_writer
+from .lake import DataFile, file_path, publish, table_path
 from .row import PARTITION
 from .tables import SPANS
 
@@ -122,7 +123,7 @@ class _Part:
     def _write(self, rows: pa.Table) -> None:
         if self._is_full:
             path = self._folder / f"{self._kind}-{len(self._drafts):03}.parquet"
-            self._drafts.append(_Draft(path, parquet_writer(path, SPANS.schema)))
+            self._drafts.append(_Draft(path, parquet_writer(path, SPANS.schema, of_closed_day=True)))
             self._is_full = False
         draft = self._drafts[-1]
         draft.write(rows)

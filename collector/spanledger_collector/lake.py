@@ -26,35 +26,12 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
+from .datafiles import ROW_GROUP_ROWS, parquet_writer
 from .errors import LakeError
-from .row import MONEY_PARTS, PARTITION
+from .row import PARTITION
 from .tables import SPANS, LakeTable
 
 LOG: Final = logging.getLogger("spanledger.collector")
-ROW_GROUP_ROWS: Final = 122_880
-SINGULAR: Final = frozenset(
-    {
-        *("trace_id", "span_id", "parent_span_id", "response_id", "session_id", "prompt_hash", "simhash"),
-        *("prefix_chain", "start_time", "duration_us", "first_token_us", "cost_usd", *MONEY_PARTS),
-        *("reported_cost_usd", "aggregate_cost_usd", "retry_cost_usd"),
-    }
-)
-"""Columns that seldom say one thing twice: a dictionary of them is made for nothing, and makes files larger."""
-NARROWED: Final = frozenset(
-    {
-        "start_time",
-        "user_id",
-        "team_id",
-        "customer_id",
-        "feature",
-        "session_id",
-        "trace_id",
-        "role",
-        "ingested_at",
-        "quarter_hour",
-    }
-)
-"""Columns that queries are narrowed by: only of these is it worth to say the least and the greatest value."""
 _COMMIT_TRIES: Final = 8
 _REPLACE_TRIES: Final = 50
 """More, because to write the files again takes long."""
@@ -157,17 +134,6 @@ def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS, 
     return DataFile(relative, dt, rows.num_rows, size, start_min, start_max, table.name)
 
 
-def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a data file for writing, the way all of them are written."""
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=[leaf for field in schema if field.name not in SINGULAR for leaf in _leaves(field)],
-        write_statistics=[name for name in schema.names if name in NARROWED],
-    )
-
-
 def publish(draft: Path, final: Path) -> int:
     """Give a written file its name so that it survives a power cut, read-only; returns its size in bytes."""
     with draft.open("rb") as handle:
@@ -177,13 +143,6 @@ def publish(draft: Path, final: Path) -> int:
     draft.rename(final)
     sync_folder(final.parent)
     return size
-
-
-def _leaves(field: pa.Field) -> list[str]:
-    """Return the names that Parquet has for a column."""
-    if pa.types.is_map(field.type):
-        return [f"{field.name}.key_value.key", f"{field.name}.key_value.value"]
-    return [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name]
 
 
 def write_days(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) -> list[DataFile]:

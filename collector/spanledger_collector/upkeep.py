@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from .datafiles import ROW_GROUP_ROWS, parquet_writer
 from .folding import mark_in
-from .lake import ROW_GROUP_ROWS, DataFile, folder_of, live_files, parquet_writer, publish, replace_files
+from .lake import DataFile, folder_of, live_files, publish, replace_files
 from .row import PARTITION
 from .tables import SPANS, LakeTable
 

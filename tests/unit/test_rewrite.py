@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -150,6 +151,26 @@ def test_rows_are_sorted_and_files_are_few_full_and_read_only(tmp_path: Path, mo
     assert 2 <= len(done.new) <= 8
     assert found == sorted(found, key=lambda row: (row["start_time"].hour, row["user_id"], row["start_time"]))
     assert not list(tmp_path.glob("**/.rewrite-*"))
+
+
+def test_a_trace_is_ruled_out_of_a_closed_day_without_reading_its_ids(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    midnight = datetime(2026, 11, 3, tzinfo=UTC)
+    lake.book([span(n, trace=n, start_time=midnight + timedelta(seconds=n)) for n in range(1, 501)])
+    written = files_now(tmp_path).spans[1]
+    done = rewrite_day(tmp_path, date(2026, 11, 3))
+    assert done is not None
+    closed = str(file_path(tmp_path, done.new[0]))
+    ids = [str(row[0]) for row in duckdb.execute("select trace_id from read_parquet(?)", [closed]).fetchall()]
+    others = ["beef" + trace[4:] for trace in ids]
+    assert _ruled_out(closed, ids) == 0
+    assert 0.8 * len(others) < _ruled_out(closed, others) < len(others)
+    assert _ruled_out(written, others) == 0
+
+
+def _ruled_out(file: str, traces: Sequence[str]) -> int:
+    query = "select bloom_filter_excludes from parquet_bloom_probe(?, 'trace_id', ?)"
+    return sum(found[0] for trace in traces for found in duckdb.execute(query, [file, trace]).fetchall())
 
 
 def test_what_was_replaced_stands_apart_and_what_was_booked_beside(tmp_path: Path) -> None:
