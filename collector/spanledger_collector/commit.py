@@ -134,6 +134,9 @@ class Committer:
                 self._count(files, sifted)
                 return
             self._spans.update_incremental()
+            if committed_version(self._spans, self._writer) >= segment:  # ours, whose answer was late
+                self._count(files, sifted)
+                return
             self._note_rewrites()
             known = {file.path for file in held}
             held = live_files(self._spans)

@@ -7,6 +7,7 @@ of them up. Names come last, from what is known when all is written.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -48,8 +49,7 @@ class DayFiles:
     def __exit__(self, *_: object) -> None:
         for part in self._parts.values():
             part.close()
-        for file in self._published:
-            file_path(self._lake, file).unlink(missing_ok=True)
+        self.discard(self._published)
 
     def add(self, rows: pa.Table, superseded: pa.Array) -> None:
         """Add the rows of an hour, in any order; `superseded` are the keys of the versions that don't count."""
@@ -73,8 +73,13 @@ class DayFiles:
         return list(self._published)
 
     def keep(self) -> None:
-        """Leave the files where they are: they are part of the table."""
+        """Leave the files where they are at the end."""
         self._published = []
+
+    def discard(self, files: Sequence[DataFile]) -> None:
+        """Delete files of which no commit names one."""
+        for file in files:
+            file_path(self._lake, file).unlink(missing_ok=True)
 
 
 @dataclass(slots=True)

@@ -11,9 +11,10 @@ import contextlib
 import json
 import logging
 import os
+import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Tra
 
 from .datafiles import ROW_GROUP_ROWS, parquet_writer
 from .errors import LakeError
+from .landed import Said, has_landed
 from .row import PARTITION
 from .tables import SPANS, LakeTable
 
@@ -183,12 +185,16 @@ def append_files(
     Raises:
         LakeError: other writers won the race every time.
     """
+    delta.update_incremental()
+    commit = _append_of(files, {writer: version}, table)
+    first = delta.version()
     for tried in range(_COMMIT_TRIES):
-        delta.update_incremental()
-        if append_unless_changed(delta, files, writer=writer, version=version, table=table):
+        landed = tried and commit.has_landed(delta, first)  # one whose answer was late
+        if landed or commit.try_on(delta):
             delta.update_incremental()
             return
-        time.sleep(0.01 * 2**tried)
+        time.sleep(random.uniform(0.005, 0.01) * 2**tried)  # noqa: S311 - so that two don't keep meeting
+        delta.update_incremental()
     raise LakeError(folder_of(delta), f"refused a commit {_COMMIT_TRIES} times; it is tried again")
 
 
@@ -206,7 +212,11 @@ def append_marked(
     delta: DeltaTable, files: Sequence[DataFile], marks: Mapping[str, int], table: LakeTable = SPANS
 ) -> bool:
     """Do what `append_unless_changed` does, with a `txn` for each of `marks` (writer to version) and maybe no file."""
-    return _commit(delta, [_add_action(file, table.clock) for file in files], marks, table)
+    return _append_of(files, marks, table).try_on(delta)
+
+
+def _append_of(files: Sequence[DataFile], marks: Mapping[str, int], table: LakeTable) -> _Commit:
+    return _Commit(table, [_add_action(file, table.clock) for file in files], [], marks)
 
 
 def replace_files(
@@ -221,36 +231,59 @@ def replace_files(
         LakeError: other writers won the race every time.
     """
     paths = {file.path for file in gone}
+    commit = _Commit(
+        table,
+        [_add_action(file, table.clock, not same_rows) for file in new],
+        [_remove_action(file, data_change=not same_rows) for file in gone],
+    )
+    delta.update_incremental()
+    first = delta.version()
     for tried in range(_REPLACE_TRIES):
-        delta.update_incremental()
-        if not paths <= {file.path for file in live_files(delta, table)}:
+        landed = tried and commit.has_landed(delta, first)
+        if not landed and not paths <= {file.path for file in live_files(delta, table)}:
             return False
-        actions = [_remove_action(file, data_change=not same_rows) for file in gone]
-        if _commit(delta, [*actions, *(_add_action(file, table.clock, not same_rows) for file in new)], {}, table):
+        if landed or commit.try_on(delta):
             delta.update_incremental()
             return True
         time.sleep(0.001 * tried)
+        delta.update_incremental()
     raise LakeError(folder_of(delta), f"refused a commit {_REPLACE_TRIES} times; it is tried again")
 
 
-def _commit(
-    delta: DeltaTable, actions: Sequence[AddAction | RemoveAction], marks: Mapping[str, int], table: LakeTable
-) -> bool:
-    """Commit right after the version that was read; False where another commit came first."""
-    transactions = [Transaction(writer, version) for writer, version in marks.items()]
-    try:
-        delta.create_write_transaction(
-            list(actions),
-            "append",
-            table.full_schema,
-            [PARTITION],
-            commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
-        )
-    except CommitFailedError as error:
-        LOG.info("another commit came first: %s", error)
-        return False
-    _sync_log(delta)
-    return True
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """What is to be put into the log of a table at once."""
+
+    table: LakeTable
+    added: Sequence[AddAction]
+    removed: Sequence[RemoveAction]
+    marks: Mapping[str, int] = field(default_factory=dict)
+
+    def try_on(self, delta: DeltaTable) -> bool:
+        """Commit right after the version that was read; False where another commit came first."""
+        transactions = [Transaction(writer, version) for writer, version in self.marks.items()]
+        try:
+            delta.create_write_transaction(
+                [*self.removed, *self.added],
+                "append",
+                self.table.full_schema,
+                [PARTITION],
+                commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
+            )
+        except (DeltaError, OSError) as error:
+            if not self.has_landed(delta, delta.version()):
+                if not isinstance(error, CommitFailedError):
+                    raise
+                LOG.info("another commit came first: %s", error)
+                return False
+            LOG.info("a commit is in the log, though it seemed to fail: %s", error)
+        _sync_log(delta)
+        return True
+
+    def has_landed(self, delta: DeltaTable, after: int) -> bool:
+        """Say whether this is in the log, after version `after`."""
+        added, removed = ([action.path for action in actions] for actions in (self.added, self.removed))
+        return has_landed(folder_of(delta) / "_delta_log", after, Said.of(added, removed, self.marks))
 
 
 def committed_version(table: DeltaTable, writer: str) -> int:

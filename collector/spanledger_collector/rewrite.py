@@ -89,9 +89,10 @@ def rewrite_day(lake: Path, dt: date) -> Rewritten | None:
             raise LakeError(
                 lake, f"says that {dt} has other than the {rows} rows that its files have; it stays as it is"
             )
+        files.keep()  # from here on they may be part of the table, whatever becomes of us
         if not replace_files(spans, gone, new, same_rows=True):
+            files.discard(new)
             return None
-        files.keep()
     return Rewritten(dt, rows, gone, new)
 
 
