@@ -1,4 +1,4 @@
-"""Writes docs/schema.md, docs/settings.md and the list of the views' columns from the tables in the code (`make docs`).
+"""Writes the generated pages of docs/ and the list of the views' columns from the tables in the code (`make docs`).
 
 A test compares them. The list only grows: what it has and the code hasn't is in somebody's SQL.
 """
@@ -6,9 +6,14 @@ A test compares them. The list only grows: what it has and the code hasn't is in
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from spanledger.settings import SETTINGS, Setting
+from spanledger_analytics.reports.answer import Report
+from spanledger_analytics.reports.calendar import UNITS
+from spanledger_analytics.reports.question import TAG, WHO
+from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.views import MARKS, SPANS, VIEWS, View, signatures, sql_type
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.row import COLUMNS, Column
@@ -87,10 +92,60 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def reports_page() -> str:
+    """Return docs/reports.md."""
+    lines = [
+        GENERATED,
+        "# Reports",
+        "",
+        "`spanledger report NAME` asks one of these questions; `--from`, `--to` (days, both inclusive), `--by`,",
+        "`--where`, `--format table|csv|json|parquet` and `-o FILE` are the same for all. What a sum lacks is said",
+        "beside it, on stderr: calls without a price, estimated ones, those that may still change.",
+        "",
+        f"- `--by`: a row for each of {_names(UNITS)}, {_names(WHO)}, or `{TAG}KEY`",
+        "  for any other tag. Rows of calls that don't say one have nothing in its column; all add up to the total.",
+        "- `--where`: `team=search`, `model!=gpt-4o`, `user=` (calls that don't say one), `team=a,b` (either). Several",
+        "  conditions have to be fulfilled together.",
+        "- Days, weeks (from Monday) and months are those of `SPANLEDGER_ZONE` (or `--zone`); a month begins on day",
+        "  `SPANLEDGER_BILLING_DAY` and is named by its first day.",
+        "",
+        "In Python: `REPORTS[name].answer(Ledger(lake), Question(Period(first, last), by, parse_where([...])))` of",
+        "`spanledger_analytics.reports` returns a Polars frame and the sentences.",
+        "",
+        "| report | tells |",
+        "|---|---|",
+        *(f"| [`{report.name}`](#{report.name}) | {_cell(report.sentence)} |" for report in REPORTS.values()),
+    ]
+    for report in REPORTS.values():
+        lines += _report(report)
+    return "\n".join(lines) + "\n"
+
+
+def _report(report: Report) -> list[str]:
+    lines = ["", f"## `{report.name}`", "", report.sentence, ""]
+    if report.details:
+        lines += ["```", *(line.strip() for line in report.details.splitlines()), "```", ""]
+    lines += ["| column | meaning |", "|---|---|"]
+    if report.by:
+        lines.append(f"| {_names(report.by)} | What `--by` asks for; these by default. |")
+    lines += [f"| `{name}` | {_cell(sentence)} |" for name, sentence in report.columns.items()]
+    if report.options:
+        lines += ["", "| option | default | meaning |", "|---|---|---|"]
+    for option in report.options:
+        default = "" if option.default in (None, False, "") else f"`{option.default}`"
+        lines.append(f"| `--{option.name.replace('_', '-')}` | {default} | {_cell(option.sentence)} |")
+    return lines
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
     names = "\n".join(signatures()) + "\n"
-    return {DOCS / "schema.md": schema_page(), DOCS / "settings.md": settings_page(), NAMES: names}
+    made = {"schema.md": schema_page(), "settings.md": settings_page(), "reports.md": reports_page()}
+    return {**{DOCS / name: text for name, text in made.items()}, NAMES: names}
 
 
 def _anchor(view: View) -> str:

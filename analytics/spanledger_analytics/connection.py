@@ -8,9 +8,9 @@ or settled it looks that up, and where none does it has nothing to do but read.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,7 @@ from .priced_tables import add_prices
 from .snapshot import LakeFiles, Snapshots, files_now, template
 from .views import CHARGES, PRICES, comments
 
-Parameter = str | int | float | bool | date | list[str] | None
+Parameter = str | int | float | bool | date | timedelta | Sequence[object] | Mapping[str, object] | None
 _MAY_NAME_CHARGES: Final = re.compile(r"charges|duckdb_|information_schema|show|pragma|sqlite_|pg_", re.IGNORECASE)
 """A question for the view, or for the names of views."""
 _MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings", "rollups", "chosen_cells")

@@ -2,6 +2,7 @@
 
 spanledger.errors.SpanledgerError
 ├── QueryError          the SQL is wrong, or asks for what it may not touch
+├── QuestionError       a report can't be asked that
 ├── ScopeError          a scope that can't be told, or names a column that none can be told by
 ├── StoppedError        the SQL took longer, or more memory, than it may
 └── UnprotectedError    SQL that somebody typed could overwrite the lake here
@@ -14,6 +15,10 @@ from spanledger.errors import SpanledgerError
 
 class QueryError(SpanledgerError):
     """The SQL is wrong, or asks for what it may not touch; the message is DuckDB's, with the place marked."""
+
+
+class QuestionError(SpanledgerError):
+    """A report can't be asked that; the message says what can be asked."""
 
 
 class ScopeError(SpanledgerError):

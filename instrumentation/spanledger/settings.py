@@ -216,6 +216,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Lake: days for which spans keep `attributes`, `resource` and `events`, which take the most room; default: as"
         " long as the rows.",
     ),
+    Setting(
+        "zone",
+        "SPANLEDGER_ZONE",
+        str,
+        "UTC",
+        "Reports: time zone whose days, weeks and months are told, by its IANA name (Europe/Berlin).",
+    ),
+    Setting("billing_day", "SPANLEDGER_BILLING_DAY", int, 1, "Reports: day on which a month of yours begins, 1 to 28."),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -255,6 +263,8 @@ class Settings:
     settle_after_s: int
     keep_days: int
     keep_attributes_days: int | None
+    zone: str
+    billing_day: int
     batch_delay_ms: int
     batch_size: int
     queue_size: int

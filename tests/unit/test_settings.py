@@ -55,6 +55,8 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         settle_after_s=600,
         keep_days=400,
         keep_attributes_days=None,
+        zone="UTC",
+        billing_day=1,
         batch_delay_ms=1000,
         batch_size=512,
         queue_size=20000,

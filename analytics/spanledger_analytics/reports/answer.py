@@ -1,0 +1,110 @@
+"""What a report answers: a frame, and what has to be said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+import polars as pl
+
+from spanledger_analytics.connection import Ledger
+
+from .question import Question
+
+Value = str | int | float | bool | Decimal | None
+"""Of an option."""
+_CENT: Final = Decimal("0.01")
+_TINY: Final = Decimal("0.000001")
+_PERCENT: Final = 1000
+"""Tenths of a percent are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A report's rows, and sentences about all of them: sums, and what in them is missing or estimated."""
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What else a report can be told, as `--name value`."""
+
+    name: str
+    """In Python; with `-` for `_` on the command line."""
+    type: type
+    default: Value
+    sentence: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A question with a name."""
+
+    name: str
+    sentence: str
+    """What it tells; shown in lists of reports."""
+    ask: Callable[..., Answer]
+    """Takes a ledger, a `Question`, and each option by its name."""
+    columns: Mapping[str, str]
+    """Columns after those of `by`, each with a sentence (units included)."""
+    by: tuple[str, ...] = ()
+    """What rows are told apart by unless something else is asked for."""
+    days: int = 7
+    """How many days are looked at unless others are asked for, today the last of them."""
+    options: tuple[Option, ...] = ()
+    details: str = ""
+    """More about it, for its help: examples, limits."""
+    takes_by: bool = True
+    """Whether `by` can be asked for."""
+    extras: tuple[str, ...] = field(default=())
+    """Columns of `columns` that are there only where an option asks for them."""
+
+    def answer(self, ledger: Ledger, asked: Question, **options: Value) -> Answer:
+        """Ask it; options that aren't named have their defaults."""
+        return self.ask(ledger, asked, **{option.name: option.default for option in self.options} | options)
+
+
+def usd(amount: Decimal) -> str:
+    """Return an amount for a sentence: whole cents, more places where it is less than a cent."""
+    shown = amount.quantize(_CENT if abs(amount) >= _CENT or not amount else _TINY)
+    return f"-${-shown:,f}" if shown < 0 else f"${shown:,f}"
+
+
+def share(part: Decimal | int, whole: Decimal | int) -> str:
+    """Return what part of a whole something is, in percent for a sentence."""
+    tenths = Decimal(part) * _PERCENT / Decimal(whole) if whole else Decimal(0)
+    if part and tenths < 1:
+        return "less than 0.1 %"
+    return f"{(tenths / 10).quantize(Decimal('0.1'))} %"
+
+
+def said_of_totals(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Return the sentences that stand beside every sum: the total, what has no price, what is estimated or open.
+
+    `frame` is of `totals`.
+    """
+    calls = int(frame["calls"].sum())
+    known = [cost for cost in frame["cost_usd"] if cost is not None]
+    cost = sum(known, Decimal(0))
+    if not calls:
+        return ("no calls in these days",)
+    said = [f"{usd(cost)} for {_calls(calls)}"]
+    unpriced, estimated = int(frame["unpriced_calls"].sum()), int(frame["estimated_calls"].sum())
+    if unpriced:
+        said.append(f"no price, so in no sum: {_calls(unpriced)} ({share(unpriced, calls)}); see spanledger unpriced")
+    if estimated:
+        about = sum(frame["estimated_usd"], Decimal(0))
+        said.append(f"estimated tokens: {_calls(estimated)}, {usd(about)} ({share(about, cost)}); nobody reported them")
+    provisional = int(frame["provisional_calls"].sum())
+    if provisional:
+        said.append(f"not settled yet: {_calls(provisional)}, which their traces may still change")
+    return tuple(said)
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} call{'' if count == 1 else 's'}"

@@ -1,0 +1,111 @@
+"""The user's days, weeks and months: in their time zone, months from their billing day on.
+
+Calls are counted by quarters of an hour in UTC, because every zone's midnight falls on one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from spanledger_analytics.errors import QuestionError
+
+Unit = Literal["hour", "day", "week", "month"]
+UNITS: Final[tuple[Unit, ...]] = ("hour", "day", "week", "month")
+LAST_BILLING_DAY: Final = 28
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Whose midnight counts, and on which day of a month a billing month begins."""
+
+    zone: str = "UTC"
+    """IANA name."""
+    billing_day: int = 1
+    """1 to 28."""
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise QuestionError(
+                f"no time zone is called {self.zone!r}; name one such as Europe/Berlin or UTC"
+            ) from None
+        if not 1 <= self.billing_day <= LAST_BILLING_DAY:
+            raise QuestionError(f"a billing month can't begin on day {self.billing_day}; choose one from 1 to 28")
+
+    @property
+    def is_utc(self) -> bool:
+        """Whether days are those of the lake."""
+        return self.zone in ("UTC", "Etc/UTC", "Zulu")
+
+    def today(self, now: datetime | None = None) -> date:
+        """Return the date of a moment (None: now)."""
+        return (now or datetime.now(UTC)).astimezone(ZoneInfo(self.zone)).date()
+
+    def midnight(self, day: date) -> datetime:
+        """Return the moment at which a day begins, in UTC."""
+        return datetime.combine(day, time(), ZoneInfo(self.zone)).astimezone(UTC)
+
+    def month_of(self, day: date) -> date:
+        """Return the first day of the billing month that a day is in."""
+        moved = day - (self.billing_day - 1) * _DAY
+        return moved.replace(day=1) + (self.billing_day - 1) * _DAY
+
+    def month_after(self, day: date) -> date:
+        """Return the first day of the next billing month."""
+        return self.month_of(self.month_of(day) + 31 * _DAY)
+
+    def labels(self, moment: str, unit: Unit) -> pl.Expr:
+        """Return the hour (in the zone), or the first day, of the unit that each moment of a column is in."""
+        local = pl.col(moment).dt.convert_time_zone(self.zone)
+        if unit == "hour":
+            return local.dt.truncate("1h").alias(unit)
+        if unit == "week":
+            return local.dt.date().dt.truncate("1w").alias(unit)
+        if unit == "day":
+            return local.dt.date().alias(unit)
+        moved = timedelta(days=self.billing_day - 1)
+        return ((local.dt.date() - moved).dt.truncate("1mo") + moved).alias(unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Some of the user's days, both ends inclusive."""
+
+    first: date
+    last: date
+    calendar: Calendar = Calendar()
+
+    def __post_init__(self) -> None:
+        if self.first > self.last:
+            raise QuestionError(f"the days from {self.first} to {self.last} are none; --from comes before --to")
+
+    @property
+    def begin(self) -> datetime:
+        """When it begins, UTC."""
+        return self.calendar.midnight(self.first)
+
+    @property
+    def end(self) -> datetime:
+        """When it is over, UTC; not part of it."""
+        return self.calendar.midnight(self.last + _DAY)
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.last - self.first).days + 1
+
+    def utc_days(self) -> tuple[date, date]:
+        """Return the first and the last UTC date that it touches."""
+        return self.begin.date(), (self.end - timedelta(microseconds=1)).date()
+
+    def before(self, days: int | None = None) -> Period:
+        """Return as many days right before it, or those that lie `days` before."""
+        back = (self.days if days is None else days) * _DAY
+        return Period(self.first - back, self.last - back, self.calendar)

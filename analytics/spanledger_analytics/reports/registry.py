@@ -1,0 +1,10 @@
+"""All reports, by name; the command line, the documentation and the pages take them from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .answer import Report
+from .spend import SPEND
+
+REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND,)}

@@ -1,0 +1,137 @@
+"""What calls of a period come to, by any dimensions and units of time: what most reports are made of.
+
+Days that a rollup has counted are answered by the smallest one that tells apart what is asked for, all others by their
+spans; both say the same. Counts add up in every direction. Requests don't, and so are no part of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from spanledger_analytics.connection import Ledger, Parameter
+from spanledger_collector.rollups import DAILY_CUBE, HOURLY_FEATURES, HOURLY_MODELS, HOURLY_USERS
+from spanledger_collector.tables import LakeTable
+
+from .calendar import UNITS, Calendar, Unit
+from .question import TAG, WHO, Question, Where
+
+COSTS: Final = ("cost_usd", "cost_input", "cost_cache_read", "cost_cache_write", "cost_output", "cost_other")
+MONEY: Final = (*COSTS, "retry_cost_usd", "estimated_usd")
+COUNTS: Final = (
+    *("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("unpriced_calls", "estimated_calls", "provisional_calls", "errors", "duration_us"),
+)
+MEASURES: Final = (*COUNTS, *MONEY)
+"""Columns of `totals` after what rows are told apart by."""
+_QUARTER: Final = timedelta(minutes=15)
+_HOUR: Final = timedelta(hours=1)
+
+
+def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return MEASURES of the calls asked about, a row for each of `by` (None: what is asked), in its order.
+
+    Without `by` there is one row at most; none where no call is. Days, weeks and months are those of the calendar,
+    named by their first day, hours by their start in its zone. A dimension is NULL for calls that don't say it. Money
+    is Decimal US dollars, NULL where no call of the row has a price.
+    """
+    by = asked.by if by is None else by
+    found = _ask(ledger, asked, by)
+    units: list[Unit] = [unit for unit in UNITS if unit in by]
+    tags = [name for name in by if name.startswith(TAG)]
+    named = [asked.period.calendar.labels("bucket", unit) for unit in units]
+    named += [pl.col("tag_values").list.get(place).alias(tag) for place, tag in enumerate(tags)]
+    return add_up(found.with_columns(named), by)
+
+
+def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return the sums of those of MEASURES that a frame has, a row for each of `by`, in its order."""
+    sums = [_sum(name) for name in frame.columns if name in MEASURES]
+    if not by:
+        return frame.select(sums) if frame.height else frame.select(sum.meta.output_name() for sum in sums)
+    return frame.group_by(by).agg(sums).sort(by, nulls_last=True).select(*by, *(sum.meta.output_name() for sum in sums))
+
+
+def hourly(ledger: Ledger, asked: Question, by: str | None = None, until: datetime | None = None) -> pl.DataFrame:
+    """Return what each hour cost, hours without calls included: `hour` (UTC), `by` (if given), cost_usd, calls.
+
+    Hours are UTC's, whatever the calendar, and those of the period that are over at `until` (None: now). Of each value
+    of `by` all hours are there, so series are of one length; calls without a price cost nothing here.
+    """
+    hours = _hours(asked, until or datetime.now(UTC))
+    keys = [by] if by is not None else []
+    found = _ask(ledger, asked, ("hour", *keys))
+    found = add_up(
+        found.with_columns(pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")),
+        ("hour", *keys),
+    )
+    every = hours if by is None else found.select(by).unique().sort(by, nulls_last=True).join(hours, how="cross")
+    joined = every.join(found, on=["hour", *keys], how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(
+        "hour",
+        *keys,
+        pl.col("cost_usd").fill_null(0).cast(pl.Decimal(38, 12)),
+        pl.col("calls").fill_null(0),
+    )
+
+
+def _hours(asked: Question, until: datetime) -> pl.DataFrame:
+    begin = asked.period.begin.replace(minute=0)
+    end = min(asked.period.end, until)
+    count = max(0, (end - begin) // _HOUR)
+    moments = [begin + place * _HOUR for place in range(count)]
+    return pl.DataFrame({"hour": moments}, schema={"hour": pl.Datetime("us", "UTC")})
+
+
+def _sum(name: str) -> pl.Expr:
+    """Add up a column; what is NULL in all rows stays so."""
+    column = pl.col(name)
+    if name in COUNTS or name == "estimated_usd":
+        return column.sum().alias(name)
+    return pl.when(column.is_not_null().any()).then(column.sum()).alias(name)
+
+
+def _ask(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
+    first, last = asked.period.utc_days()
+    timed = any(unit in by for unit in UNITS)
+    days_only = asked.period.calendar.is_utc and "hour" not in by
+    told = {name for name in by if name not in UNITS} | asked.where.dimensions()
+    return ledger.ask_rollup(
+        "totals",
+        _rollup(told, asked.period.calendar, days_only=days_only),
+        first,
+        last,
+        begin=asked.period.begin,
+        end=asked.period.end,
+        bucket=(timedelta(days=1) if days_only else _QUARTER) if timed else None,
+        by=[name for name in by if name in WHO],
+        tags=[name.removeprefix(TAG) for name in by if name.startswith(TAG)],
+        **_conditions(asked.where),
+    )
+
+
+def _rollup(told: set[str], calendar: Calendar, *, days_only: bool) -> LakeTable | None:
+    """Return the smallest rollup that tells these apart, None where none does."""
+    if days_only and calendar.is_utc and told <= {"team", "feature", "model", "environment"}:
+        return DAILY_CUBE
+    if told <= {"feature", "model"}:
+        return HOURLY_FEATURES
+    if told <= {"provider", "model", "team", "environment"}:
+        return HOURLY_MODELS
+    return HOURLY_USERS if told <= {"user", "team"} else None
+
+
+def _conditions(where: Where) -> dict[str, Parameter]:
+    """Return a condition as the parameters of the SQL."""
+    said: dict[str, Parameter] = {}
+    for name, values in (("only", where.only), ("but", where.but)):
+        said[name] = {dimension: list(values[dimension]) if dimension in values else None for dimension in WHO}
+        said[f"tags_{name}"] = [_tag(key, wanted) for key, wanted in values.items() if key.startswith(TAG)]
+    return said
+
+
+def _tag(key: str, wanted: Sequence[str]) -> Mapping[str, object]:
+    return {"key": key.removeprefix(TAG), "wanted": list(wanted)}
