@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ledger_rows import Row, call, make_lake, outcome
 from spanledger_analytics.connection import Ledger
@@ -72,17 +72,21 @@ def _padded(line: str, head: str) -> list[str]:
 
 def _call(said: dict[str, str]) -> Row:
     counts = {name: int(said[name]) * 1000 for name in ("in", "read", "write", "out")}
-    tags: dict[str, Any] = {f"{name}_id": _told(said[name]) for name in ("user", "team", "customer", "session")}
-    return call(
-        int(said["trace"]),
-        int(said["number"]),
-        _moment(said),
-        said["model"],
-        counts["in"],
-        counts["out"],
-        cache_read=counts["read"],
-        cache_write=counts["write"],
-        **tags | {"feature": _told(said["feature"])} | _KINDS.get(said["more"], {}),
+    tags: Row = {f"{name}_id": _told(said[name]) for name in ("user", "team", "customer", "session")}
+    return (
+        call(
+            int(said["trace"]),
+            int(said["number"]),
+            _moment(said),
+            said["model"],
+            counts["in"],
+            counts["out"],
+            cache_read=counts["read"],
+            cache_write=counts["write"],
+        )
+        | tags
+        | {"feature": _told(said["feature"])}
+        | _KINDS.get(said["more"], {})
     )
 
 
