@@ -35,7 +35,17 @@ from .views import CHARGES, PRICES, comments
 Parameter = str | int | float | bool | date | timedelta | Sequence[object] | Mapping[str, object] | None
 _MAY_NAME_CHARGES: Final = re.compile(r"charges|duckdb_|information_schema|show|pragma|sqlite_|pg_", re.IGNORECASE)
 """A question for the view, or for the names of views."""
-_MACROS: Final = ("rows", "superseded", "settlements", "llm_calls", "outcomes", "readings", "rollups", "chosen_cells")
+_MACROS: Final = (
+    "rows",
+    "superseded",
+    "settlements",
+    "llm_calls",
+    "outcomes",
+    "readings",
+    "rollups",
+    "chosen_cells",
+    "asked_calls",
+)
 
 
 class Ledger:

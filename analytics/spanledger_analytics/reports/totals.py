@@ -39,12 +39,33 @@ def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> 
     is Decimal US dollars, NULL where no call of the row has a price.
     """
     by = asked.by if by is None else by
-    found = _ask(ledger, asked, by)
+    return add_up(labelled(_ask(ledger, asked, by), asked, by), by)
+
+
+def labelled(frame: pl.DataFrame, asked: Question, by: Sequence[str]) -> pl.DataFrame:
+    """Return an answer to `parameters` with columns for the units of time and the tags in `by`."""
     units: list[Unit] = [unit for unit in UNITS if unit in by]
     tags = [name for name in by if name.startswith(TAG)]
     named = [asked.period.calendar.labels("bucket", unit) for unit in units]
     named += [pl.col("tag_values").list.get(place).alias(tag) for place, tag in enumerate(tags)]
-    return add_up(found.with_columns(named), by)
+    return frame.with_columns(named)
+
+
+def parameters(asked: Question, by: Sequence[str]) -> dict[str, Parameter]:
+    """Return what SQL over `asked_calls_in` is told: the moments, what rows are told apart by, the conditions."""
+    timed = any(unit in by for unit in UNITS)
+    return {
+        "begin": asked.period.begin,
+        "end": asked.period.end,
+        "bucket": (timedelta(days=1) if _days_only(asked, by) else _QUARTER) if timed else None,
+        "by": [name for name in by if name in WHO],
+        "tags": [name.removeprefix(TAG) for name in by if name.startswith(TAG)],
+        **_conditions(asked.where),
+    }
+
+
+def _days_only(asked: Question, by: Sequence[str]) -> bool:
+    return asked.period.calendar.is_utc and "hour" not in by
 
 
 def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -96,21 +117,9 @@ def _sum(name: str) -> pl.Expr:
 
 def _ask(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
     first, last = asked.period.utc_days()
-    timed = any(unit in by for unit in UNITS)
-    days_only = asked.period.calendar.is_utc and "hour" not in by
     told = {name for name in by if name not in UNITS} | asked.where.dimensions()
-    return ledger.ask_rollup(
-        "totals",
-        _rollup(told, asked.period.calendar, days_only=days_only),
-        first,
-        last,
-        begin=asked.period.begin,
-        end=asked.period.end,
-        bucket=(timedelta(days=1) if days_only else _QUARTER) if timed else None,
-        by=[name for name in by if name in WHO],
-        tags=[name.removeprefix(TAG) for name in by if name.startswith(TAG)],
-        **_conditions(asked.where),
-    )
+    rollup = _rollup(told, asked.period.calendar, days_only=_days_only(asked, by))
+    return ledger.ask_rollup("totals", rollup, first, last, **parameters(asked, by))
 
 
 def _rollup(told: set[str], calendar: Calendar, *, days_only: bool) -> LakeTable | None:
