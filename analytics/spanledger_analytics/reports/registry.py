@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .answer import Report
+from .concentration import CONCENTRATION
 from .spend import SPEND
 
-REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND,)}
+REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND, CONCENTRATION)}
