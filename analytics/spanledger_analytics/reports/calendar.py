@@ -5,7 +5,7 @@ Calls are counted by quarters of an hour in UTC, because every zone's midnight f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +18,7 @@ Unit = Literal["hour", "day", "week", "month"]
 UNITS: Final[tuple[Unit, ...]] = ("hour", "day", "week", "month")
 LAST_BILLING_DAY: Final = 28
 _DAY: Final = timedelta(days=1)
+_QUARTER_MINUTES: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,13 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Some of the user's days, both ends inclusive."""
+    """Some of the user's days, both ends inclusive; the last may be cut."""
 
     first: date
     last: date
     calendar: Calendar = Calendar()
+    until: datetime | None = None
+    """Start of a quarter of an hour (UTC) of the last day that it ends at; None: it ends with that day."""
 
     def __post_init__(self) -> None:
         if self.first > self.last:
@@ -94,7 +97,7 @@ class Period:
     @property
     def end(self) -> datetime:
         """When it is over, UTC; not part of it."""
-        return self.calendar.midnight(self.last + _DAY)
+        return self.until or self.calendar.midnight(self.last + _DAY)
 
     @property
     def days(self) -> int:
@@ -104,6 +107,34 @@ class Period:
     def utc_days(self) -> tuple[date, date]:
         """Return the first and the last UTC date that it touches."""
         return self.begin.date(), (self.end - timedelta(microseconds=1)).date()
+
+    def so_far(self, now: datetime) -> Period:
+        """Return what of it is over: to the last full quarter of an hour, because calls are counted by those.
+
+        Raises:
+            QuestionError: it hasn't begun.
+        """
+        if self.end <= now:
+            return self
+        if self.begin > now:
+            raise QuestionError(f"{self.first} hasn't begun; choose days that have, with --from and --to")
+        full = now.astimezone(UTC).replace(second=0, microsecond=0)
+        full -= timedelta(minutes=full.minute % _QUARTER_MINUTES)
+        return replace(self, last=self.calendar.today(full), until=full)
+
+    def up_to_clock_of(self, other: Period) -> Period:
+        """Return it with its last day cut at the time of day at which another is cut."""
+        if other.until is None:
+            return self
+        zone = ZoneInfo(self.calendar.zone)
+        clock = datetime.combine(self.last, other.until.astimezone(zone).time(), zone)
+        return replace(self, until=clock.astimezone(UTC))
+
+    def parts(self) -> list[Period]:
+        """Return its whole days, and the one that is cut: rollups of days can't tell a part of one."""
+        if self.until is None or self.first == self.last:
+            return [self]
+        return [Period(self.first, self.last - _DAY, self.calendar), replace(self, first=self.last)]
 
     def before(self, days: int | None = None) -> Period:
         """Return as many days right before it, or those that lie `days` before."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from .answer import Report
 from .concentration import CONCENTRATION
+from .movers import MOVERS
 from .spend import SPEND
 
-REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND, CONCENTRATION)}
+REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND, CONCENTRATION, MOVERS)}

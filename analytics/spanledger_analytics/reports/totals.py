@@ -7,6 +7,7 @@ spans; both say the same. Counts add up in every direction. Requests don't, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -65,7 +66,7 @@ def parameters(asked: Question, by: Sequence[str]) -> dict[str, Parameter]:
 
 
 def _days_only(asked: Question, by: Sequence[str]) -> bool:
-    return asked.period.calendar.is_utc and "hour" not in by
+    return asked.period.calendar.is_utc and "hour" not in by and asked.period.until is None
 
 
 def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -116,6 +117,10 @@ def _sum(name: str) -> pl.Expr:
 
 
 def _ask(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
+    return pl.concat(_ask_part(ledger, replace(asked, period=part), by) for part in asked.period.parts())
+
+
+def _ask_part(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
     first, last = asked.period.utc_days()
     told = {name for name in by if name not in UNITS} | asked.where.dimensions()
     rollup = _rollup(told, asked.period.calendar, days_only=_days_only(asked, by))
