@@ -9,7 +9,7 @@ endif
 # Benchmarks of which `make bench` runs a short form.
 SHORTENED := ingest queries commits repricing
 # Those that `make bench` leaves out: they need data that you bring.
-BROUGHT := forecast
+BROUGHT := anomalies forecast
 
 .PHONY: help install format lint typecheck test bench dashboard demo prices docs screenshots check
 

@@ -4,6 +4,8 @@ A check is a command that fails when its promise does not hold; what it measured
 that starts with `evidence: `. The date, the versions and the machine are added here.
 
     python tools/prove.py [NAME...]     # all of them, or those named
+
+Those on data that have to be brought take part in all only where their variable says where the data are.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ EVIDENCE: Final = ROOT / "docs" / "evidence"
 PACKAGES: Final = ("spanledger", "openai", "anthropic", "google-genai", "botocore", "httpx2", "opentelemetry-sdk")
 _PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider")
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
+    "anomalies": (sys.executable, "benchmarks/anomalies.py"),
     "frameworks": (sys.executable, "tools/frameworks.py"),
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "commits": (sys.executable, "benchmarks/commits.py", "--commits", "86400"),
@@ -48,6 +51,8 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "sandbox": (*_PYTEST, "tests/integration/test_sandbox.py", "tests/integration/test_scope.py"),
     "soak": (*_PYTEST, "tests/crash/test_soak.py"),
 }
+BROUGHT: Final = {"anomalies": "SPANLEDGER_NAB", "forecast": "SPANLEDGER_M4"}
+"""Checks on data that have to be brought, and the variable that says where they are."""
 _TOLD: Final = re.compile(r"[.sxF]*evidence: (\{.*\})$")
 """Behind the characters that pytest writes for tests."""
 _RESULT: Final = re.compile(r"\d+ passed(?:, \d+ (?:deselected|skipped|xfailed))*(?=.* in \d)")
@@ -58,7 +63,7 @@ def main() -> int:
     """Run the checks; 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CHECKS))
-    names = parser.parse_args().names or list(CHECKS)
+    names = parser.parse_args().names or [name for name in CHECKS if BROUGHT.get(name, "PATH") in os.environ]
     unknown = [name for name in names if name not in CHECKS]
     if unknown:
         parser.error(f"no check named {', '.join(unknown)}; there are {', '.join(CHECKS)}")
