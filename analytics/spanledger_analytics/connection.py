@@ -78,7 +78,7 @@ class Ledger:
         Raises:
             duckdb.Error: the query is wrong, or a file can't be read.
         """
-        return self._ask(query, self._snapshots.now().files(first, last), parameters)
+        return self._ask(query, self.files(first, last), parameters)
 
     def ask_rollup(
         self, query: str, rollup: LakeTable | None, first: date, last: date, **parameters: Parameter
@@ -100,19 +100,35 @@ class Ledger:
             frames.append(self._ask(query, files, parameters))
         return pl.concat(frames)
 
+    def files(self, first: date | None = None, last: date | None = None) -> LakeFiles:
+        """Return what is live now of these days (UTC, inclusive; None: no bound)."""
+        return self._snapshots.now().files(first, last)
+
     def _ask(self, query: str, files: LakeFiles, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
         """Run `sql/<query>.sql` over files."""
         with self._connections[len(files.touched) > 1].cursor() as cursor:
-            some = any(map(lacks_columns, (*files.spans, *files.touched)))
-            cursor.execute("set variable some_lack_columns = $some", {"some": some})
-            name_said(cursor, files)
+            name_files(cursor, files)
             return _frame(cursor, query, {"files": files.spans, **parameters})
 
 
-def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+def name_files(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
+    """Set the variables that macros over these files need."""
+    some = any(map(lacks_columns, (*files.spans, *files.touched)))
+    connection.execute("set variable some_lack_columns = $some", {"some": some})
+    name_said(connection, files)
+
+
+def relation(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]
+) -> duckdb.DuckDBPyRelation:
+    """Return what `sql/<query>.sql` answers, told those of the parameters that it names."""
     text = load_query(query)
     named = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", text)}
-    frame: pl.DataFrame = cursor.sql(text, params=named).pl()
+    return connection.sql(text, params=named)
+
+
+def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+    frame: pl.DataFrame = relation(cursor, query, parameters).pl()
     return frame
 
 

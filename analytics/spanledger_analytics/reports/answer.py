@@ -93,18 +93,23 @@ def said_of_totals(frame: pl.DataFrame) -> tuple[str, ...]:
     cost = sum(known, Decimal(0))
     if not calls:
         return ("no calls in these days",)
-    said = [f"{usd(cost)} for {_calls(calls)}"]
+    said = [f"{usd(cost)} for {calls_told(calls)}"]
     unpriced, estimated = int(frame["unpriced_calls"].sum()), int(frame["estimated_calls"].sum())
     if unpriced:
-        said.append(f"no price, so in no sum: {_calls(unpriced)} ({share(unpriced, calls)}); see spanledger unpriced")
+        said.append(
+            f"no price, so in no sum: {calls_told(unpriced)} ({share(unpriced, calls)}); see spanledger unpriced"
+        )
     if estimated:
         about = sum(frame["estimated_usd"], Decimal(0))
-        said.append(f"estimated tokens: {_calls(estimated)}, {usd(about)} ({share(about, cost)}); nobody reported them")
+        said.append(
+            f"estimated tokens: {calls_told(estimated)}, {usd(about)} ({share(about, cost)}); nobody reported them"
+        )
     provisional = int(frame["provisional_calls"].sum())
     if provisional:
-        said.append(f"not settled yet: {_calls(provisional)}, which their traces may still change")
+        said.append(f"not settled yet: {calls_told(provisional)}, which their traces may still change")
     return tuple(said)
 
 
-def _calls(count: int) -> str:
+def calls_told(count: int) -> str:
+    """Return a number of calls for a sentence."""
     return f"{count:,} call{'' if count == 1 else 's'}"

@@ -6,7 +6,18 @@ from typing import Final
 
 from .answer import Report
 from .concentration import CONCENTRATION
+from .drivers import DRIVERS
+from .loops import LOOPS
 from .movers import MOVERS
 from .spend import SPEND
 
-REPORTS: Final[dict[str, Report]] = {report.name: report for report in (SPEND, CONCENTRATION, MOVERS)}
+REPORTS: Final[dict[str, Report]] = {
+    report.name: report
+    for report in (
+        SPEND,
+        CONCENTRATION,
+        MOVERS,
+        DRIVERS,
+        LOOPS,
+    )
+}

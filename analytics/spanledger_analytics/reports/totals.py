@@ -52,8 +52,11 @@ def labelled(frame: pl.DataFrame, asked: Question, by: Sequence[str]) -> pl.Data
     return frame.with_columns(named)
 
 
-def parameters(asked: Question, by: Sequence[str]) -> dict[str, Parameter]:
-    """Return what SQL over `asked_calls_in` is told: the moments, what rows are told apart by, the conditions."""
+def parameters(asked: Question, by: Sequence[str], trace: str | None = None) -> dict[str, Parameter]:
+    """Return what SQL over `asked_calls_in` is told: the moments, what rows are told apart by, the conditions.
+
+    With `trace`, only the calls of that trace are meant.
+    """
     timed = any(unit in by for unit in UNITS)
     return {
         "begin": asked.period.begin,
@@ -61,12 +64,19 @@ def parameters(asked: Question, by: Sequence[str]) -> dict[str, Parameter]:
         "bucket": (timedelta(days=1) if _days_only(asked, by) else _QUARTER) if timed else None,
         "by": [name for name in by if name in WHO],
         "tags": [name.removeprefix(TAG) for name in by if name.startswith(TAG)],
+        "trace": trace,
         **_conditions(asked.where),
     }
 
 
 def _days_only(asked: Question, by: Sequence[str]) -> bool:
     return asked.period.calendar.is_utc and "hour" not in by and asked.period.until is None
+
+
+def totals_of_trace(ledger: Ledger, asked: Question, trace: str) -> pl.DataFrame:
+    """Return MEASURES of the calls of one trace, one row at most; it reads spans."""
+    first, last = asked.period.utc_days()
+    return add_up(ledger.ask("totals", first=first, last=last, **parameters(asked, (), trace)), ())
 
 
 def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

@@ -25,5 +25,6 @@ select
     count(*) filter (where status = 'error') as errors,
     sum(duration_us)::bigint as duration_us
 from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but)
+where $trace::varchar is null or trace_id = $trace
 group by all
 order by all;

@@ -31,3 +31,6 @@ end;
 create or replace macro usd(pico) as (
     least(pico, 999999999999999999)::decimal(18, 0) * 0.000000000001::decimal(12, 12)
 )::decimal(18, 12);
+
+-- Pico-dollars of dollars.
+create or replace macro pico_of(usd) as (usd::decimal(38, 12) * 1000000000000)::hugeint;

@@ -17,8 +17,6 @@ create or replace macro unit_meter(unit, quantity, rate, is_free) as {
     pico: case when is_free then 0 else unit_pico(quantity, rate) end
 };
 
-create or replace macro pico_of(usd) as (usd::decimal(38, 12) * 1000000000000)::hugeint;
-
 create or replace macro charges_in(files) as table
 with calls as (
     select
