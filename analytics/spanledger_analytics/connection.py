@@ -23,13 +23,14 @@ import pyarrow.parquet as pq
 
 from spanledger import contract
 from spanledger.contract import Contract
+from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import Session, add_agreements
 from .priced_tables import add_prices
-from .snapshot import LakeFiles, Snapshots, files_now, template
+from .snapshot import LakeFiles, LiveFiles, Snapshots, files_now, template
 from .views import CHARGES, PRICES, comments
 
 Parameter = str | int | float | bool | date | timedelta | Sequence[object] | Mapping[str, object] | None
@@ -42,6 +43,7 @@ _MACROS: Final = (
     "llm_calls",
     "outcomes",
     "readings",
+    "revenue",
     "rollups",
     "chosen_cells",
     "asked_calls",
@@ -54,6 +56,7 @@ class Ledger:
     def __init__(self, lake: Path) -> None:
         self.lake = lake
         self._snapshots = Snapshots(lake, (SUPERSEDED, SETTLEMENTS))
+        self._beside = {table.name: LiveFiles(lake, table) for table in SIDE_TABLES}
         self._connections = {touched: open_connection(touched=touched) for touched in (False, True)}
 
     def version(self) -> int:
@@ -66,6 +69,10 @@ class Ledger:
         Days that are over keep theirs while today's grows, so that their answers stay cached.
         """
         return self._snapshots.now().stamp(first, last)
+
+    def files_of(self, table: LakeTable, first: date | None = None) -> list[str]:
+        """Return the live files of a table beside `spans`, of the days from `first` on (None: all), for a parameter."""
+        return self._beside[table.name].now(first)
 
     def ask(
         self, query: str, *, first: date | None = None, last: date | None = None, **parameters: Parameter

@@ -252,6 +252,22 @@ class _Live:
         return self._delta
 
 
+class LiveFiles:
+    """Looks at one table again and again; safe to share between threads."""
+
+    def __init__(self, lake: Path, table: LakeTable) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._live = _Live(lake, table)
+
+    def now(self, first: date | None = None) -> list[str]:
+        """Return the files that are live now, of the days from `first` on (None: all); first the empty one."""
+        with self._lock:
+            self._live.refresh()
+            files = prune(self._live.files, first, None)
+        return [template(self._live.table), *(str(file_path(self._lake, file)) for file in files)]
+
+
 def files_now(lake: Path, *, unfolded: bool = False) -> LakeFiles:
     """Return the files that the views stand on now; `unfolded` for questions about an earlier moment."""
     snapshot = Snapshots(lake).now()

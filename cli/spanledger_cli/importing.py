@@ -1,10 +1,13 @@
-"""`spanledger import`: files of OTLP into the ledger."""
+"""`spanledger import`: files of OTLP into the ledger, and revenue beside it.
+
+`revenue` is a word of its own only as the first one; a file of that name is `./revenue`.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,9 +20,23 @@ if TYPE_CHECKING:
     from spanledger_collector.history import Imported
 
 _STDIN: Final = "-"
+_REVENUE: Final = "revenue"
 
 
-@click.command("import")
+class _Import(click.Command):
+    """The command for spans, which hands over to that for revenue where this is asked for."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [_REVENUE]:
+            from .revenue import command as revenue
+
+            return revenue.make_context(f"{info_name} {_REVENUE}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("import", cls=_Import)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
 @click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
@@ -30,6 +47,7 @@ def command(paths: tuple[Path, ...], home: Path | None, lake: Path | None) -> No
       spanledger import traces.json
       spanledger import /var/lib/otelcol/export/
       zcat old.jsonl.gz | spanledger import -
+      spanledger import revenue invoices.csv     (has a --help of its own)
 
     JSON (an object a line, or one document) and protobuf (bodies with four bytes of length before each, or one body),
     plain, gzip or zstd, told by content and not by name. Of a folder, all files below it. Traces, logs and metrics may

@@ -52,7 +52,7 @@ def command() -> None:
     \b
     Examples:
       spanledger report spend --by day,model
-      spanledger report spend --by team --from 2026-11-01 --to 2026-11-30 --format csv
+      spanledger report spend --by team --from 2026-11-01 --format csv
     """
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from .lake import committed_version, open_for_reading
-from .tables import CORRECTIONS, OUTCOMES, READINGS, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
+from .tables import CORRECTIONS, OUTCOMES, READINGS, REVENUE, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 
-SIDE_TABLES: Final[tuple[LakeTable, ...]] = (SUPERSEDED, CORRECTIONS, OUTCOMES, READINGS, SETTLEMENTS)
+SIDE_TABLES: Final[tuple[LakeTable, ...]] = (SUPERSEDED, CORRECTIONS, OUTCOMES, READINGS, SETTLEMENTS, REVENUE)
 TABLES: Final[tuple[LakeTable, ...]] = (*SIDE_TABLES, SPANS)
 
 

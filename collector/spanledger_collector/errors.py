@@ -7,6 +7,7 @@ spanledger.errors.SpanledgerError
 ├── AccessError         a file of tokens or certificates can't be used
 ├── WalError            the write-ahead log can't be used
 │   └── WalBusyError    another collector has it
+├── RevenueError        a file of revenue can't be taken; nothing of it was
 ├── DeliveryError       a body could not be handed to the ledger
 │   └── BodyRefusedError  this one, as it is
 └── RefusedError        a request isn't taken; nothing of it is kept
@@ -18,9 +19,14 @@ spanledger.errors.SpanledgerError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from spanledger.errors import SpanledgerError
+
+_MOST_FAULTS: Final = 20
+"""Of a file that are named."""
 
 
 class LakeError(SpanledgerError):
@@ -71,6 +77,16 @@ class WalError(SpanledgerError):
 
 class WalBusyError(WalError):
     """Another collector writes this log."""
+
+
+class RevenueError(SpanledgerError):
+    """A file of revenue can't be taken; nothing of it was."""
+
+    def __init__(self, source: str, faults: Sequence[str]) -> None:
+        self.source = source
+        self.faults = tuple(faults)
+        shown = [*self.faults[:_MOST_FAULTS], *(["..."] if len(self.faults) > _MOST_FAULTS else [])]
+        super().__init__("\n  ".join([f"{source} was not imported, nothing of it; put right:", *shown]))
 
 
 class DeliveryError(SpanledgerError):

@@ -15,6 +15,7 @@ from .row import COLUMNS, COUNT, MONEY, MONEY_PARTS, PARTITION, TEXT, TIME, Colu
 
 SCORE: Final = pa.decimal128(18, 6)
 READING: Final = pa.decimal128(28, 12)
+REVENUE_USD: Final = pa.decimal128(38, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,5 +176,26 @@ READINGS: Final = LakeTable(
         Column("session_id", TEXT, "Session, where the metric is told apart by it."),
         Column("model", TEXT, "Model asked for."),
         Column("ingested_at", TIME, "When the collector took it, UTC."),
+    ),
+)
+
+REVENUE: Final = LakeTable(
+    "revenue",
+    "one row a line of a file of revenue; of each source the file that was imported last counts",
+    ("source", "imported_at", "line"),
+    "imported_at",
+    (
+        Column("source", TEXT, "What was imported: the name of the file, or what --source says."),
+        Column("line", COUNT, "Line of the file, the first one 1."),
+        Column("customer_id", TEXT, "Customer who paid."),
+        Column("user_id", TEXT, "User who paid."),
+        Column("team_id", TEXT, "Team that it is credited to."),
+        Column("feature", TEXT, "Feature of the product that it was paid for."),
+        Column("first_day", pa.date32(), "First day that it was paid for."),
+        Column("last_day", pa.date32(), "Last day that it was paid for; the same for a single day."),
+        Column("amount", REVENUE_USD, "As the file has it; below 0 where something was paid back."),
+        Column("currency", TEXT, "Currency of amount."),
+        Column("amount_usd", REVENUE_USD, "In US dollars, by the contract's rate on first_day."),
+        Column("imported_at", TIME, "When it was imported, UTC; the same for all lines of a file."),
     ),
 )

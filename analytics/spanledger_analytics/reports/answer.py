@@ -78,7 +78,7 @@ def usd(amount: Decimal) -> str:
 def share(part: Decimal | int, whole: Decimal | int) -> str:
     """Return what part of a whole something is, in percent for a sentence."""
     tenths = Decimal(part) * _PERCENT / Decimal(whole) if whole else Decimal(0)
-    if part and tenths < 1:
+    if part and abs(tenths) < 1:
         return "less than 0.1 %"
     return f"{(tenths / 10).quantize(Decimal('0.1'))} %"
 

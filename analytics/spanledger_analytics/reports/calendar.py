@@ -65,14 +65,16 @@ class Calendar:
     def labels(self, moment: str, unit: Unit) -> pl.Expr:
         """Return the hour (in the zone), or the first day, of the unit that each moment of a column is in."""
         local = pl.col(moment).dt.convert_time_zone(self.zone)
-        if unit == "hour":
-            return local.dt.truncate("1h").alias(unit)
+        return local.dt.truncate("1h").alias(unit) if unit == "hour" else self.labels_of_days(local.dt.date(), unit)
+
+    def labels_of_days(self, day: pl.Expr, unit: Unit) -> pl.Expr:
+        """Return the first day of the unit, `hour` excepted, that each date in the zone is in."""
         if unit == "week":
-            return local.dt.date().dt.truncate("1w").alias(unit)
+            return day.dt.truncate("1w").alias(unit)
         if unit == "day":
-            return local.dt.date().alias(unit)
+            return day.alias(unit)
         moved = timedelta(days=self.billing_day - 1)
-        return ((local.dt.date() - moved).dt.truncate("1mo") + moved).alias(unit)
+        return ((day - moved).dt.truncate("1mo") + moved).alias(unit)
 
 
 @dataclass(frozen=True, slots=True)

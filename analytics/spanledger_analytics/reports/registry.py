@@ -8,6 +8,7 @@ from .answer import Report
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
 from .loops import LOOPS
+from .margin import MARGIN
 from .movers import MOVERS
 from .spend import SPEND
 
@@ -16,6 +17,7 @@ REPORTS: Final[dict[str, Report]] = {
     for report in (
         SPEND,
         CONCENTRATION,
+        MARGIN,
         MOVERS,
         DRIVERS,
         LOOPS,

@@ -26,6 +26,7 @@ select *
 from outcomes_in(getvariable('outcomes_files'))
 where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view readings as select * from readings_in(getvariable('readings_files'));
+create view revenue as select * from revenue_in(getvariable('revenue_files'));
 create view cross_checks as
 select *
 from cross_checks_in(getvariable('readings_files'), getvariable('live_files'));
