@@ -9,6 +9,7 @@ from .concentration import CONCENTRATION
 from .drivers import DRIVERS
 from .loops import LOOPS
 from .margin import MARGIN
+from .month_end import FORECAST
 from .movers import MOVERS
 from .spend import SPEND
 
@@ -21,5 +22,6 @@ REPORTS: Final[dict[str, Report]] = {
         MOVERS,
         DRIVERS,
         LOOPS,
+        FORECAST,
     )
 }

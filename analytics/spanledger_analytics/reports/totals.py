@@ -87,20 +87,22 @@ def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     return frame.group_by(by).agg(sums).sort(by, nulls_last=True).select(*by, *(sum.meta.output_name() for sum in sums))
 
 
-def hourly(ledger: Ledger, asked: Question, by: str | None = None, until: datetime | None = None) -> pl.DataFrame:
+def hourly(
+    ledger: Ledger, asked: Question, by: str | Sequence[str] | None = None, until: datetime | None = None
+) -> pl.DataFrame:
     """Return what each hour cost, hours without calls included: `hour` (UTC), `by` (if given), cost_usd, calls.
 
     Hours are UTC's, whatever the calendar, and those of the period that are over at `until` (None: now). Of each value
     of `by` all hours are there, so series are of one length; calls without a price cost nothing here.
     """
     hours = _hours(asked, until or datetime.now(UTC))
-    keys = [by] if by is not None else []
+    keys = [by] if isinstance(by, str) else list(by or ())
     found = _ask(ledger, asked, ("hour", *keys))
     found = add_up(
         found.with_columns(pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")),
         ("hour", *keys),
     )
-    every = hours if by is None else found.select(by).unique().sort(by, nulls_last=True).join(hours, how="cross")
+    every = found.select(keys).unique().sort(keys, nulls_last=True).join(hours, how="cross") if keys else hours
     joined = every.join(found, on=["hour", *keys], how="left", nulls_equal=True, maintain_order="left")
     return joined.select(
         "hour",
