@@ -133,7 +133,7 @@ def _report(report: Report) -> list[str]:
         lines += ["", "| option | default | meaning |", "|---|---|---|"]
     for option in report.options:
         default = "" if option.default in (None, False, "") else f"`{option.default}`"
-        lines.append(f"| `--{option.name.replace('_', '-')}` | {default} | {_cell(option.sentence)} |")
+        lines.append(f"| `--{option.flag}` | {default} | {_cell(option.sentence)} |")
     return lines
 
 

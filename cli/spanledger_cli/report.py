@@ -81,7 +81,7 @@ def _option(option: Option) -> click.Option:
     kind: Any = click.Choice(option.choices) if option.choices else option.type
     shown = option.default not in (None, "", False)
     return click.Option(
-        [f"--{option.name.replace('_', '-')}", option.name],
+        [f"--{option.flag}", option.name],
         type=_Amount() if option.type is Decimal else kind,
         is_flag=option.type is bool,
         default=option.default,

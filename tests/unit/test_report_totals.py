@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from spanledger_analytics.counting import refresh_rollups
 from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import UNITS, Calendar, Period
 from spanledger_analytics.reports.question import TAG, WHO, Question, Where, parse_by, parse_where
+from spanledger_analytics.reports.requests import requests
 from spanledger_analytics.reports.totals import MEASURES, hourly, totals
 
 FIRST = date(2026, 10, 23)
@@ -44,7 +46,7 @@ def random_calls(draw: random.Random, count: int) -> list[Row]:
         told["tags"] = draw.choice([None, {}, {"plan": "pro"}, {"plan": "free", "k": "1"}])
         told |= draw.choice([{}, {"status": "error"}, {"usage_state": "estimated"}])
         model = draw.choice(["gpt-5", "gpt-5-mini", "claude-haiku-4-5", "unknown-model"])
-        rows.append(call(number, 1, start, model, draw.randrange(9_000), draw.randrange(900), **told))
+        rows.append(call(number // 3, number, start, model, draw.randrange(9_000), draw.randrange(900), **told))
     return rows
 
 
@@ -75,7 +77,7 @@ def naive(calls: Sequence[Row], asked: Question) -> dict[tuple[object, ...], Row
         only, but = asked.where.only, asked.where.but
         counts = all(told[name] in values for name, values in only.items())
         counts &= all(told[name] not in values for name, values in but.items())
-        if not counts or not asked.period.first <= local.date() <= asked.period.last:
+        if not counts or not asked.period.first <= local.date() <= asked.period.last or local >= asked.period.end:
             continue
         day = local.date()
         units = {
@@ -123,6 +125,8 @@ def random_question(draw: random.Random) -> Question:
     period = Period(
         first, first + timedelta(days=draw.randrange(4)), Calendar(draw.choice(ZONES), draw.choice([1, 24]))
     )
+    if draw.random() < 0.4:
+        period = period.so_far(period.begin + draw.random() * (period.end - period.begin))
     by = tuple(draw.sample(DIMENSIONS, draw.randrange(4)))
     return Question(period, by, parse_where(draw.choice(WHERES)))
 
@@ -135,6 +139,19 @@ def test_totals_are_those_of_a_naive_sum(ledger: Ledger, calls: list[Row], seed:
     assert found.columns == [*by, *(name for name in found.columns if name in MEASURES)]
     assert set(found.columns) == {*by, *MEASURES}
     assert as_naive(found, by) == naive(calls, asked)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_requests_are_distinct_traces_of_each_utc_day(ledger: Ledger, calls: list[Row], seed: int) -> None:
+    asked = random_question(random.Random(seed))
+    by = tuple(name for name in asked.by if name not in UNITS)
+    traces: dict[tuple[object, ...], set[object]] = {}
+    for one in calls:
+        for key in naive([one], replace(asked, by=by)):
+            traces.setdefault(key, set()).add((one["dt"], one["trace_id"]))
+    found = requests(ledger, asked, by)
+    assert found.columns == [*by, "requests"]
+    assert {row[:-1]: row[-1] for row in found.rows() if row[-1]} == {key: len(ids) for key, ids in traces.items()}
 
 
 def test_every_hour_is_there_and_hours_add_up_to_the_total(ledger: Ledger) -> None:

@@ -152,4 +152,4 @@ def _named(period: Period) -> str:
     days = f"{period.first}" if period.first == period.last else f"{period.first} to {period.last}"
     if period.until is None:
         return days
-    return f"{days} {period.until.astimezone(ZoneInfo(period.calendar.zone)):%H:%M}"
+    return f"{days} {period.calendar.local(period.until):%H:%M}"

@@ -34,11 +34,16 @@ class Option:
     """What else a report can be told, as `--name value`."""
 
     name: str
-    """In Python; with `-` for `_` on the command line."""
+    """In Python; with `_` after it where that is a word of Python's."""
     type: type
     default: Value
     sentence: str
     choices: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line, without the dashes in front."""
+        return self.name.rstrip("_").replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,11 @@ def usd(amount: Decimal) -> str:
     """Return an amount for a sentence: whole cents, more places where it is less than a cent."""
     shown = amount.quantize(_CENT if abs(amount) >= _CENT or not amount else _TINY)
     return f"-${-shown:,f}" if shown < 0 else f"${shown:,f}"
+
+
+def more(change: Decimal) -> str:
+    """Return a change for a sentence: `$1.20 more`."""
+    return f"{usd(abs(change))} {'more' if change > 0 else 'less'}"
 
 
 def share(part: Decimal | int, whole: Decimal | int) -> str:
@@ -112,4 +122,9 @@ def said_of_totals(frame: pl.DataFrame) -> tuple[str, ...]:
 
 def calls_told(count: int) -> str:
     """Return a number of calls for a sentence."""
-    return f"{count:,} call{'' if count == 1 else 's'}"
+    return counted(count, "call")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things for a sentence: `1 request`, `2 requests`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

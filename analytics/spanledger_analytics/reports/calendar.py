@@ -47,11 +47,15 @@ class Calendar:
 
     def today(self, now: datetime | None = None) -> date:
         """Return the date of a moment (None: now)."""
-        return (now or datetime.now(UTC)).astimezone(ZoneInfo(self.zone)).date()
+        return self.local(now or datetime.now(UTC)).date()
 
     def midnight(self, day: date) -> datetime:
         """Return the moment at which a day begins, in UTC."""
         return datetime.combine(day, time(), ZoneInfo(self.zone)).astimezone(UTC)
+
+    def local(self, moment: datetime) -> datetime:
+        """Return a moment in the zone."""
+        return moment.astimezone(ZoneInfo(self.zone))
 
     def month_of(self, day: date) -> date:
         """Return the first day of the billing month that a day is in."""
@@ -129,7 +133,7 @@ class Period:
         if other.until is None:
             return self
         zone = ZoneInfo(self.calendar.zone)
-        clock = datetime.combine(self.last, other.until.astimezone(zone).time(), zone)
+        clock = datetime.combine(self.last, self.calendar.local(other.until).time(), zone)
         return replace(self, until=clock.astimezone(UTC))
 
     def parts(self) -> list[Period]:

@@ -11,27 +11,26 @@ from typing import Final
 
 import polars as pl
 
-from .totals import add_up
-
 MONEY: Final = pl.Decimal(38, 12)
 _SHARE: Final = pl.Decimal(38, 4)
+_COUNTS: Final = ("calls", "requests")
 _NONE: Final = Decimal(0)
 _PLACES: Final = Decimal("0.0001")
 
 
 def changed(now: pl.DataFrame, before: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Return cost_usd, calls and requests (if there) of two frames of `totals`, the second's as `_before`, and changes.
+    """Return two frames with a row for each of `by` in one, the second's columns as `_before`, and what changed.
 
-    Where only one has a row, the other costs and counts nothing. Largest change first, then by name.
+    They have cost_usd and counts. Where only one has a row, the other costs and counts nothing. Largest change first,
+    then by name.
     """
-    sides = [add_up(frame, by).with_columns(there=True) for frame in (now, before)]
-    joined = _joined(sides[0], sides[1], by)
+    joined = _joined(now.with_columns(there=True), before.with_columns(there=True), by)
     costs = [
         pl.when(pl.col(f"there{end}").is_null()).then(_NONE).otherwise(pl.col(f"cost_usd{end}")).cast(MONEY)
         for end in ("", "_before")
     ]
     joined = joined.with_columns(costs[0].alias("cost_usd"), costs[1].alias("cost_before_usd"))
-    counts = [pl.col(name).fill_null(0) for name in ("calls", "calls_before")]
+    counts = [pl.col(f"{name}{end}").fill_null(0) for name in _COUNTS if name in now.columns for end in ("", "_before")]
     frame = joined.with_columns(*counts, (pl.col("cost_usd") - pl.col("cost_before_usd")).alias("change_usd"))
     frame = frame.with_columns(_state(), _share_of("change_usd", "cost_before_usd").alias("change_share"))
     order = [pl.col("change_usd").abs(), *by]
@@ -41,7 +40,7 @@ def changed(now: pl.DataFrame, before: pl.DataFrame, by: Sequence[str]) -> pl.Da
 def _joined(now: pl.DataFrame, before: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     if by:
         return now.join(before, on=by, how="full", suffix="_before", nulls_equal=True, coalesce=True)
-    return pl.concat([now, before.rename(lambda name: f"{name}_before")], how="horizontal")
+    return now.join(before, on="there", how="full", suffix="_before", coalesce=False)
 
 
 def _share_of(part: str, whole: str) -> pl.Expr:

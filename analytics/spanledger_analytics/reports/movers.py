@@ -16,7 +16,7 @@ from .answer import Answer, Option, Report, said_of_totals, share, usd
 from .changes import MONEY, changed
 from .decomposition import PARTS, Cells, decompose
 from .question import Question
-from .totals import totals
+from .totals import add_up, totals
 
 COLUMNS: Final = {
     "change_usd": "US dollars more than before; NULL where all calls of one period have no price.",
@@ -54,7 +54,7 @@ def movers(
     days = pair(asked.period, against, moment(now, asked.period.calendar))
     cells = list(dict.fromkeys([*by, "model"]))
     now_cells, before_cells = (totals(ledger, replace(asked, period=one), cells) for one in (days.period, days.before))
-    changes = changed(now_cells, before_cells, by)
+    changes = changed(add_up(now_cells, by), add_up(before_cells, by), by)
     shown = changes.head(top) if top else changes
     sides = [_cells(frame, shown, by) for frame in (now_cells, before_cells)]
     rows = [

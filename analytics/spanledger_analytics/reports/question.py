@@ -120,6 +120,16 @@ def parse_where(conditions: Iterable[str]) -> Where:
     return Where(only, but)
 
 
+def instead(where: Where, text: str) -> Where:
+    """Return a condition in which another, as text, says what the dimensions that it names have to be."""
+    other = parse_where([text])
+    named = other.dimensions()
+    only, but = (
+        {name: values for name, values in kept.items() if name not in named} for kept in (where.only, where.but)
+    )
+    return Where({**only, **other.only}, {**but, **other.but})
+
+
 def _values(text: str) -> tuple[str, ...]:
     """Read one value, in quotes or not, or several with commas between them."""
     quoted: Sequence[str] = re.findall(r"""'([^']*)'|"([^"]*)\"""", text) and re.findall(r"""['"]([^'"]*)['"]""", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .answer import Report
+from .compare import COMPARE
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
 from .loops import LOOPS
@@ -14,14 +15,5 @@ from .movers import MOVERS
 from .spend import SPEND
 
 REPORTS: Final[dict[str, Report]] = {
-    report.name: report
-    for report in (
-        SPEND,
-        CONCENTRATION,
-        MARGIN,
-        MOVERS,
-        DRIVERS,
-        LOOPS,
-        FORECAST,
-    )
+    report.name: report for report in (SPEND, CONCENTRATION, MARGIN, MOVERS, DRIVERS, LOOPS, FORECAST, COMPARE)
 }
