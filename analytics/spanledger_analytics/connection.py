@@ -74,6 +74,13 @@ class Ledger:
         """Return the live files of a table beside `spans`, of the days from `first` on (None: all), for a parameter."""
         return self._beside[table.name].now(first)
 
+    def bounds(self) -> tuple[datetime, datetime] | None:
+        """Return when the first and the last span of the lake began, UTC; None where it has none. Opens no file."""
+        files = self._snapshots.now().spans
+        if not files:
+            return None
+        return min(file.start_min for file in files), max(file.start_max for file in files)
+
     def ask(
         self, query: str, *, first: date | None = None, last: date | None = None, **parameters: Parameter
     ) -> pl.DataFrame:
@@ -86,6 +93,11 @@ class Ledger:
             duckdb.Error: the query is wrong, or a file can't be read.
         """
         return self._ask(query, self.files(first, last), parameters)
+
+    def ask_recent(self, query: str, begin: datetime, end: datetime, /, **parameters: Parameter) -> pl.DataFrame:
+        """Do what `ask` does, over just the files that can hold spans that began from `begin` to `end` (UTC)."""
+        files = self._snapshots.now().files(begin.date(), end.date(), since=begin)
+        return self._ask(query, files, parameters)
 
     def ask_rollup(
         self, query: str, rollup: LakeTable | None, first: date, last: date, **parameters: Parameter

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from spanledger.errors import SpanledgerError
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import LOG, if_free, run
 
@@ -120,7 +121,11 @@ def main() -> None:
     lake = parser.parse_args().lake
     logging.basicConfig(stream=sys.stderr, format="rollup: %(message)s", level=logging.WARNING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    print(json.dumps(count_once(lake)))
+    try:
+        print(json.dumps(count_once(lake)))
+    except SpanledgerError as error:
+        LOG.error("%s", error)
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

@@ -46,11 +46,13 @@ def collector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def beside_of(settings: Settings) -> tuple[ChildCommand, ...]:
-    """Return what to keep running beside a collector: who counts rollups, where DuckDB is installed."""
+    """Return what to keep running beside a collector where DuckDB is installed: who counts rollups, and who alerts."""
+    from spanledger_analytics.alert import alert_command
     from spanledger_analytics.rollup import rollup_command
 
-    installed = importlib.util.find_spec("duckdb") is not None
-    return (rollup_command(settings.home, settings.lake),) if installed else ()
+    if importlib.util.find_spec("duckdb") is None:
+        return ()
+    return rollup_command(settings.home, settings.lake), alert_command(settings.home, settings.lake)
 
 
 @click.command()

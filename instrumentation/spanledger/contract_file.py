@@ -1,28 +1,21 @@
-"""Reading a contract: TOML that a person writes, refused with the line and the key where it says what can't be.
-
-`tomllib` tells lines of broken syntax only. For what is well-formed and wrong, the line is found again in the text:
-entries of a kind come in the file's order, and a key of an entry stands below the entry's head.
-"""
+"""Reading a contract: TOML that a person writes, refused with the line and the key where it says what can't be."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from . import contract
 from .contract import Commitment, Contract, Deployment, Discount, Fee, FxRate, Price, Scope
-from .errors import SpanledgerError
+from .entries import Entry, EntryError, decimal, read_entries
 from .rates import CONTEXT_KEYS, TOKEN_METERS, TOKEN_PRICE_NAMES
 from .settings import Settings
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HEAD: Final = re.compile(r"\s*\[\[\s*([\w-]+)\s*\]\]")
 _SCOPE: Final = frozenset({"provider", "models", "account", "from", "to"})
 _KNOWN: Final = {
     "deployment": _SCOPE - {"models"} | {"name", "model"},
@@ -41,14 +34,8 @@ _NAMED: Final = frozenset({"discount", "fee", "commitment"})
 _ATTO: Final = 10**18
 
 
-class ContractError(SpanledgerError):
+class ContractError(EntryError):
     """A contract that can't be used; says the line and the key."""
-
-    def __init__(self, path: Path, line: int | None, advice: str) -> None:
-        self.path = path
-        self.line = line
-        self.advice = advice
-        super().__init__(f"{path}{f', line {line}' if line else ''}: {advice}")
 
 
 def read_contract(path: Path) -> Contract:
@@ -57,22 +44,7 @@ def read_contract(path: Path) -> Contract:
     Raises:
         ContractError: it isn't one, or says something that can't be.
     """
-    try:
-        text = path.read_text("utf-8")
-        entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ContractError(path, None, f"not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(path, None, f"can't be read ({error}); correct SPANLEDGER_CONTRACT or unset it") from error
-    reader = _Reader(path, text)
-    for kind, listed in entries.items():
-        if kind not in _KNOWN:
-            raise ContractError(path, _line_of(text, kind), f"unknown entry {kind}; known: {', '.join(_KNOWN)}")
-        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-            raise ContractError(path, _line_of(text, kind), f"write [[{kind}]], once for each")
-    read = {
-        kind: [reader.entry(kind, place, given) for place, given in enumerate(entries.get(kind, []))] for kind in _KNOWN
-    }
+    read = read_entries(path, _KNOWN, variable="SPANLEDGER_CONTRACT", named=_NAMED, error=ContractError, make=_Entry)
     return Contract(
         deployments=tuple(_deployment(entry) for entry in read["deployment"]),
         prices=tuple(_price(entry) for entry in read["price"])
@@ -91,81 +63,8 @@ def use_named(settings: Settings) -> None:
     contract.use(read_contract(path) if path else contract.NONE)
 
 
-class _Reader:
-    """Makes entries that know where they stand."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self._path = path
-        self._lines = text.splitlines()
-        self._heads: dict[str, list[int]] = {}
-        self._names: dict[str, set[object]] = {}
-        for number, line in enumerate(self._lines):
-            if found := _HEAD.match(line):
-                self._heads.setdefault(found[1], []).append(number)
-
-    def entry(self, kind: str, place: int, given: Mapping[str, Any]) -> _Entry:
-        """Return the entry of a kind that stands at a place among those of its kind."""
-        heads = self._heads.get(kind, [])
-        first = heads[place] if place < len(heads) else None
-
-        def refuse(key: str, advice: str) -> ContractError:
-            return ContractError(self._path, self._line(first, key), f"[[{kind}]] {key}: {advice}")
-
-        for key in given:
-            if key not in _KNOWN[kind]:
-                raise refuse(key, f"unknown; known: {', '.join(sorted(_KNOWN[kind]))}")
-        name = given.get("name")
-        if kind in _NAMED and name in self._names.setdefault(kind, set()):
-            raise refuse("name", f"{name!r} stands twice; each needs a name of its own")
-        self._names.setdefault(kind, set()).add(name)
-        return _Entry(given, refuse)
-
-    def _line(self, first: int | None, key: str) -> int | None:
-        if first is None:
-            return None
-        for number in range(first + 1, len(self._lines)):
-            if _HEAD.match(self._lines[number]):
-                break
-            if re.match(rf"""\s*["']?{re.escape(key.partition(".")[0])}["']?\s*[.=]""", self._lines[number]):
-                return number + 1
-        return first + 1
-
-
-class _Entry:
-    """One entry, read key by key; what is missing or wrong raises an error that names the line."""
-
-    def __init__(self, given: Mapping[str, Any], refuse: Callable[[str, str], ContractError]) -> None:
-        self.given = given
-        self.refuse = refuse
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.given.get(key, default)
-        if not isinstance(value, str) or not value.strip():
-            raise self.refuse(key, "needed, as text in quotes")
-        return value.strip()
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.given.get(key, [])
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(item, str) and item for item in listed):
-            raise self.refuse(key, 'expected a list of texts, as ["gpt-5*"]')
-        return tuple(listed)
-
-    def number(
-        self, key: str, default: str | None = None, *, above: int | None = None, most: int | None = None
-    ) -> Decimal:
-        value = self.given.get(key, default)
-        if isinstance(value, float):
-            raise self.refuse(key, f'write the number in quotes, as "{value}", so that it stays exact')
-        return _decimal(self, key, value, above, most)
-
-    def money(self, key: str, *, above: int | None = None) -> Decimal:
-        """Return an amount in US dollars, to the pico-dollar."""
-        usd = self.number(key, above=above, most=10**12)
-        exponent = usd.as_tuple().exponent
-        if isinstance(exponent, int) and exponent < -12:
-            raise self.refuse(key, "has more than 12 decimals")
-        return usd
+class _Entry(Entry):
+    """An entry of a contract."""
 
     def instant_ns(self, key: str, default: int) -> int:
         value = self.given.get(key)
@@ -219,7 +118,7 @@ def _amounts(entry: _Entry, key: str, per: int) -> dict[str, int]:
             raise entry.refuse(key, f'{name}: write the number in quotes, as "{value}", so that it stays exact')
         if per > 1 and name not in TOKEN_PRICE_NAMES:
             raise entry.refuse(key, f"{name} is no token price; known: {', '.join(sorted(TOKEN_PRICE_NAMES))}")
-        amounts[name] = _atto(_decimal(entry, key, value, None, None) / per)
+        amounts[name] = _atto(decimal(entry, key, value, None, None) / per)
     return amounts
 
 
@@ -273,18 +172,6 @@ def _fx(entry: _Entry) -> FxRate:
     return FxRate(currency, first, entry.money("usd", above=0))
 
 
-def _decimal(entry: _Entry, key: str, value: object, above: int | None, most: int | None) -> Decimal:
-    try:
-        number = Decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else Decimal("NaN")
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or number < 0 or (above is not None and number <= above):
-        raise entry.refuse(key, f"expected a number {'above' if above is not None else 'of at least'} 0, not {value!r}")
-    if most is not None and number > most:
-        raise entry.refuse(key, f"expected at most {most}")
-    return number
-
-
 def _instant_ns(entry: _Entry, key: str, value: object) -> int:
     moment = value
     if type(value) is date:
@@ -306,8 +193,3 @@ def _is_window(value: object) -> bool:
 
 def _atto(usd: Decimal) -> int:
     return int((usd * _ATTO).to_integral_value(ROUND_HALF_UP))
-
-
-def _line_of(text: str, kind: str) -> int | None:
-    pattern = re.compile(rf"\s*\[{{0,2}}\s*{re.escape(kind)}\b")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), None)

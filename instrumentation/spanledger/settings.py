@@ -130,6 +130,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Base of the price book in place of the shipped one, as `spanledger prices update` writes it; default:"
         " prices_base.jsonl in the home folder, where there is one.",
     ),
+    Setting(
+        "alerts",
+        "SPANLEDGER_ALERTS",
+        str,
+        "",
+        "File with the alert rules; default: alerts.toml in the home folder, where there is one.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -249,6 +256,7 @@ class Settings:
     features_key_file: str
     contract: str
     prices: str
+    alerts: str
     service: str
     environment: str
     flush: str

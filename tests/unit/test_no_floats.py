@@ -18,6 +18,10 @@ MONEY = (
     "instrumentation/spanledger/multipliers.py",
     "instrumentation/spanledger/pricing.py",
     "instrumentation/spanledger/rates.py",
+    *(
+        f"analytics/spanledger_analytics/alerts/{name}.py"
+        for name in ("expected", "kinds/velocity", "lookout", "notification", "reading", "states", "store", "words")
+    ),
     "analytics/spanledger_analytics/list_prices.py",
     "analytics/spanledger_analytics/price_cells.py",
     "analytics/spanledger_analytics/priced_tables.py",

@@ -41,6 +41,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         features_key_file="",
         contract="",
         prices="",
+        alerts="",
         service="",
         environment="",
         flush="auto",
@@ -109,7 +110,7 @@ def test_a_value_that_cannot_be_read_is_named_with_its_place(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('endpiont = "x"', "unknown setting; known: backlog_bytes, "),
+        ('endpiont = "x"', "unknown setting; known: alerts, backlog_bytes, "),
         ("endpoint = 3", "expected text in quotes"),
         ("endpoint =", "not valid TOML"),
         ("batch_size = true", "expected a whole number above 0"),

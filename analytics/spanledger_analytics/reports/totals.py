@@ -17,7 +17,7 @@ from spanledger_analytics.connection import Ledger, Parameter
 from spanledger_collector.rollups import DAILY_CUBE, HOURLY_FEATURES, HOURLY_MODELS, HOURLY_USERS
 from spanledger_collector.tables import LakeTable
 
-from .calendar import UNITS, Calendar, Unit
+from .calendar import UNITS, Calendar, Period, Unit
 from .question import TAG, WHO, Question, Where
 
 COSTS: Final = ("cost_usd", "cost_input", "cost_cache_read", "cost_cache_write", "cost_output", "cost_other")
@@ -41,6 +41,31 @@ def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> 
     """
     by = asked.by if by is None else by
     return add_up(labelled(_ask(ledger, asked, by), asked, by), by)
+
+
+def between(
+    ledger: Ledger,
+    begin: datetime,
+    end: datetime,
+    by: Sequence[str] = (),
+    where: Where = Where(),  # noqa: B008 - frozen
+    *,
+    fresh: bool = False,
+) -> pl.DataFrame:
+    """Return MEASURES of the calls that began in [begin, end), as `totals` does; hours and days are UTC's.
+
+    Both moments are full quarters of an hour. With `fresh` they may be any, and just the files are read that can hold
+    such calls: for the last hour, not for weeks.
+    """
+    first, last = begin.date(), (end - timedelta(microseconds=1)).date()
+    asked = Question(Period(first, last), tuple(by), where)
+    told = parameters(asked, by) | {"begin": begin, "end": end}
+    if fresh:
+        found = ledger.ask_recent("totals", begin, end, **told)
+    else:
+        names = {name for name in by if name not in UNITS} | where.dimensions()
+        found = ledger.ask_rollup("totals", _rollup(names, asked.period.calendar, days_only=False), first, last, **told)
+    return add_up(labelled(found, asked, by), by)
 
 
 def labelled(frame: pl.DataFrame, asked: Question, by: Sequence[str]) -> pl.DataFrame:
