@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import polars as pl
 
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
@@ -23,6 +24,8 @@ from .answer import FORMATS, write
 from .errors import FileError
 
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
+_PLACES: Final = 6
+"""Of a dollar, in a table."""
 
 
 class _Amount(click.ParamType[Decimal]):
@@ -129,7 +132,7 @@ def _period(report: Report, calendar: Calendar, first: datetime | None, last: da
 
 
 def _show(answer: Answer, form: str, output: Path | None) -> None:
-    table = answer.frame.to_arrow()
+    table = (_shown(answer.frame) if form == "table" else answer.frame).to_arrow()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() and output is None else None
     if output is None:
         words = write(table, form, sys.stdout.buffer, width)
@@ -141,3 +144,8 @@ def _show(answer: Answer, form: str, output: Path | None) -> None:
             raise FileError(output, f"can't be written: {error.strerror}; name another with -o") from None
     for sentence in (*answer.notes, *([words] if words else [])):
         click.echo(f"spanledger: {sentence}", err=True)
+
+
+def _shown(frame: pl.DataFrame) -> pl.DataFrame:
+    """Round money for people; the other formats have all twelve places."""
+    return frame.with_columns(pl.col(pl.Decimal).round(_PLACES).cast(pl.Decimal(38, _PLACES)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from ledger_rows import call, make_lake
 from small_ledger import CALLS, OUTCOMES, small_ledger, table
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar, Period
@@ -112,6 +113,14 @@ def test_the_command_writes_what_the_function_answers(ledger: Ledger) -> None:
         ],
     )
     assert done.stderr.splitlines()[0] == "spanledger: $38.80 for 16 calls"
+
+
+def test_a_table_has_millionths_of_a_dollar_and_the_other_formats_all_places(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path, [call(1, 1, datetime(2026, 11, 2, 9, tzinfo=UTC), "gpt-5", 1, 0)])
+    arguments = ["report", "spend", "--lake", str(lake), "--from", "2026-11-02", "--to", "2026-11-02", "--by", "model"]
+    found = [CliRunner().invoke(cli, [*arguments, "--format", form]).stdout.split("\n") for form in ("table", "csv")]
+    assert found[0][2].split() == ["gpt-5", "0.000001", "1", "1", "0", "0", "0"]
+    assert found[1][1] == "gpt-5,0.000001250000,1,1,0,0,0"
 
 
 @pytest.mark.parametrize(
