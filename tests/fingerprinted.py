@@ -54,7 +54,7 @@ def random_prompts(draw: random.Random, count: int, first: date, days: int) -> l
             **draw.choice([{}, {}, {}, {"status": "error"}]),
         )
         if draw.random() < 0.8:
-            chain = [draw.randrange(4), *(draw.randrange(100) for _ in range(3))]
+            chain = [draw.randrange(4), *draw.sample(range(10, 100), 3)]
             row |= sized(
                 *(draw.choice([0, draw.randrange(5_000)]) for _ in SIZES), chain=chain, prompt=f"p{draw.randrange(9)}"
             )

@@ -28,6 +28,7 @@ def ask_priced(
     with open_connection(touched=len(files.touched) > 1) as connection:
         name_files(connection, files)
         connection.execute(load_query("views/what_if"))
+        connection.execute(load_query("views/broken_calls"))
         relation(connection, rows, told).create("changed_rows")
         priced(connection, connection.table("changed_rows")).create("priced_rows")
         frame: pl.DataFrame = relation(connection, query, told).pl()

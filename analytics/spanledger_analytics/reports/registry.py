@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .answer import Report
+from .cache_breaks import CACHE_BREAKS
+from .cache_health import CACHE_HEALTH
 from .compare import COMPARE
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
@@ -15,5 +17,17 @@ from .movers import MOVERS
 from .spend import SPEND
 
 REPORTS: Final[dict[str, Report]] = {
-    report.name: report for report in (SPEND, CONCENTRATION, MARGIN, MOVERS, DRIVERS, LOOPS, FORECAST, COMPARE)
+    report.name: report
+    for report in (
+        SPEND,
+        CONCENTRATION,
+        MARGIN,
+        MOVERS,
+        DRIVERS,
+        LOOPS,
+        FORECAST,
+        COMPARE,
+        CACHE_HEALTH,
+        CACHE_BREAKS,
+    )
 }

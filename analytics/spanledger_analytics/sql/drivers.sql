@@ -121,7 +121,7 @@ summed as (
             summed_part('failed_calls', all_count * fails, pico * fails, 0, saved_pico * fails)
         ] as parts,
         count(*) filter (where not is_told and not is_failed and line_count > 0) as without_fingerprints,
-        count(*) filter (where read_count + write_count > 0 and not is_worth) as without_saving
+        count(*) filter (where read_count + write_count > 0 and pico is not null and not is_worth) as without_saving
     from between_ends
     group by all
 ),

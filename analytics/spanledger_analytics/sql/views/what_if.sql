@@ -53,8 +53,7 @@ select
     cost_cache_write as booked_cache_write
 from asked_calls_in(
     files, first_moment, end_moment, null, null::varchar[], null::varchar[], only_these, not_these, only_tags, not_tags
-)
-where cost_usd is not null;
+);
 
 -- Tokens written to the cache, for however long.
 create or replace macro written(for_5m, for_1h, for_12h) as

@@ -1,0 +1,34 @@
+-- What would calls have cost if as much of them had been read from the cache and written to it as before it broke? Two rows a
+-- call of a broken line: as it was (`as_if` false), and so.
+with broken as (
+    select
+        trace_id,
+        span_id,
+        input_before,
+        read_before,
+        write_before
+    from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks)
+    where start_time >= broken_from - interval 15 minutes
+),
+
+calls as (
+    select
+        unpriced.*,
+        coalesce(input_uncached_tokens, 0) + coalesce(cache_read_tokens, 0)
+        + written(cache_write_5m_tokens, cache_write_1h_tokens, cache_write_12h_tokens) as text_tokens,
+        (text_tokens::hugeint * read_before // input_before)::bigint as read_then,
+        (text_tokens::hugeint * write_before // input_before)::bigint as written_then,
+        unnest([false, true]) as as_if
+    from unpriced_in($files, $begin, $end, $only, $but, $tags_only, $tags_but) as unpriced
+    inner join broken using (trace_id, span_id)
+)
+
+select
+    * replace (
+        case when as_if then text_tokens - read_then - written_then else input_uncached_tokens end as input_uncached_tokens,
+        case when as_if then read_then else cache_read_tokens end as cache_read_tokens,
+        case when as_if then written_then else cache_write_5m_tokens end as cache_write_5m_tokens,
+        case when as_if then 0 else cache_write_1h_tokens end as cache_write_1h_tokens,
+        case when as_if then 0 else cache_write_12h_tokens end as cache_write_12h_tokens
+    )
+from calls;
