@@ -121,7 +121,7 @@ def test_what_revenue_is_not_told_by_is_refused(
         MARGIN.answer(ledger, Question(WEEKS, by, parse_where(where)))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     lake = make_lake(tmp_path, [_random_call(draw, number) for number in range(1, 150)])

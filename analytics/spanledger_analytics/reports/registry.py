@@ -15,6 +15,7 @@ from .margin import MARGIN
 from .month_end import FORECAST
 from .movers import MOVERS
 from .spend import SPEND
+from .unit_cost import UNIT_COST
 
 REPORTS: Final[dict[str, Report]] = {
     report.name: report
@@ -29,5 +30,6 @@ REPORTS: Final[dict[str, Report]] = {
         COMPARE,
         CACHE_HEALTH,
         CACHE_BREAKS,
+        UNIT_COST,
     )
 }
