@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -94,10 +94,17 @@ class Ledger:
         """
         return self._ask(query, self.files(first, last), parameters)
 
-    def ask_recent(self, query: str, begin: datetime, end: datetime, /, **parameters: Parameter) -> pl.DataFrame:
-        """Do what `ask` does, over just the files that can hold spans that began from `begin` to `end` (UTC)."""
-        files = self._snapshots.now().files(begin.date(), end.date(), since=begin)
-        return self._ask(query, files, parameters)
+    def ask_between(self, query: str, begin: datetime, end: datetime, /, **parameters: Parameter) -> pl.DataFrame:
+        """Do what `ask` does over the files that may hold a span that began between two moments (UTC, inclusive)."""
+        return self._ask(query, self._snapshots.now().files_between(begin, end), parameters)
+
+    def reach(self) -> tuple[datetime, datetime]:
+        """Return when the earliest and the latest span began (UTC), by the log; now, where nothing was collected."""
+        spans = self._snapshots.now().spans
+        now = datetime.now(UTC)
+        return min((file.start_min for file in spans), default=now), max(
+            (file.start_max for file in spans), default=now
+        )
 
     def ask_rollup(
         self, query: str, rollup: LakeTable | None, first: date, last: date, **parameters: Parameter

@@ -145,23 +145,18 @@ class Snapshot:
         recent = until is None or last is None or last >= until.date() - _LATE
         return hash((self.settled_until_ms if recent else None, *paths))
 
-    def files(
-        self,
-        first: date | None = None,
-        last: date | None = None,
-        *,
-        since: datetime | None = None,
-        unfolded: bool = False,
-    ) -> LakeFiles:
+    def files(self, first: date | None = None, last: date | None = None, *, unfolded: bool = False) -> LakeFiles:
         """Return the files for the UTC days `first` to `last`, inclusive; None is no bound.
 
-        With `since`, those of spans that end before it are left out. With `unfolded` nothing counts as settled that
-        isn't looked up: for questions about an earlier moment.
+        With `unfolded` nothing counts as settled that isn't looked up: for questions about an earlier moment.
         """
-        spans = prune(self.spans, first, last)
-        if since is not None:
-            spans = [file for file in spans if file.start_max + CUT >= since]
-        return self._files(spans, first, last, unfolded=unfolded)
+        return self._files(prune(self.spans, first, last), first, last, unfolded=unfolded)
+
+    def files_between(self, begin: datetime, end: datetime) -> LakeFiles:
+        """Return the files that may hold a span that began between two moments (UTC, inclusive)."""
+        days = begin.date(), end.date()
+        spans = [file for file in prune(self.spans, *days) if file.start_min <= end and file.start_max + CUT >= begin]
+        return self._files(spans, *days)
 
     def files_beside(self, counted: Mapping[date, Cells], first: date | None, last: date | None) -> LakeFiles:
         """Return the files for the days that aren't among the `counted` ones, and the cells of those that are."""

@@ -14,22 +14,8 @@ from .loops import LOOPS
 from .margin import MARGIN
 from .month_end import FORECAST
 from .movers import MOVERS
+from .rate import RATE
 from .spend import SPEND
 from .unit_cost import UNIT_COST
 
-REPORTS: Final[dict[str, Report]] = {
-    report.name: report
-    for report in (
-        SPEND,
-        CONCENTRATION,
-        MARGIN,
-        MOVERS,
-        DRIVERS,
-        LOOPS,
-        FORECAST,
-        COMPARE,
-        CACHE_HEALTH,
-        CACHE_BREAKS,
-        UNIT_COST,
-    )
-}
+REPORTS: Final[dict[str, Report]] = {report.name: report for report in ()}

@@ -61,7 +61,7 @@ def between(
     asked = Question(Period(first, last), tuple(by), where)
     told = parameters(asked, by) | {"begin": begin, "end": end}
     if fresh:
-        found = ledger.ask_recent("totals", begin, end, **told)
+        found = ledger.ask_between("totals", begin, end, **told)
     else:
         names = {name for name in by if name not in UNITS} | where.dimensions()
         found = ledger.ask_rollup("totals", _rollup(names, asked.period.calendar, days_only=False), first, last, **told)
