@@ -18,4 +18,20 @@ from .rate import RATE
 from .spend import SPEND
 from .unit_cost import UNIT_COST
 
-REPORTS: Final[dict[str, Report]] = {report.name: report for report in ()}
+REPORTS: Final[dict[str, Report]] = {
+    report.name: report
+    for report in (
+        SPEND,
+        CONCENTRATION,
+        MARGIN,
+        MOVERS,
+        DRIVERS,
+        LOOPS,
+        FORECAST,
+        COMPARE,
+        RATE,
+        CACHE_HEALTH,
+        CACHE_BREAKS,
+        UNIT_COST,
+    )
+}
