@@ -57,16 +57,6 @@ _FIRST_SCORES_H: Final = _DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What the detector makes of series; arrays of the shape (series, hours)."""
-
-    score: Floats
-    """1 is as far out as the furthest of 133 hours; NaN: no data, or less than `history_h` of them so far."""
-    expected: Floats
-    """What the hour should have been, in the unit of the series; NaN before its first data."""
-
-
-@dataclass(frozen=True, slots=True)
 class Episode:
     """Hours out of the ordinary that belong together; places in the series."""
 
@@ -76,6 +66,24 @@ class Episode:
     peak: int
     """The hour with the highest score."""
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the detector makes of series; arrays of the shape (series, hours)."""
+
+    score: Floats
+    """1 is as far out as the furthest of 133 hours; NaN: no data, or less than `history_h` of them so far."""
+    expected: Floats
+    """What the hour should have been, in the unit of the series; NaN before its first data."""
+    usual: Floats
+    """What of that is because of the hour of the day."""
+
+    def undisturbed(self, place: int, episode: Episode) -> Floats:
+        """Return what the hours of an episode of a series would have been without it; `expected` soon takes it in."""
+        level = self.expected[place, episode.first] - self.usual[place, episode.first]
+        level_and_usual: Floats = self.usual[place, episode.first : episode.last + 1] + level
+        return level_and_usual
 
 
 def score(series: npt.ArrayLike, parameters: Parameters = DEFAULT, *, upwards: bool = False) -> Scores:
@@ -93,7 +101,7 @@ def score(series: npt.ArrayLike, parameters: Parameters = DEFAULT, *, upwards: b
     by_level, _ = _deviations(values, np.zeros_like(values), parameters, upwards=upwards)
     both = np.fmax(_calibrated(by_hour, parameters), _calibrated(by_level, parameters))
     both[np.cumsum(~np.isnan(values), axis=1) <= parameters.history_h] = np.nan
-    return Scores(both, usual + mean)
+    return Scores(both, usual + mean, usual)
 
 
 def episodes(score: Floats, parameters: Parameters = DEFAULT) -> list[Episode]:
@@ -128,7 +136,8 @@ def _deviations(rest: Floats, usual: Floats, parameters: Parameters, *, upwards:
     """Return how many standard deviations each hour is from the mean of those before, and that mean."""
     deviations, means = np.full_like(rest, np.nan), np.full_like(rest, np.nan)
     mean, variance, seen = np.zeros(len(rest)), np.zeros(len(rest)), np.zeros(len(rest))
-    for hour in range(rest.shape[1]):
+    begun = np.flatnonzero(~np.isnan(rest).all(axis=0))
+    for hour in range(begun[0] if len(begun) else 0, rest.shape[1]):
         new, known = rest[:, hour], ~np.isnan(rest[:, hour])
         off = np.where(known, new - mean, 0.0)
         floor = parameters.least_spread * np.abs(usual[:, hour] + mean)

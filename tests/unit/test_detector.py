@@ -100,9 +100,10 @@ def test_later_hours_change_no_score(series: Floats, later: int) -> None:
 @settings(max_examples=20, deadline=None)
 @given(some_series(rows=4), st.permutations(range(4)))
 def test_other_series_change_no_score(series: Floats, order: list[int]) -> None:
-    together = score(series[order], QUICK).score
-    alone = np.array([score(series[place], QUICK).score[0] for place in order])
-    np.testing.assert_array_equal(together, alone)
+    together = score(series[order], QUICK)
+    alone = [score(series[place], QUICK) for place in order]
+    np.testing.assert_array_equal(together.score, np.concatenate([one.score for one in alone]))
+    np.testing.assert_array_equal(together.expected, np.concatenate([one.expected for one in alone]))
 
 
 def test_nothing_is_said_before_two_days_of_data() -> None:

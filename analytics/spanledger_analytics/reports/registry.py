@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .anomalies import ANOMALIES
 from .answer import Report
 from .cache_breaks import CACHE_BREAKS
 from .cache_health import CACHE_HEALTH
@@ -32,6 +33,7 @@ REPORTS: Final[dict[str, Report]] = {
         RATE,
         CACHE_HEALTH,
         CACHE_BREAKS,
+        ANOMALIES,
         UNIT_COST,
     )
 }

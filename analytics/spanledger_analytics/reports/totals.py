@@ -122,7 +122,7 @@ def hourly(
     """
     hours = _hours(asked, until or datetime.now(UTC))
     keys = [by] if isinstance(by, str) else list(by or ())
-    found = _ask(ledger, asked, ("hour", *keys))
+    found = labelled(_ask(ledger, asked, ("hour", *keys)), asked, keys)
     found = add_up(
         found.with_columns(pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")),
         ("hour", *keys),
