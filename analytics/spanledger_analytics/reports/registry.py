@@ -17,6 +17,7 @@ from .month_end import FORECAST
 from .movers import MOVERS
 from .rate import RATE
 from .spend import SPEND
+from .tag_coverage import TAG_COVERAGE
 from .unit_cost import UNIT_COST
 
 REPORTS: Final[dict[str, Report]] = {
@@ -24,6 +25,7 @@ REPORTS: Final[dict[str, Report]] = {
     for report in (
         SPEND,
         CONCENTRATION,
+        TAG_COVERAGE,
         MARGIN,
         MOVERS,
         DRIVERS,
