@@ -11,6 +11,7 @@ from .cache_health import CACHE_HEALTH
 from .compare import COMPARE
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
+from .efficiency import EFFICIENCY
 from .loops import LOOPS
 from .margin import MARGIN
 from .month_end import FORECAST
@@ -37,5 +38,6 @@ REPORTS: Final[dict[str, Report]] = {
         CACHE_BREAKS,
         ANOMALIES,
         UNIT_COST,
+        EFFICIENCY,
     )
 }
