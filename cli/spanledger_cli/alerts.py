@@ -12,8 +12,9 @@ import click
 import polars as pl
 
 from spanledger.settings import Settings, load
+from spanledger_analytics.alerts.durations import parse_length
 from spanledger_analytics.alerts.rules import Receiver, Rules
-from spanledger_analytics.alerts.rules_file import named, parse_duration, read_rules
+from spanledger_analytics.alerts.rules_file import named, read_rules
 
 from . import lakes
 from .answer import FORMATS, write
@@ -38,7 +39,7 @@ class _Length(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Read it."""
-        found = value if isinstance(value, timedelta) else parse_duration(value)
+        found = value if isinstance(value, timedelta) else parse_length(value)
         if found is None:
             self.fail(f"{value!r} is no length of time; write 90s, 5m, 4h or 2d", param, ctx)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -98,8 +99,10 @@ def test_a_rule_without_receivers_tells_all_of_the_file(tmp_path: Path) -> None:
 
 
 def test_the_file_to_begin_with_can_be_read(tmp_path: Path) -> None:
-    found = rules_of(tmp_path, alerts_command._STARTING_FILE.read_text("utf-8"))
-    assert [rule.kind.name for rule in found.rules][:1] == ["velocity"]
+    text = alerts_command._STARTING_FILE.read_text("utf-8")
+    assert [rule.kind.name for rule in rules_of(tmp_path, text).rules] == ["velocity"]
+    switched_on = re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.MULTILINE)
+    assert {rule.kind.name for rule in rules_of(tmp_path, switched_on).rules} == set(KINDS)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ MONEY = (
     "instrumentation/spanledger/rates.py",
     *(
         f"analytics/spanledger_analytics/alerts/{name}.py"
-        for name in ("expected", "kinds/velocity", "lookout", "notification", "reading", "states", "store", "words")
+        for name in (
+            *("expected", "lookout", "notification", "reading", "states", "store", "words"),
+            *("kinds/budget", "kinds/sessions", "kinds/shares", "kinds/velocity"),
+        )
     ),
     "analytics/spanledger_analytics/list_prices.py",
     "analytics/spanledger_analytics/price_cells.py",

@@ -32,7 +32,7 @@ def due(rule: Rule, pace: Pace, group: Group, alerts: Sequence[Alert], now: date
 
     `alerts` are those of the rule that nobody has silenced.
     """
-    told = [alert for alert in alerts if not alert.quiet]
+    told = [alert for alert in alerts if not alert.quiet or alert.notified_at is not None]
     fresh = [alert for alert in told if alert.state == "firing" and alert.notified_at is None]
     over = [alert for alert in told if alert.is_untold_end]
     known = [alert for alert in told if alert.state == "firing" and alert.notified_at is not None]

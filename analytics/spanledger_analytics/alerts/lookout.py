@@ -24,6 +24,11 @@ HOUR: Final = timedelta(hours=1)
 QUARTER: Final = timedelta(minutes=15)
 HISTORY_HOURS: Final = 28 * 24 + 1
 """How far back rules look for what is usual: four weeks before the hour that is not quite over."""
+_LATE: Final = timedelta(minutes=5)
+"""So long after it is over an hour is the past: calls come in when they end."""
+_CALLERS_DAYS: Final = 7
+_CALLERS: Final = 50
+"""Values that are looked after even while they don't call."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SOME: Final = 200
 """Most values of a dimension whose past is looked at for the first time at once."""
@@ -72,6 +77,7 @@ class Lookout:
         """Why rules see nothing, in sentences; of this look."""
         self._recent: dict[object, pl.DataFrame] = {}
         self._past: dict[object, _Past] = {}
+        self._callers: dict[object, tuple[datetime, list[Value]]] = {}
         self._sums: dict[tuple[datetime, str | None, object], _Sum] = {}
 
     def turn_to(self, now: datetime) -> None:
@@ -90,9 +96,9 @@ class Lookout:
     def past(self, by: str | None, where: Where, values: Collection[Value]) -> dict[Value, Hours]:
         """Return the past of some values of `by` (of None: all calls together), each of whole hours of 28 days.
 
-        Empty where the ledger has nothing before the hour that is under way.
+        The last one has been over for five minutes. Empty where the ledger has nothing before.
         """
-        until = floor(self.now, HOUR)
+        until = floor(self.now - _LATE, HOUR)
         kept = self._past.get((by, key_of(where)))
         if kept is None or kept.until != until:
             kept = self._past[by, key_of(where)] = _Past(until)
@@ -103,6 +109,18 @@ class Lookout:
         if missing:
             kept.values |= self._read_past(by, where, missing, until, bounds[0])
         return {value: kept.values[value] for value in values if value in kept.values}
+
+    def callers(self, by: str | None, where: Where) -> list[Value]:
+        """Return the values of `by` that had most calls in the last 7 days, asked once an hour."""
+        if by is None:
+            return [None]
+        until = floor(self.now - _LATE, HOUR)
+        kept = self._callers.get((by, key_of(where)))
+        if kept is None or kept[0] != until:
+            found = between(self.ledger, until - timedelta(days=_CALLERS_DAYS), until, [by], where)
+            most = found.sort(pl.col("calls"), by, descending=[True, False], nulls_last=True).head(_CALLERS)
+            kept = self._callers[by, key_of(where)] = until, [value for value, _ in rows(most, by)]
+        return kept[1]
 
     def spent(self, begin: datetime, by: str | None, where: Where) -> dict[Value, Decimal]:
         """Return what was spent since `begin`, which is on a full quarter of an hour, by value of `by`."""

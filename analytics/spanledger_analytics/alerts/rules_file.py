@@ -17,6 +17,7 @@ from spanledger.settings import Settings
 from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.question import Where, dimension_of, parse_where
 
+from .durations import length, whole
 from .kinds import KINDS
 from .rules import LOG, SEVERITIES, Kind, Pace, Receiver, Rule, Rules
 
@@ -39,8 +40,6 @@ _KNOWN: Final = {
     "rule": _COMMON.union(*(kind.keys for kind in KINDS.values())),
     "receiver": _OF_ALL.union(*_RECEIVERS.values()),
 }
-_DURATION: Final = re.compile(r"(\d{1,6})\s*(s|m|h|d)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _RESERVED: Final = frozenset({"alertname", "kind", "severity", "scope"})
 _LABEL: Final = re.compile(r"[A-Za-z_]\w*")
 
@@ -76,32 +75,16 @@ def read_rules(path: Path) -> Rules:
     return Rules(rules, known, pace)
 
 
-def duration(entry: Entry, key: str, default: timedelta) -> timedelta:
-    """Return a length of time, as `"90s"`, `"5m"`, `"4h"` or `"2d"`."""
-    if key not in entry.given:
-        return default
-    found = parse_duration(entry.given[key])
-    if found is None:
-        raise entry.refuse(key, 'expected a length of time in quotes, as "90s", "5m", "4h" or "2d"')
-    return found
-
-
-def parse_duration(value: object) -> timedelta | None:
-    """Return `90s`, `5m`, `4h` or `2d` as a length of time; None where it is none."""
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None
-
-
 def _pace(entry: Entry) -> Pace:
     usual = Pace()
-    every = duration(entry, "every", usual.every)
+    every = length(entry, "every", usual.every)
     if every < timedelta(seconds=1):
         raise entry.refuse("every", "expected at least a second")
     return Pace(
         every,
-        duration(entry, "group_wait", usual.group_wait),
-        duration(entry, "group_interval", usual.group_interval),
-        duration(entry, "repeat", usual.repeat),
+        length(entry, "group_wait", usual.group_wait),
+        length(entry, "group_interval", usual.group_interval),
+        length(entry, "repeat", usual.repeat),
         _url(entry, "external_url") if "external_url" in entry.given else "",
     )
 
@@ -122,7 +105,7 @@ def _rule(entry: Entry, known: tuple[str, ...], usual: tuple[str, ...]) -> Rule:
         _by(entry, kind),
         _where(entry),
         whole(entry, "for", kind.evaluations),
-        duration(entry, "cooldown", timedelta(minutes=30)),
+        length(entry, "cooldown", timedelta(minutes=30)),
         severity,
         _labels(entry),
         receivers,
@@ -137,14 +120,6 @@ def _kind(entry: Entry) -> Kind:
         if key not in _COMMON | set(KINDS[name].keys):
             raise entry.refuse(key, f"nothing that a {name} rule has; it has {', '.join(sorted(KINDS[name].keys))}")
     return KINDS[name]
-
-
-def whole(entry: Entry, key: str, default: int) -> int:
-    """Return a whole number above 0."""
-    value = entry.given.get(key, default)
-    if type(value) is not int or value < 1:
-        raise entry.refuse(key, "expected a whole number above 0")
-    return value
 
 
 def _by(entry: Entry, kind: Kind) -> str | None:
@@ -187,7 +162,7 @@ def _receiver(entry: Entry) -> Receiver:
     resolved = entry.given.get("send_resolved", True)
     if not isinstance(resolved, bool):
         raise entry.refuse("send_resolved", "expected true or false")
-    timeout = duration(entry, "timeout", timedelta(seconds=10))
+    timeout = length(entry, "timeout", timedelta(seconds=10))
     return Receiver(entry.text("name"), kind, options, resolved, max(1, int(timeout.total_seconds())))
 
 

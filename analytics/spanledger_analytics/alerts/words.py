@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
@@ -25,6 +26,12 @@ def rounded(number: Decimal, places: int = 0) -> str:
     """Return a number with so many places, without zeros that say nothing."""
     shown = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     return f"{shown:,f}"
+
+
+def minutes_of(length: timedelta) -> str:
+    """Return a length of time in minutes."""
+    minutes = length // timedelta(minutes=1)
+    return f"{minutes:,} minute{'' if minutes == 1 else 's'}"
 
 
 def title(payload: Mapping[str, Any]) -> str:
