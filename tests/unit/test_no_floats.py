@@ -29,6 +29,11 @@ MONEY = (
     "analytics/spanledger_analytics/price_cells.py",
     "analytics/spanledger_analytics/priced_tables.py",
     "analytics/spanledger_analytics/pricing.py",
+    *(
+        f"analytics/spanledger_analytics/reports/{name}.py"
+        for name in ("cache_breaks", "cache_health", "drivers", "efficiency", "growth", "loops")
+    ),
+    "analytics/spanledger_analytics/what_if.py",
     "collector/spanledger_collector/price_classes.py",
     "collector/spanledger_collector/pricing.py",
     "cli/spanledger_cli/price.py",

@@ -12,12 +12,14 @@ from .compare import COMPARE
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
 from .efficiency import EFFICIENCY
+from .growth import GROWTH
 from .loops import LOOPS
 from .margin import MARGIN
 from .month_end import FORECAST
 from .movers import MOVERS
 from .rate import RATE
 from .spend import SPEND
+from .spread import SPREAD
 from .tag_coverage import TAG_COVERAGE
 from .unit_cost import UNIT_COST
 
@@ -39,5 +41,7 @@ REPORTS: Final[dict[str, Report]] = {
         ANOMALIES,
         UNIT_COST,
         EFFICIENCY,
+        GROWTH,
+        SPREAD,
     )
 }
