@@ -91,9 +91,8 @@ def rounded(part: int, whole: int, places: int = 6) -> Decimal | None:
     """Return a ratio of whole numbers to so many places, half away from zero; None where the whole is 0."""
     if not whole:
         return None
-    scaled = Fraction(abs(part) * 10**places, abs(whole)) + Fraction(1, 2)
-    sign = 1 if (part < 0) == (whole < 0) else -1
-    return Decimal(sign * scaled.__floor__()).scaleb(-places)
+    scaled = (2 * abs(part) * 10**places + abs(whole)) // (2 * abs(whole))
+    return Decimal(scaled if (part < 0) == (whole < 0) else -scaled).scaleb(-places)
 
 
 def gini(amounts: Sequence[int]) -> Fraction | None:
