@@ -232,5 +232,6 @@ A piece of work is a session, or the trace of calls that name none; with --unit 
 that name only a session don't count. Of several outcomes the latest counts. It is a success if its score is at least
 --at-least; without a score if its label is success or pass; with neither, always.
 Work counts whole: for the day it began on, however late it was judged, and for the model (feature, ...) that most of
-its money went to. The interval is Fieller's for a ratio of means, over pieces of work. Reads the spans of the days.""",
+its money went to; of work across the ends of the days asked, only the calls within them.
+The interval is Fieller's for a ratio of means, over pieces of work. Reads the spans of the days.""",
 )
