@@ -39,16 +39,16 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_what_moved_by_team_and_why(ledger: Ledger) -> None:
     answer = MOVERS.answer(ledger, Question(SECOND_WEEK, ("team",)), now=NOW)
-    shown = answer.frame.select("team", "state", "calls", "calls_before", "cost_usd", "cost_before_usd", "change_usd")
+    shown = answer.frame.select("team", "state", "cost_usd", "cost_before_usd", "change_usd")
     # growth: 3.50 + 1.20 + 3.00 + 6.00, nothing before.
     # search: 5.00 for 2 calls after 13.10 for 6; its parts are worked out below.
     # support: 3.00 for 1 priced call after 4.00 for 2 (local has no price).
     # no team: 1.00 for a call after 2.00 for one.
     assert shown.rows() == [
-        ("growth", "new", 4, 0, Decimal("13.7"), Decimal(0), Decimal("13.7")),
-        ("search", "both", 2, 6, Decimal(5), Decimal("13.1"), Decimal("-8.1")),
-        ("support", "both", 1, 3, Decimal(3), Decimal(4), Decimal(-1)),
-        (None, "both", 1, 1, Decimal(1), Decimal(2), Decimal(-1)),
+        ("growth", "new", Decimal("13.7"), Decimal(0), Decimal("13.7")),
+        ("search", "both", Decimal(5), Decimal("13.1"), Decimal("-8.1")),
+        ("support", "both", Decimal(3), Decimal(4), Decimal(-1)),
+        (None, "both", Decimal(1), Decimal(2), Decimal(-1)),
     ]
     shares = [None, Decimal("-0.6183"), Decimal("-0.25"), Decimal("-0.5")]
     assert answer.frame["change_share"].to_list() == shares
@@ -129,8 +129,8 @@ def test_a_cost_without_a_price_has_no_change(tmp_path: Path) -> None:
     days = [datetime(2026, 11, day, 9, tzinfo=UTC) for day in (2, 3)]
     lake = make_lake(tmp_path, [call(1, 1, days[0]), call(2, 1, days[1], "local")])
     answer = MOVERS.answer(Ledger(lake), Question(Period(date(2026, 11, 3), date(2026, 11, 3)), ("team",)), now=NOW)
-    assert answer.frame.select("change_usd", "cost_before_usd", "volume_usd", "calls").rows() == [
-        (None, Decimal("0.00225"), None, 1)
+    assert answer.frame.select("change_usd", "cost_before_usd", "volume_usd", "state").rows() == [
+        (None, Decimal("0.00225"), None, "both")
     ]
     assert answer.notes[1] == "nothing rose or fell"
 

@@ -53,7 +53,7 @@ def usd(*amounts: str) -> tuple[Decimal, ...]:
 
 def test_what_has_stopped_is_there_and_has_no_rate(ledger: Ledger) -> None:
     answer = RATE.answer(ledger, Question(DAY, ("team",)), minutes=10, now="2026-11-09T09:31")
-    money = ("usd_per_hour", "hour_before_usd_per_hour", "calls")
+    money = ("usd_per_hour", "hour_before_usd", "calls")
     # The hour to 09:21 has 3.00 of search and 4.70 of growth.
     assert answer.frame.select("team", *money).rows() == [
         ("growth", Decimal(0), Decimal("4.7"), 0),
@@ -66,7 +66,7 @@ def test_a_request_of_two_models_is_one(ledger: Ledger) -> None:
     asked = Question(DAY, where=parse_where(["team=support,search"]))
     answer = RATE.answer(ledger, asked, minutes=24 * 60, now="2026-11-04T00:00")
     # The 3rd: 2.00, 2.00, and a call without a price.
-    assert answer.frame.select("usd_per_hour", "week_before_usd_per_hour", "unpriced_calls").rows() == [
+    assert answer.frame.select("usd_per_hour", "week_before_usd", "unpriced_calls").rows() == [
         (Decimal("0.166666666667"), None, 1)
     ]
 
@@ -94,7 +94,7 @@ def test_a_week_ago_is_the_same_time_of_day_though_clocks_changed(tmp_path: Path
     lake = make_lake(tmp_path, [call(number, 1, start) for number, start in enumerate(starts)])
     berlin = Question(Period(date(2026, 10, 28), date(2026, 10, 28), Calendar("Europe/Berlin")))
     row = RATE.answer(Ledger(lake), berlin, now="2026-10-28T12:00").frame.row(0, named=True)
-    assert row["usd_per_hour"] == row["week_before_usd_per_hour"] == Decimal("0.00225") * 4
+    assert row["usd_per_hour"] == row["week_before_usd"] == Decimal("0.00225") * 4
 
 
 @pytest.mark.parametrize(

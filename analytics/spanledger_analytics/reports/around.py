@@ -11,7 +11,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.errors import QuestionError
 
 from .against import moment
-from .answer import counted, more, usd
+from .answer import counted
 from .calendar import Calendar
 from .effect import DRAWS, Group, Interval, Window, effect, group, level, matched, weighted
 from .question import Question, instead
@@ -102,15 +102,22 @@ def _window_said(window: Window, calendar: Calendar) -> str:
 
 def _effect_said(change: Interval, treated: Group, members: Sequence[Group]) -> str:
     than = "than as the control went" if members else "than before"
-    said = f"a request costs {more(change.change_usd)} {than}"
+    more = "more" if change.change_usd > 0 else "less"
+    said = f"a request costs {_fine(abs(change.change_usd))} {more} {than}"
     if change.low_usd is None or change.high_usd is None:
         return f"{said}; too few requests for an interval"
-    sides = [level(treated.blocks(after=after)) for after in (False, True)]
-    scale = f" ({usd(sides[0])} before, {usd(sides[1])} after)"
-    method = f"95 % interval {usd(change.low_usd)} to {usd(change.high_usd)}, bootstrap of requests, {DRAWS:,} draws"
+    before, after = (_fine(level(treated.blocks(after=after))) for after in (False, True))
+    interval = f"95 % interval {_fine(change.low_usd)} to {_fine(change.high_usd)}"
+    said += f" ({before} before, {after} after); {interval}, bootstrap of requests, {DRAWS:,} draws"
     if change.low_usd <= 0 <= change.high_usd:
-        return f"{said}{scale}; {method}: 0 is inside, so it may be chance"
-    return f"{said}{scale}; {method}: 0 is outside, so chance alone hardly makes it"
+        return f"{said}: 0 is inside, so it may be chance"
+    return f"{said}: 0 is outside, so chance alone hardly makes it"
+
+
+def _fine(amount: Decimal) -> str:
+    """Return an amount for a sentence, to a millionth of a dollar, because requests cost parts of a cent."""
+    dollars, places = f"{abs(amount):,.6f}".split(".")
+    return f"{'-' if amount < 0 else ''}${dollars}.{places.rstrip('0').ljust(2, '0')}"
 
 
 def _lacking(groups: Sequence[Group]) -> list[str]:

@@ -36,12 +36,12 @@ COLUMNS: Final = {
     "requests_before": "Distinct traces of what they are compared with.",
     "per_request_usd": "US dollars of a request.",
     "per_request_before_usd": "US dollars of a request of what they are compared with.",
-    "per_request_change_usd": "The one less the other.",
+    "per_request_change_usd": "With --at: the one less the other.",
     "group": "With --at: asked (the calls asked about), control, and difference (of their changes).",
     "low_usd": "With --at: 95 % of the draws of per_request_change_usd are above this ...",
     "high_usd": "... and below this; NULL with fewer than two requests on a side.",
 }
-EXTRAS: Final = ("group", "low_usd", "high_usd")
+EXTRAS: Final = ("group", "per_request_change_usd", "low_usd", "high_usd")
 _PLAIN: Final = [name for name in COLUMNS if name not in EXTRAS]
 _PICO: Final = Decimal("0.000000000001")
 _TYPES: Final[Mapping[str, pl.DataType]] = {
@@ -68,7 +68,7 @@ def compare(
         if with_ is not None or asked.by:
             raise QuestionError("--at goes with --where and --control, without --by and --with; leave those out")
         rows, said = effect_of(ledger, asked, at, control, around, now)
-        return Answer(pl.DataFrame(rows, schema=_TYPES).select("group", *_PLAIN, "low_usd", "high_usd"), tuple(said))
+        return Answer(pl.DataFrame(rows, schema=_TYPES).select("group", *_PLAIN, *EXTRAS[1:]), tuple(said))
     if control is not None:
         raise QuestionError("--control is what a moment is judged by; name the moment with --at")
     by = told_apart(asked.by)
@@ -84,9 +84,7 @@ def _answer(ledger: Ledger, asked: Question, other: Question, by: Sequence[str],
     now, before = (_side(ledger, question, by) for question in (asked, other))
     frame = changed(now, before, by)
     per_request = [_per_request(frame, end) for end in ("", "_before")]
-    frame = frame.with_columns(*per_request).with_columns(
-        (pl.col("per_request_usd") - pl.col("per_request_before_usd")).alias("per_request_change_usd")
-    )
+    frame = frame.with_columns(*per_request)
     frame = frame.sort(["cost_usd", *by], descending=[True, *(False for _ in by)], nulls_last=True)
     lacking = [f"of the other: {sentence}" for sentence in said_of_totals(before)[1:]]
     notes = (*said, *_difference(now, before), *said_of_totals(now), *lacking)

@@ -30,8 +30,6 @@ COLUMNS: Final = {
     "output_usd": "Part of change_usd: output tokens of a call, of the same model.",
     "cache_usd": "Part of change_usd: what part of the input was read from the prompt cache or written to it.",
     "other_usd": "Part of change_usd: what calls cost beside tokens (fees, images, seconds).",
-    "calls": "Charged calls in the days asked about.",
-    "calls_before": "Charged calls in the days that these are compared with.",
     "state": "new: no calls before; gone: none now; both.",
 }
 _WORDS: Final = {
@@ -120,5 +118,6 @@ MOVERS: Final = Report(
     The parts of a row add up to its change_usd to the last digit. Each is the Shapley value of its factor: what the
     cost changes when that factor goes from before to now, averaged over all orders in which the factors can; what
     rounding leaves is added to the largest part. A model that one period doesn't have counts as volume and mix. Calls
-    without a price are in no part.""",
+    without a price are in no part. By feature, model, team, provider and environment rollups answer; by anything else
+    the spans of both periods are read.""",
 )

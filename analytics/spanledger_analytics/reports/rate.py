@@ -28,8 +28,8 @@ from .totals import labelled, parameters
 
 COLUMNS: Final = {
     "usd_per_hour": "US dollars an hour over the last minutes; NULL where no call of the row has a price.",
-    "hour_before_usd_per_hour": "The same over the hour before those minutes.",
-    "week_before_usd_per_hour": "The same at the same time a week ago; NULL where the lake is younger.",
+    "hour_before_usd": "US dollars of the hour before those minutes.",
+    "week_before_usd": "US dollars an hour at the same time a week ago; NULL where the lake is younger.",
     "requests_per_minute": "Distinct traces a minute, to 3 places.",
     "calls_per_minute": "Charged calls a minute, to 3 places.",
     "tokens_per_minute": "Input and output tokens a minute, to 3 places.",
@@ -115,8 +115,8 @@ def _row(
     return {
         **dict(zip(by, name, strict=True)),
         "usd_per_hour": here.usd_per_hour(name),
-        "hour_before_usd_per_hour": before.usd_per_hour(name) if before.until > first else None,
-        "week_before_usd_per_hour": week.usd_per_hour(name) if week.until > first else None,
+        "hour_before_usd": before.usd_per_hour(name) if before.until > first else None,
+        "week_before_usd": week.usd_per_hour(name) if week.until > first else None,
         **paces,
         **{what: counts.get(what, 0) for what in _COUNTS},
     }
@@ -127,14 +127,13 @@ def _each(amount: Decimal, length: timedelta, unit: timedelta, places: Decimal) 
 
 
 def _types() -> dict[str, pl.DataType]:
-    return {
-        name: MONEY
-        if name.endswith("_usd_per_hour") or name == "usd_per_hour"
-        else pl.Int64()
-        if name in _COUNTS
-        else _PACE
-        for name in COLUMNS
-    }
+    return {name: _type(name) for name in COLUMNS}
+
+
+def _type(column: str) -> pl.DataType:
+    if column in _COUNTS:
+        return pl.Int64()
+    return _PACE if column.endswith("_per_minute") else MONEY
 
 
 def _order(value: str | None) -> tuple[bool, str]:
