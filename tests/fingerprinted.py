@@ -34,15 +34,18 @@ def hotel_with_fingerprints(trace: int, start: datetime, **tags: Any) -> list[Ro
 def random_prompts(draw: random.Random, count: int, first: date, days: int) -> list[Row]:
     """Return calls of a few dozen traces: cached, failed, unpriced or blind, at real prices or another's."""
     begin = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    rows = []
-    for number in range(1, count + 1):
-        start = begin + timedelta(seconds=draw.randrange(days * 86_400))
-        model = draw.choice(["gpt-5", "claude-opus-4-5", "claude-haiku-4-5", "unknown-model"])
+    rows: list[Row] = []
+    chains: dict[int, list[int]] = {}
+    for number, second in enumerate(sorted(draw.randrange(days * 86_400) for _ in range(count)), 1):
+        trace, model = (
+            draw.randrange(1, 40),
+            draw.choice(["gpt-5", "claude-opus-4-5", "claude-haiku-4-5", "unknown-model"]),
+        )
         output = draw.randrange(900)
         row = call(
-            draw.randrange(1, 40),
+            trace,
             number,
-            start,
+            begin + timedelta(seconds=second),
             model,
             draw.choice([0, draw.randrange(9_000)]),
             output,
@@ -54,9 +57,11 @@ def random_prompts(draw: random.Random, count: int, first: date, days: int) -> l
             **draw.choice([{}, {}, {}, {"status": "error"}]),
         )
         if draw.random() < 0.8:
-            chain = [draw.randrange(4), *draw.sample(range(10, 100), 3)]
-            row |= sized(
-                *(draw.choice([0, draw.randrange(5_000)]) for _ in SIZES), chain=chain, prompt=f"p{draw.randrange(9)}"
-            )
+            fresh = [draw.randrange(4), *draw.sample(range(10, 100), 3)]
+            known = chains.get(trace, fresh)
+            chain = draw.choice([fresh, known, [*known, number * 1000, number * 1000 + 1]])
+            chains[trace] = chain
+            sizes = [draw.choice([0, draw.randrange(5_000)]) for _ in SIZES]
+            row |= sized(*sizes, chain=chain, prompt=f"p{draw.randrange(9)}")
         rows.append(row)
     return rows

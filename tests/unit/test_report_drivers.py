@@ -54,7 +54,8 @@ def test_the_standard_agent_pays_twice_for_what_it_said_before(tmp_path: Path) -
         "$0.15 for 3 calls",
         "not settled yet: 3 calls, which their traces may still change",
         "the largest part is system_prompt: $0.08 (54.9 %), the system prompt",
-        "sent again within a trace: $0.08 (53.9 %); each text sent once would have cost $0.07, 2.17x",
+        "sent again within a trace: $0.08 (53.9 % of what calls with fingerprints cost); with each text sent once they "
+        "would have cost $0.07, 2.17x",
     )
 
 
@@ -149,12 +150,15 @@ def test_a_loop_is_named_with_what_it_cost(tmp_path: Path) -> None:
 def naive(calls: Sequence[Row], by: Sequence[str]) -> dict[tuple[object, ...], tuple[int, int, int, int]]:
     """Take calls apart one by one; return pico-dollars of each part (cost, again, saved), and its tokens."""
     found: dict[tuple[object, ...], list[int]] = {}
-    seen = set()
+    before: dict[tuple[object, ...], Row] = {}
+    prompts = set()
     for one in sorted(calls, key=lambda row: (row["start_time"], row["span_id"])):
-        first = (one["trace_id"], (one["prefix_chain"] or [None])[0])
-        again = first in seen and one["prefix_chain"] is not None
-        seen.add(first)
-        for part, (cost, sent_again, saved, tokens) in _parts(one, again=again).items():
+        chain = one["prefix_chain"] or []
+        last = before.get((one["trace_id"], *chain[:1])) if chain else None
+        repeated = bool(chain) and (one["trace_id"], chain[-1]) in prompts
+        prompts |= {(one["trace_id"], chain[-1])} if chain else set()
+        before[one["trace_id"], *chain[:1]] = one
+        for part, (cost, sent_again, saved, tokens) in _parts(one, last, repeated=repeated).items():
             if cost or tokens:
                 row = found.setdefault((*(one[name] for name in by), part), [0, 0, 0, 0])
                 for place, number in enumerate((cost, sent_again, saved, tokens)):
@@ -166,7 +170,7 @@ def _pico(usd: Decimal | None) -> int:
     return int((usd or Decimal(0)) * 10**12)
 
 
-def _parts(one: Row, *, again: bool) -> dict[str, tuple[int, int, int, int]]:
+def _parts(one: Row, last: Row | None, *, repeated: bool) -> dict[str, tuple[int, int, int, int]]:
     read, write, fresh = (one[name] for name in ("cache_read_tokens", "cache_write_5m_tokens", "input_uncached_tokens"))
     plain = int(Decimal(PRICES[one["response_model"]][1]) * 10**6) if one["response_model"] in PRICES else 0
     saved = plain * read - _pico(one["cost_cache_read"])
@@ -179,22 +183,36 @@ def _parts(one: Row, *, again: bool) -> dict[str, tuple[int, int, int, int]]:
         (fresh, _pico(one["cost_input"]), 0),
     ]
     names: tuple[str, ...] = ("tool_definitions", "system_prompt", "history", "tool_results", "user_text")
-    sizes = [one[name] or 0 for name in SIZES]
-    if not sum(sizes) or not read + write + fresh:
+    sizes, tokens = [one[name] or 0 for name in SIZES], read + write + fresh
+    if not sum(sizes) or not tokens:
         names, sizes = ("unknown",), [1]
+    ends = [tokens * sum(sizes[: place + 1]) // sum(sizes) for place in range(len(sizes))]
+    history = 0 if repeated or names[0] == "unknown" else _history(one, last)
+    if history and sum(sizes[3:]):
+        ends = [min(ends[0], history), min(ends[1], history), history]
+        ends += [history + (tokens - history) * sizes[3] // sum(sizes[3:]), tokens]
+    again = {"history"} | ({*names[:2]} if last else set()) | ({*names} if repeated else set()) - {"unknown"}
     parts: dict[str, tuple[int, int, int, int]] = {}
-    begin = done = 0
-    for name, size in zip(names, sizes, strict=True):
-        done += size
-        end = (read + write + fresh) * done // sum(sizes)
+    for name, begin, end in zip(names, [0, *ends], ends, strict=False):
         cost = _on(layers, end, 1) - _on(layers, begin, 1)
-        repeated = name == "history" or (again and name in names[:2] and name != "unknown")
-        parts[name] = cost, cost if repeated else 0, _on(layers, end, 2) - _on(layers, begin, 2), end - begin
-        begin = end
+        is_again = name in again and name != "unknown"
+        parts[name] = cost, cost if is_again else 0, _on(layers, end, 2) - _on(layers, begin, 2), end - begin
     parts["cache_premium"] = _pico(one["cost_cache_write"]) - plain * write, 0, 0, 0
     parts["reasoning"] = thought, 0, 0, one["reasoning_tokens"]
     parts["output"] = _pico(one["cost_output"]) - thought, 0, 0, one["output_tokens"] - one["reasoning_tokens"]
     return parts
+
+
+def _history(one: Row, last: Row | None) -> int:
+    """Return what is known of the history from the call before, if this one goes on from it."""
+    if (
+        last is None
+        or last["prefix_chain"][-1] not in one["prefix_chain"]
+        or last["response_model"] != one["response_model"]
+    ):
+        return 0
+    sent, said = last["input_tokens"], last["output_tokens"] - last["reasoning_tokens"]
+    return sent + said if one["input_tokens"] >= sent + said else sent if one["input_tokens"] >= sent else 0
 
 
 def _on(layers: Sequence[tuple[int, int, int]], place: int, which: int) -> int:

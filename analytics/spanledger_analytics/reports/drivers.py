@@ -2,8 +2,9 @@
 
 Parts of a call add up to its cost exactly. A prompt is taken as a line of tokens in the order in which providers cache
 it (tools, system prompt, history, tool results, user text), divided by the bytes of its parts; the first of them were
-read from the cache, the next written to it. So history that is read from the cache has the price of that. What calls
-without fingerprints sent is `unknown`.
+read from the cache, the next written to it. So history that is read from the cache has the price of that. Where a call
+goes on from the one before it in its trace, the tokens of that one say how long its history is. What calls without
+fingerprints sent is `unknown`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def drivers(ledger: Ledger, asked: Question, *, trace: str | None = None) -> Ans
         frame.select(*asked.by, *COLUMNS),
         (
             *said,
-            *_said(all_parts),
+            *_said(all_parts, found),
             *_lacking(found),
             *_counted(ledger, found, asked, trace),
             *loops.notes,
@@ -96,7 +97,7 @@ def _pico(cost: Decimal) -> int:
     return int(cost.scaleb(12))
 
 
-def _said(parts: pl.DataFrame) -> list[str]:
+def _said(parts: pl.DataFrame, found: pl.DataFrame) -> list[str]:
     """Return the answer in a sentence: the dearest part, what was sent again, what the cache did."""
     cost, again = _sum(parts, "cost_usd"), _sum(parts, "again_usd")
     if not cost:
@@ -105,11 +106,12 @@ def _said(parts: pl.DataFrame) -> list[str]:
     said = [
         f"the largest part is {part}: {usd(parts['cost_usd'][0])} ({share(parts['cost_usd'][0], cost)}), {PARTS[part]}"
     ]
+    told = _sum(found.filter(pl.col("part") == "history"), "told_usd")
     if again:
-        times = f", {cost / (cost - again):.2f}x" if cost > again else ""
+        times = f", {told / (told - again):.2f}x" if told > again else ""
         said.append(
-            f"sent again within a trace: {usd(again)} ({share(again, cost)}); each text sent once would have cost "
-            f"{usd(cost - again)}{times}"
+            f"sent again within a trace: {usd(again)} ({share(again, told)} of what calls with fingerprints cost); "
+            f"with each text sent once they would have cost {usd(told - again)}{times}"
         )
     saved, premium = _sum(parts, "saved_usd"), _sum(parts.filter(pl.col("part") == "cache_premium"), "cost_usd")
     if saved or premium:

@@ -160,7 +160,7 @@ def _row(told: pl.DataFrame, factor: str, explained: Mapping[frozenset[str], flo
         "factor": factor,
         "explained_share": round(shapley(factor, explained), 6),
         "alone_share": round(explained[frozenset({factor})], 6),
-        "last_share": round(explained[whole] - explained[whole - {factor}], 6),
+        "last_share": round(max(0.0, explained[whole] - explained[whole - {factor}]), 6),
         "levels": means.height,
         "dearest": means[factor][0],
         "times": round(float(np.exp(means["y"][0] - means["y"][-1])), 2),

@@ -1,7 +1,7 @@
 -- What were the dollars of calls for? One row for each of what is asked for and each part of a call. Of a call the parts add
 -- up to cost_usd: a prompt is a line of tokens in the order in which providers cache (tools, system prompt, history, tool
 -- results, user text; by their bytes), of which the first were read from the cache, the next written to it, the rest
--- neither. `priced_rows` (of drivers_rows) tells what that would have cost uncached.
+-- neither. Where a call goes on from the one before it in its trace, its history ends where that one's tokens do. `priced_rows` (of drivers_rows) tells what that would have cost uncached.
 with uncached as (
     select
         trace_id,
@@ -34,8 +34,15 @@ calls as (
         read_count + write_count + fresh_count as line_count,
         status = 'error' and coalesce(cost_usd, 0) <> 0 as is_failed,
         line_end > 0 and line_count > 0 and not is_failed as is_told,
+        prefix_chain is not null and row_number() over conversation > 1 as is_again,
         prefix_chain is not null
-        and row_number() over (partition by trace_id, prefix_chain[1] order by start_time, span_id) > 1 as is_again,
+        and row_number() over (partition by trace_id, prefix_chain[-1] order by start_time, span_id) > 1 as is_repeated,
+        lag(input_tokens) over conversation as sent_before,
+        lag(coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0)) over conversation as said_before,
+        not is_repeated
+        and lag(priced_as) over conversation = priced_as
+        and list_contains(prefix_chain, lag(prefix_chain[-1]) over conversation)
+        and line_count >= sent_before as is_continued,
         pico_of(cost_usd) as pico,
         case when pico is not null then coalesce(pico_of(cost_input), 0) end as fresh_pico,
         case when pico is not null then coalesce(pico_of(cost_cache_read), 0) end as read_pico,
@@ -44,6 +51,7 @@ calls as (
         case when pico is not null then coalesce(pico_of(cost_other), 0) end as other_pico
     from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but) as asked
     where $trace::varchar is null or trace_id = $trace
+    window conversation as (partition by trace_id, prefix_chain[1] order by start_time, span_id)
 ),
 
 -- What was written and would have been there uncached is worth its plain price; beyond is the premium.
@@ -60,12 +68,26 @@ weighed as (
                 then output_pico * least(coalesce(reasoning_tokens, 0), output_tokens) // output_tokens
             else output_pico * 0
         end as thought_pico,
+        list_transform(
+            [0, tools_end, system_end, history_end, results_end, line_end],
+            lambda size: (line_count * size // line_end)::bigint
+        ) as places,
         case
-            when is_told
-                then list_transform(
-                    [0, tools_end, system_end, history_end, results_end, line_end],
-                    lambda size: (line_count * size // line_end)::bigint
-                )
+            when is_continued and line_end > history_end
+                then sent_before + case when line_count >= sent_before + said_before then said_before else 0 end
+        end as known_count,
+        case
+            when not is_told then null
+            when known_count is null then places
+            else [
+                0,
+                least(places[2], known_count),
+                least(places[3], known_count),
+                known_count,
+                known_count
+                + ((line_count - known_count) * (results_end - history_end) // (line_end - history_end))::bigint,
+                line_count
+            ]
         end as ends
     from calls
     left join uncached using (trace_id, span_id)
@@ -95,7 +117,8 @@ between_ends as (
         is_failed::int as fails,
         1 - fails as counts,
         (not is_told and not is_failed)::int as guesses,
-        is_again::int as repeats,
+        (is_again or is_repeated or known_count is not null)::int as repeats,
+        is_repeated::int as doubles,
         (pico - premium_pico - output_pico - other_pico - coalesce(paid[6], 0)) * counts as unknown_pico,
         least(coalesce(reasoning_tokens, 0), coalesce(output_tokens, 0)) as thought_count,
         coalesce(output_tokens, 0) - thought_count as said_count,
@@ -111,8 +134,8 @@ summed as (
             summed_part('tool_definitions', tokens[2], picos[2], picos[2] * repeats, saveds[2]),
             summed_part('system_prompt', tokens[3], picos[3], picos[3] * repeats, saveds[3]),
             summed_part('history', tokens[4], picos[4], picos[4], saveds[4]),
-            summed_part('tool_results', tokens[5], picos[5], 0, saveds[5]),
-            summed_part('user_text', tokens[6], picos[6], 0, saveds[6]),
+            summed_part('tool_results', tokens[5], picos[5], picos[5] * doubles, saveds[5]),
+            summed_part('user_text', tokens[6], picos[6], picos[6] * doubles, saveds[6]),
             summed_part('unknown', line_count * guesses, unknown_pico, 0, saved_pico * guesses),
             summed_part('cache_premium', 0, premium_pico * counts, 0, 0),
             summed_part('reasoning', thought_count * counts, thought_pico * counts, 0, 0),
@@ -120,6 +143,7 @@ summed as (
             summed_part('fees', 0, other_pico * counts, 0, 0),
             summed_part('failed_calls', all_count * fails, pico * fails, 0, saved_pico * fails)
         ] as parts,
+        coalesce(sum(cost_usd) filter (where is_told), 0)::decimal(38, 12) as told_usd,
         count(*) filter (where not is_told and not is_failed and line_count > 0) as without_fingerprints,
         count(*) filter (where read_count + write_count > 0 and pico is not null and not is_worth) as without_saving
     from between_ends
@@ -143,6 +167,7 @@ select
     part.again_usd as again_usd,
     part.saved_usd as saved_usd,
     part.calls as calls,
+    told_usd,
     without_fingerprints,
     without_saving
 from told
