@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
 from spanledger_collector.lake import live_files, open_table, table_path
 from spanledger_collector.serve import state_path
 from spanledger_collector.wal import wal_dir
@@ -30,6 +31,7 @@ class Collector:
     process: subprocess.Popen[bytes]
     home: Path
     lake: Path
+    """Or an address in a store."""
     http_port: int
     grpc_port: int
 
@@ -60,7 +62,7 @@ class Collector:
 
 
 def start_collector(
-    home: Path, lake: Path, errors: IO[bytes], program: Sequence[str] = PROGRAM, more: Sequence[str] = ()
+    home: Path, lake: LakePath, errors: IO[bytes], program: Sequence[str] = PROGRAM, more: Sequence[str] = ()
 ) -> Collector:
     """Start a collector on free ports, and return when it takes requests."""
     ports = ("--grpc-port", "0", "--http-port", "0")
@@ -81,7 +83,7 @@ def start_collector(
         process.kill()
         raise
     said = announced()
-    return Collector(process, home, lake, said["http_port"], said["grpc_port"])
+    return Collector(process, home, cast(Path, lake), said["http_port"], said["grpc_port"])
 
 
 @contextlib.contextmanager

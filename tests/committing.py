@@ -6,10 +6,11 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
+from spanledger.lake_path import LakePath
 from spanledger_analytics.connection import connect
 from spanledger_collector.commit import Committer
 from spanledger_collector.lake import committed_version, open_table, write_days
@@ -50,8 +51,10 @@ def rows(numbers: range, start: datetime = NOON, taken: datetime | None = None, 
 class Bench:
     """A home and a lake, with segments sealed and staged by hand."""
 
-    def __init__(self, folder: Path, lake: Path | None = None, wal_id: str = WAL_ID) -> None:
-        self.home, self.lake, self.wal_id = folder / "home", lake or folder / "lake", wal_id
+    def __init__(self, folder: Path, lake: LakePath | None = None, wal_id: str = WAL_ID) -> None:
+        self.home, self.wal_id = folder / "home", wal_id
+        self.lake = cast(Path, lake or folder / "lake")
+        """Or an address in a store."""
         (self.home / "wal").mkdir(parents=True)
         (self.home / "wal" / "id").write_text(wal_id, "ascii")
         open_table(self.lake)

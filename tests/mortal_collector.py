@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from spanledger.lake_path import LakePath
 from spanledger_collector import commit, convert, jobs, maintain, serve, settle
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
@@ -89,7 +90,7 @@ def main(chance: str, merge_at: str, deaths: str, *rest: str) -> None:
     name = rest[0]
     if name not in PLACES:
 
-        def stage(name: str, home: Path, lake: Path) -> ChildCommand:
+        def stage(name: str, home: Path, lake: LakePath) -> ChildCommand:
             return ChildCommand(name, (*me, name, "--home", str(home), "--lake", str(lake)))
 
         serve.stage = stage

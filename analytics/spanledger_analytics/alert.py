@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
@@ -25,12 +26,12 @@ _MODULE: Final = "spanledger_analytics.alert"
 _IDLE_S: Final = 0.25
 
 
-def alert_command(home: Path, lake: Path) -> ChildCommand:
+def alert_command(home: Path, lake: LakePath) -> ChildCommand:
     """Return how to start the process that evaluates the rules of a home, beside a collector."""
     return ChildCommand("alert", (sys.executable, "-m", _MODULE, "--home", str(home), "--lake", str(lake)))
 
 
-def make_step(home: Path, lake: Path) -> Callable[[], bool]:
+def make_step(home: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: evaluate where there are rules, and it is time."""
     os.nice(5)
     return Watcher(load(home=home, lake=lake)).step

@@ -233,8 +233,8 @@ def users_for(files: LakeFiles) -> list[tuple[int, int]]:
     if sys.platform == "win32" or os.geteuid() != 0:
         return []
     nobody = _FIRST_USER + os.getpid() % _USERS
-    owner = Path(max(files.spans, files.touched, key=len)[-1]).stat()
-    return [(nobody, nobody), (_NOBODY, _NOBODY), (owner.st_uid, owner.st_gid), (0, 0)]
+    owners = [] if files.in_store else [Path(max(files.spans, files.touched, key=len)[-1]).stat()]
+    return [(nobody, nobody), (_NOBODY, _NOBODY), *((owner.st_uid, owner.st_gid) for owner in owners), (0, 0)]
 
 
 def read_answer(said: bytes, query: str, limits: Limits) -> Answer:

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import duckdb
 
+from spanledger.lake_path import LakePath
 from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
@@ -43,13 +43,13 @@ class CountedDay:
         return list(_differences(self.snapshot, [self.dt]))
 
 
-def counted_now(lake: Path) -> list[CountedDay]:
+def counted_now(lake: LakePath) -> list[CountedDay]:
     """Return the days of a lake that are counted as they are now."""
     snapshot = Snapshots(lake, (SUPERSEDED, SETTLEMENTS)).now()
     return [CountedDay(dt, snapshot) for dt in sorted(snapshot.counted())]
 
 
-def check_rollups(lake: Path) -> list[Difference]:
+def check_rollups(lake: LakePath) -> list[Difference]:
     """Count every counted day of a lake again; returns what differs, in any column, money to the pico-dollar.
 
     Days that aren't counted are read from their spans by every question, and can't differ.

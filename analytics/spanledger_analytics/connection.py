@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -23,9 +22,11 @@ import pyarrow.parquet as pq
 
 from spanledger import contract
 from spanledger.contract import Contract
+from spanledger.lake_path import LakePath, StorePath, lake_path
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import SCHEMA
+from spanledger_collector.storage import parquet
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import Session, add_agreements
@@ -53,11 +54,11 @@ _MACROS: Final = (
 class Ledger:
     """The lake as the product's own queries see it; safe to share between threads."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: LakePath) -> None:
         self.lake = lake
         self._snapshots = Snapshots(lake, (SUPERSEDED, SETTLEMENTS))
         self._beside = {table.name: LiveFiles(lake, table) for table in SIDE_TABLES}
-        self._connections = {touched: open_connection(touched=touched) for touched in (False, True)}
+        self._connections = {touched: open_connection(lake, touched=touched) for touched in (False, True)}
 
     def version(self) -> int:
         """Return the version of the table now, -1 where nothing was collected; part of every cache key."""
@@ -158,7 +159,7 @@ def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[st
     return frame
 
 
-def connect(lake: Path, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: LakePath, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the views of `views.VIEWS` over the files that are live now.
 
     With `as_of` (with a time zone), spans and what is said about them are what was known at that moment.
@@ -182,6 +183,7 @@ def connect_files(
     there if that may name it: it takes longer to make than all others.
     """
     connection = duckdb.connect()
+    _reach(connection, far=files.in_store)
     add_prices(connection, lambda: _classes_charged(files, as_of))
     priced = {PRICES.name} if query is not None and not _MAY_NAME_CHARGES.search(query) else {PRICES.name, CHARGES.name}
     agreed = contract.in_force()
@@ -231,15 +233,24 @@ def prepare(
         connection.execute("set lock_configuration = true")
 
 
-def open_connection(*, touched: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with our table macros, in UTC, blind to Python's variables.
+def open_connection(lake: LakePath | None = None, *, touched: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB for the files of a lake, with our table macros, in UTC, blind to Python's variables.
 
     With `touched`, `spans_in` also reads the files of the variable `touched_files`, and shows their rows as what is
     said about them makes them.
     """
     connection = duckdb.connect()
+    _reach(connection, far=isinstance(lake, StorePath))
     _add_macros(connection, touched=touched)
     return connection
+
+
+def _reach(connection: duckdb.DuckDBPyConnection, *, far: bool) -> None:
+    """Let a connection read files of a store, where it has to."""
+    if far:
+        from .far_files import reach  # the extra `s3`
+
+        reach(connection)
 
 
 def _add_macros(connection: Session, *, touched: bool) -> None:
@@ -277,7 +288,7 @@ def load_query(name: str) -> str:
 @lru_cache(maxsize=100_000)
 def lacks_columns(path: str) -> bool:
     """Say whether a data file is from before some of today's columns; files never change, so it is read once."""
-    return not set(SCHEMA.names).issubset(pq.read_schema(path).names)
+    return not set(SCHEMA.names).issubset(pq.read_schema(parquet(lake_path(path))).names)
 
 
 def _quote(path: str) -> str:

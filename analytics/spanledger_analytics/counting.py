@@ -12,16 +12,17 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spanledger_collector.lake import DataFile, open_for_reading, open_table, replace_files, write_file
+from spanledger.lake_path import LakePath
+from spanledger_collector.lake import DataFile, file_path, open_for_reading, open_table, replace_files, write_file
 from spanledger_collector.rollups import MAKE, ROLLUPS, CountedFrom, counted_from
 from spanledger_collector.row import PARTITION, TIME
+from spanledger_collector.storage import changed_at
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 from spanledger_collector.upkeep import delete_replaced
 
@@ -47,7 +48,7 @@ class Refreshed:
     """Days that were taken out, because no spans of them are left."""
 
 
-def refresh_rollups(lake: Path) -> Refreshed:
+def refresh_rollups(lake: LakePath) -> Refreshed:
     """Count every day of a lake that isn't counted as it is now, today included.
 
     Raises:
@@ -69,7 +70,7 @@ def refresh(snapshot: Snapshot, days: Iterable[date] | None = None) -> Refreshed
     return done
 
 
-def tidy(lake: Path) -> None:
+def tidy(lake: LakePath) -> None:
     """Delete the files of rollups that were replaced long enough ago that no question has them open."""
     for table in ROLLUPS:
         if (delta := open_for_reading(lake, table)) is not None:
@@ -90,7 +91,7 @@ def due_days(snapshot: Snapshot, now: datetime) -> list[date]:
 def open_counting(snapshot: Snapshot, days: Sequence[date], scratch: str) -> duckdb.DuckDBPyConnection:
     """Open a connection whose `<rollup>_in($files)` counts these days, in little memory; `$files` is its variable."""
     files = snapshot.files_of(days)
-    connection = open_connection(touched=len(files.touched) > 1)
+    connection = open_connection(snapshot.lake, touched=len(files.touched) > 1)
     connection.execute(f"set memory_limit = '{_MEMORY}'")
     connection.execute("set threads = 1")
     connection.execute("set temp_directory = $scratch", {"scratch": scratch})
@@ -116,7 +117,7 @@ def _count(snapshot: Snapshot, days: Sequence[date], wanted: Mapping[date, str])
             _replace(snapshot, table, _write(snapshot.lake, table, cells, names))
 
 
-def _write(lake: Path, table: LakeTable, cells: pa.Table, names: Mapping[date, str]) -> list[DataFile]:
+def _write(lake: LakePath, table: LakeTable, cells: pa.Table, names: Mapping[date, str]) -> list[DataFile]:
     order = [(PARTITION, "ascending"), *((name, "ascending") for name in table.key)]
     cells = cells.select(table.full_schema.names).cast(table.full_schema).sort_by(order)
     return [
@@ -165,7 +166,7 @@ def _taken_ms(snapshot: Snapshot, days: Iterable[date]) -> dict[date, int]:
     for file in snapshot.spans:
         if file.dt in taken:
             with contextlib.suppress(FileNotFoundError):
-                written = (snapshot.lake / file.table / file.path).stat().st_mtime_ns // 1_000_000
+                written = int(changed_at(file_path(snapshot.lake, file)) * 1000)
                 taken[file.dt] = max(taken[file.dt], written)
     return taken
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
+from spanledger.lake_path import LakePath
 from spanledger_collector.tables import READINGS
 
 from .connection import connect_files, load_query
@@ -35,7 +35,7 @@ class CrossCheck:
         return self.booked / self.metered
 
 
-def cross_checks(lake: Path, since: datetime) -> list[CrossCheck]:
+def cross_checks(lake: LakePath, since: datetime) -> list[CrossCheck]:
     """Compare what came since the beginning of an hour; nothing where no agent sends metrics."""
     # A call that is metered after midnight may have begun before.
     files = Snapshots(lake).now().files(since.date() - timedelta(days=1))

@@ -12,13 +12,13 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import IO, Final, Literal
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
 from spanledger_collector.datafiles import ROW_GROUP_ROWS
 from spanledger_collector.emission import request_of
 from spanledger_collector.json_messages import document_of
@@ -49,7 +49,7 @@ class Choice:
     """A condition in SQL over the columns of the view `spans`; empty for all."""
 
 
-def days_of(lake: Path, choice: Choice) -> dict[date, int]:
+def days_of(lake: LakePath, choice: Choice) -> dict[date, int]:
     """Return the days of the lake that are chosen, with the rows of their files: an upper bound for progress bars."""
     table = open_for_reading(lake)
     days: dict[date, int] = {}

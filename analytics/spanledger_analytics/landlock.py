@@ -40,12 +40,12 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def forbid_writes() -> bool:
-    """Ban this thread, and those it starts, from writing any file and from TCP; False where it can't be done.
+def forbid_writes(*, tcp: bool = False) -> bool:
+    """Ban this thread, and those it starts, from writing any file and, without `tcp`, from TCP.
 
-    Files that are open already stay writable. It can't be undone.
+    False where it can't be done. Files that are open already stay writable. It can't be undone.
     """
-    return _restrict(0, ())
+    return _restrict(0, (), tcp=tcp)
 
 
 def allow_only(files: Iterable[str]) -> bool:
@@ -59,7 +59,7 @@ def allow_only(files: Iterable[str]) -> bool:
     return _restrict(_READS, files)
 
 
-def _restrict(reads: int, readable: Iterable[str]) -> bool:
+def _restrict(reads: int, readable: Iterable[str], *, tcp: bool = False) -> bool:
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -67,7 +67,7 @@ def _restrict(reads: int, readable: Iterable[str]) -> bool:
     if version < 1:
         return False
     writes = sum(right for since, right in _WRITES.items() if since <= version)
-    net = _BIND_AND_CONNECT if version >= _NET_SINCE else 0
+    net = _BIND_AND_CONNECT if version >= _NET_SINCE and not tcp else 0
     scopes = _SOCKETS_AND_SIGNALS if reads and version >= _SCOPES_SINCE else 0
     banned = (ctypes.c_uint64 * 3)(writes | reads, net, scopes)
     size = 24 if version >= _SCOPES_SINCE else 16 if version >= _NET_SINCE else 8

@@ -22,9 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from spanledger.errors import SpanledgerError
+from spanledger.lake_path import LakePath, lake_path
+from spanledger_collector.logwatch import LogWatch
+from spanledger_collector.storage import beside
 from spanledger_collector.supervise import ChildCommand
-from spanledger_collector.worker import LOG, if_free, run
+from spanledger_collector.worker import LOG, if_free, in_a_sentence, run
 
 _MODULE: Final = "spanledger_analytics.rollup"
 """Not `__name__`, which is `__main__` in the process itself."""
@@ -38,13 +40,13 @@ _COUNTED_FROM: Final = ("spans", "superseded", "settlements")
 """Named here, because `tables` loads Arrow."""
 
 
-def rollup_command(home: Path, lake: Path) -> ChildCommand:
+def rollup_command(home: Path, lake: LakePath) -> ChildCommand:
     """Return how to start the process that keeps the rollups of a lake, beside a collector."""
     argv = (sys.executable, "-m", _MODULE, "--home", str(home), "--lake", str(lake))
     return ChildCommand("rollup", argv)
 
 
-def make_step(_: Path, lake: Path) -> Callable[[], bool]:
+def make_step(_: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: start the counting where it is time, and see what became of it."""
     os.nice(15)
     return Roller(lake).step
@@ -53,14 +55,15 @@ def make_step(_: Path, lake: Path) -> Callable[[], bool]:
 class Roller:
     """Has the rollups of one lake counted, again and again."""
 
-    def __init__(self, lake: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lake: LakePath, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = lake
         self._clock = clock
         self._counting: subprocess.Popen[bytes] | None = None
         self._began = 0.0
         self._next = clock() + _FIRST_S
+        self._logs = {table: LogWatch(lake / table / "_delta_log") for table in _COUNTED_FROM}
         self._seen: dict[str, int] | None = None
-        """When the logs were written last, where nothing that is older waits to be counted."""
+        """How the logs stood, where nothing that is older waits to be counted."""
         self._looked: dict[str, int] = {}
 
     def step(self) -> bool:
@@ -70,7 +73,7 @@ class Roller:
             self._counting = None
         if self._counting is None and self._clock() >= self._next:
             self._next = self._clock() + _LOOK_S
-            self._looked = self._logs()
+            self._looked = self._stand()
             if self._looked and self._looked != self._seen:
                 self._began = self._clock()
                 command = [sys.executable, "-m", _MODULE, "--once", "--lake", str(self._lake)]
@@ -88,19 +91,24 @@ class Roller:
             LOG.warning("the counting ended (exit code %d); trying again later", counting.returncode)
         self._next = self._clock() + max(_LOOK_S, _REST * (self._clock() - self._began))
 
-    def _logs(self) -> dict[str, int]:
-        logs = (self._lake / table / "_delta_log" for table in _COUNTED_FROM)
-        return {str(log): log.stat().st_mtime_ns for log in logs if log.exists()}
+    def _stand(self) -> dict[str, int]:
+        stand = {table: log.now() for table, log in self._logs.items()}
+        return {table: now for table, now in stand.items() if now is not None}
 
 
-def count_once(lake: Path) -> dict[str, object]:
+def lock_path(lake: LakePath) -> Path:
+    """Return the file whose lock those of one machine have that count."""
+    return beside(lake) / "rollup.lock"
+
+
+def count_once(lake: LakePath) -> dict[str, object]:
     """Count the days that are due, unless another process of this machine does; says if there are others that wait."""
     from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
     from .counting import due_days, refresh, tidy
     from .snapshot import Snapshots
 
-    with if_free(lake / "rollup.lock") as free:
+    with if_free(lock_path(lake)) as free:
         if not free:
             return {"counted": 0, "waiting": True}
         snapshot = Snapshots(lake, (SUPERSEDED, SETTLEMENTS)).now()
@@ -117,15 +125,12 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(prog="spanledger-rollup")
     parser.add_argument("--once", action="store_true")
-    parser.add_argument("--lake", type=Path, required=True)
+    parser.add_argument("--lake", type=lake_path, required=True)
     lake = parser.parse_args().lake
     logging.basicConfig(stream=sys.stderr, format="rollup: %(message)s", level=logging.WARNING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
+    with in_a_sentence(lake):
         print(json.dumps(count_once(lake)))
-    except SpanledgerError as error:
-        LOG.error("%s", error)
-        sys.exit(1)
 
 
 def _end_with_parent() -> None:

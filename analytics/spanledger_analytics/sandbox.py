@@ -24,8 +24,10 @@ _LOOK_S: Final = 0.1
 _STOP_S: Final = 5.0
 
 
-def read_only(task: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
+def read_only(task: Callable[[], T], stop: Callable[[], None] = lambda: None, *, tcp: bool = False) -> T:
     """Run `task` in a thread that is banned from writing, and return its result or raise its exception.
+
+    With `tcp` it may open connections, which whoever reads a store has to.
 
     `stop` is called on Ctrl-C, and must make the task end soon: a process that ends under it may crash.
 
@@ -36,7 +38,7 @@ def read_only(task: Callable[[], T], stop: Callable[[], None] = lambda: None) ->
 
     def body() -> None:
         try:
-            if not forbid_writes() and is_root():
+            if not forbid_writes(tcp=tcp) and is_root():
                 raise UnprotectedError
             outcome.put(task())
         except BaseException as error:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from spanledger.lake_path import LakePath, in_store
 from spanledger_collector.catalog import SIDE_TABLES
 from spanledger_collector.folding import NOTHING_SAID, is_older, mark_in, mark_of
 from spanledger_collector.lake import (
@@ -39,7 +40,9 @@ from spanledger_collector.lake import (
     open_for_reading,
     table_path,
 )
+from spanledger_collector.logwatch import entry_path
 from spanledger_collector.rollups import ROLLUPS
+from spanledger_collector.storage import each, exists, parquet
 from spanledger_collector.tables import SETTLED_UNTIL, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 from spanledger_collector.versions import CUT
 
@@ -73,6 +76,11 @@ class LakeFiles:
         """Whether nothing has been collected."""
         return len(self.spans) + len(self.touched) == 2
 
+    @property
+    def in_store(self) -> bool:
+        """Whether they are in a store, but for the empty ones."""
+        return any(map(in_store, self.paths()))
+
     def deciding(self) -> list[str]:
         """Return the files of settlements of the days of `touched`: to open all costs more than to read these."""
         empty, *said = self.beside[SETTLEMENTS.name]
@@ -90,7 +98,7 @@ class LakeFiles:
 class Snapshots:
     """Looks at a lake again and again; safe to share between threads."""
 
-    def __init__(self, lake: Path, tables: Iterable[LakeTable] = SIDE_TABLES) -> None:
+    def __init__(self, lake: LakePath, tables: Iterable[LakeTable] = SIDE_TABLES) -> None:
         self._lake = lake
         self._lock = threading.Lock()
         self._latest: Snapshot | None = None
@@ -103,8 +111,7 @@ class Snapshots:
         """Return what is live now."""
         with self._lock:
             self._spans.refresh()
-            for table in (*self._beside, *self._rollups):
-                table.refresh()
+            each(self._lake, _Live.refresh, (*self._beside, *self._rollups))
             if self._latest is None or not self._is_now(self._latest):
                 self._latest = self._look()
             return self._latest
@@ -127,7 +134,7 @@ class Snapshots:
 class Snapshot:
     """The live files of a lake at one moment."""
 
-    lake: Path
+    lake: LakePath
     version: int
     """Of the table `spans`; -1 where nothing was collected."""
     spans: Sequence[DataFile]
@@ -226,7 +233,7 @@ class Snapshot:
 class _Live:
     """A table and its live files, as last seen."""
 
-    def __init__(self, lake: Path, table: LakeTable) -> None:
+    def __init__(self, lake: LakePath, table: LakeTable) -> None:
         self.table = table
         self.version = -1
         self.files: list[DataFile] = []
@@ -247,9 +254,9 @@ class _Live:
 
     def _now(self) -> DeltaTable | None:
         log = table_path(self._lake, self.table) / "_delta_log"
-        if self._delta is None or not (log / f"{self._delta.version():020d}.json").exists():
+        if self._delta is None or not exists(entry_path(log, self._delta.version())):
             return open_for_reading(self._lake, self.table)
-        if not (log / f"{self._delta.version() + 1:020d}.json").exists():
+        if not exists(entry_path(log, self._delta.version() + 1)):
             return self._delta
         try:
             self._delta.update_incremental()
@@ -261,7 +268,7 @@ class _Live:
 class LiveFiles:
     """Looks at one table again and again; safe to share between threads."""
 
-    def __init__(self, lake: Path, table: LakeTable) -> None:
+    def __init__(self, lake: LakePath, table: LakeTable) -> None:
         self._lake = lake
         self._lock = threading.Lock()
         self._live = _Live(lake, table)
@@ -274,7 +281,7 @@ class LiveFiles:
         return [template(self._live.table), *(str(file_path(self._lake, file)) for file in files)]
 
 
-def files_now(lake: Path, *, unfolded: bool = False) -> LakeFiles:
+def files_now(lake: LakePath, *, unfolded: bool = False) -> LakeFiles:
     """Return the files that the views stand on now; `unfolded` for questions about an earlier moment."""
     snapshot = Snapshots(lake).now()
     return snapshot.files(unfolded=True) if unfolded else snapshot.files_and_cells()
@@ -319,9 +326,9 @@ def _meets(file: DataFile, stretches: Sequence[tuple[datetime, datetime]]) -> bo
 
 
 @lru_cache(maxsize=100_000)
-def _commits_in(path: Path) -> frozenset[tuple[str, int]]:
+def _commits_in(path: LakePath) -> frozenset[tuple[str, int]]:
     """Return the (writer, segment) of the rows of a file of `superseded`; files never change, so it is read once."""
-    rows = pq.read_table(path, columns=["writer", "segment"], partitioning=None)
+    rows = pq.read_table(parquet(path), columns=["writer", "segment"], partitioning=None)
     return frozenset(zip(rows["writer"].to_pylist(), rows["segment"].to_pylist(), strict=True))
 
 

@@ -18,9 +18,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
 from spanledger_collector.catalog import TABLES
 from spanledger_collector.lake import DataFile, committed_version, file_path, live_files, open_for_reading
 from spanledger_collector.orphans import old_orphans
+from spanledger_collector.storage import exists, parquet, size_of
 from spanledger_collector.tables import CORRECTIONS, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 
 from .cells_check import CountedDay, counted_now
@@ -44,14 +46,14 @@ class Fault:
 class Subject:
     """A lake as it stood when the checking began."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: LakePath) -> None:
         self.lake = lake
         # What is said of rows before the rows, or it would be of some that came later; but what replaced them after.
         order = (*(table for table in TABLES if table not in (SPANS, SUPERSEDED)), SPANS, SUPERSEDED)
         found = {table: open_for_reading(lake, table) for table in order}
         self.tables = {table: delta for table, delta in found.items() if delta is not None}
         self.live = {table: live_files(delta, table) for table, delta in self.tables.items()}
-        self._connection = open_connection()
+        self._connection = open_connection(lake)
         self._connection.execute("set variable as_of = null::timestamptz")
         self._connection.execute("set variable pending_commits = $said::varchar[]", {"said": self._pending()})
 
@@ -73,8 +75,8 @@ class Subject:
         commits: set[tuple[str, int]] = set()
         for file in self.live.get(SUPERSEDED, ()):
             path = file_path(self.lake, file)
-            if path.exists():
-                rows = pq.read_table(path, columns=["writer", "segment"], partitioning=None)
+            if exists(path):
+                rows = pq.read_table(parquet(path), columns=["writer", "segment"], partitioning=None)
                 commits.update(zip(rows["writer"].to_pylist(), rows["segment"].to_pylist(), strict=True))
         spans = self.tables.get(SPANS)
         held = {writer: committed_version(spans, writer) if spans else -1 for writer, _ in commits}
@@ -100,7 +102,7 @@ def _look_at_file(subject: Subject, file: DataFile) -> Iterator[tuple[str, str]]
     path = file_path(subject.lake, file)
     where = f"{file.table}/{file.path}"
     try:
-        found, rows = path.stat(), pq.read_metadata(path).num_rows
+        size, rows = size_of(path), pq.read_metadata(parquet(path)).num_rows
     except FileNotFoundError:
         yield where, "is in the log and not on disk"
         return
@@ -109,10 +111,10 @@ def _look_at_file(subject: Subject, file: DataFile) -> Iterator[tuple[str, str]]
         return
     if rows != file.rows:
         yield where, f"has {rows} rows, of which the log says {file.rows}"
-    if found.st_size != file.size:
-        yield where, f"has {found.st_size} bytes, of which the log says {file.size}"
-    if found.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-        yield where, f"can be written to (mode {stat.S_IMODE(found.st_mode):04o})"
+    if size != file.size:
+        yield where, f"has {size} bytes, of which the log says {file.size}"
+    if isinstance(path, Path) and (mode := path.stat().st_mode) & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        yield where, f"can be written to (mode {stat.S_IMODE(mode):04o})"
 
 
 def _every_table(subject: Subject) -> list[LakeTable]:

@@ -25,7 +25,7 @@ def ask_priced(
     """
     files = ledger.files(first, last)
     told = {"files": files.spans, **parameters}
-    with open_connection(touched=len(files.touched) > 1) as connection:
+    with open_connection(ledger.lake, touched=len(files.touched) > 1) as connection:
         name_files(connection, files)
         connection.execute(load_query("views/what_if"))
         connection.execute(load_query("views/broken_calls"))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import polars as pl
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
 from spanledger_analytics.alerts.durations import parse_length
 from spanledger_analytics.alerts.rules import Receiver, Rules
@@ -22,7 +23,7 @@ from .errors import FileError
 from .progress import say
 
 _HOME: Final = click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
-_LAKE: Final = click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+_LAKE: Final = click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 _RULES: Final = click.option(
     "--rules",
     type=click.Path(path_type=Path),
@@ -86,7 +87,7 @@ def init(home: Path | None, rules: Path | None) -> None:
 @_LAKE
 @_RULES
 @_FORM
-def check(home: Path | None, lake: Path | None, rules: Path | None, form: str) -> None:
+def check(home: Path | None, lake: LakePath | None, rules: Path | None, form: str) -> None:
     """Evaluate every rule once, and show what it sees: nothing is kept, nobody is told.
 
     \b
@@ -231,7 +232,7 @@ def end(home: Path | None, number: int) -> None:
         raise click.UsageError(f"no silence {number} holds; spanledger alerts silence list")
 
 
-def _settings(home: Path | None, rules: Path | None, lake: Path | None = None) -> Settings:
+def _settings(home: Path | None, rules: Path | None, lake: LakePath | None = None) -> Settings:
     return load(home=home, lake=lake, alerts=None if rules is None else str(rules))
 
 

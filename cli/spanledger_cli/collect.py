@@ -23,7 +23,7 @@ _DEFAULT: Final = Address()
 PORT: Final = click.IntRange(0, 65535)
 _OPTIONS: Final = (
     click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP),
-    click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP),
+    click.option("--lake", type=lakes.LAKE, help=lakes.HELP),
     click.option("--host", default=_DEFAULT.host, show_default=True, help="Address to listen on."),
     click.option(
         "--grpc-port", type=PORT, default=_DEFAULT.grpc_port, show_default=True, help="OTLP/gRPC; 0 takes a free port."
@@ -81,6 +81,6 @@ def command(host: str, grpc_port: int, http_port: int, *, allow_remote: bool, **
 
     log_to_stderr()
     settings = load(**named)
-    lakes.make_folder(settings.lake, "--lake")
+    lakes.make_ready(settings.lake)
     options = CollectorOptions.of(settings, Address(host, grpc_port, http_port), allow_remote=allow_remote)
     run_collector(replace(options, beside=beside_of(settings)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
+from spanledger.lake_path import LakePath, absolute
 from spanledger.settings import load
 
 from . import lakes
@@ -14,9 +14,9 @@ from .collect import PORT
 
 
 @click.command()
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--dashboard-port", type=PORT, default=8501, show_default=True, help="Dashboard; 0 takes a free port.")
-def command(lake: Path | None, dashboard_port: int) -> None:
+def command(lake: LakePath | None, dashboard_port: int) -> None:
     """Run the dashboard over a lake, until Ctrl-C.
 
     \b
@@ -34,6 +34,6 @@ def command(lake: Path | None, dashboard_port: int) -> None:
     with bind(HOST, dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://{HOST}:{port} over {settings.lake}", err=True)
-    arguments = streamlit_command(settings.lake.absolute(), port)
+    arguments = streamlit_command(absolute(settings.lake), port)
     # In place of this process, so that signals and the exit code are the server's own.
     os.execv(arguments[0], arguments)  # noqa: S606

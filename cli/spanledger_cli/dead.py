@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from . import lakes
@@ -139,9 +140,9 @@ def show(name: str, home: Path | None, most: int) -> None:
 
 @command.command("replay")
 @_choosing
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
-def replay_(name: str, reason: str, home: Path | None, lake: Path | None, *, dry_run: bool) -> None:
+def replay_(name: str, reason: str, home: Path | None, lake: LakePath | None, *, dry_run: bool) -> None:
     """Send again what can be converted by now: after an upgrade, or once a wrong clock's day has come.
 
     \b

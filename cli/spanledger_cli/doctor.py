@@ -24,9 +24,12 @@ import click
 
 from spanledger import account, base_file, settings as all_settings
 from spanledger.errors import SpanledgerError
+from spanledger.lake_path import LakePath
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
+
+from . import lakes
 
 SDKS: Final = {
     "anthropic": ((0, 0), 2),
@@ -100,7 +103,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _prices(settings)
     yield _spool(settings.home / "spool")
     yield _faults(settings.home)
-    yield _folder("lake", settings.lake)
+    yield _lake(settings.lake)
     yield from _metrics(settings.lake)
 
 
@@ -192,8 +195,6 @@ def _faults(home: Path) -> Finding:
 
 
 def _folder(name: str, folder: Path) -> Finding:
-    if "://" in str(folder) or str(folder).startswith("s3:"):
-        return Finding(name, "ok", str(folder))
     if folder.exists() and not folder.is_dir():
         return Finding(name, "warn", f"{folder} is a file; name a folder")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
@@ -204,9 +205,21 @@ def _folder(name: str, folder: Path) -> Finding:
     return Finding(name, "warn" if free < _LOW_DISK_BYTES else "ok", detail)
 
 
-def _metrics(lake: Path) -> Iterator[Finding]:
+def _lake(lake: LakePath) -> Finding:
+    if isinstance(lake, Path):
+        return _folder("lake", lake)
+    try:
+        lakes.check_readable(lake)
+    except SpanledgerError as error:
+        return Finding("lake", "warn", str(error))
+    except ModuleNotFoundError:  # the bare install, which sends spans and reads none
+        return Finding("lake", "ok", f"{lake}, not looked at")
+    return Finding("lake", "ok", str(lake))
+
+
+def _metrics(lake: LakePath) -> Iterator[Finding]:
     """Compare what coding agents count themselves with the rows of the last day, where they do."""
-    if not (lake / "readings").exists():
+    if isinstance(lake, Path) and not (lake / "readings").exists():
         return
     try:
         from spanledger_analytics.cross_checks import cross_checks

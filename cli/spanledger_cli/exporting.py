@@ -16,6 +16,7 @@ from typing import IO, Final, cast
 import click
 import duckdb
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.errors import QueryError
 from spanledger_analytics.export import FORMS, Choice, Form, days_of, export
@@ -49,7 +50,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
     required=True,
     help="File to write (- for standard output); for parquet also a folder, a file a day.",
 )
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--from", "first", type=_DAY, help="First day, UTC.")
 @click.option("--to", "last", type=_DAY, help="Last day, UTC, inclusive.")
 @click.option("--where", default="", help="Condition in SQL over the columns of the view spans.")
@@ -57,7 +58,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 def command(
     form: Form,
     named: str,
-    lake: Path | None,
+    lake: LakePath | None,
     first: datetime | None,
     last: datetime | None,
     where: str,
@@ -108,7 +109,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def _write(lake: Path, choice: Choice, form: Form, target: IO[bytes], advance: Callable[[int], None]) -> int:
+def _write(lake: LakePath, choice: Choice, form: Form, target: IO[bytes], advance: Callable[[int], None]) -> int:
     running: list[duckdb.DuckDBPyConnection] = []
     files = files_now(lake)
 
@@ -123,7 +124,7 @@ def _write(lake: Path, choice: Choice, form: Form, target: IO[bytes], advance: C
 
 
 def _write_days(
-    lake: Path, choice: Choice, days: list[date], output: Path, advance: Callable[[int], None], *, force: bool
+    lake: LakePath, choice: Choice, days: list[date], output: Path, advance: Callable[[int], None], *, force: bool
 ) -> int:
     """Write a file a day into a folder that appears when it is whole."""
     if output.exists() and any(output.iterdir()):

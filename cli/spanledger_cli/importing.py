@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from . import lakes
@@ -39,8 +40,8 @@ class _Import(click.Command):
 @click.command("import", cls=_Import)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
-def command(paths: tuple[Path, ...], home: Path | None, lake: Path | None) -> None:
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
+def command(paths: tuple[Path, ...], home: Path | None, lake: LakePath | None) -> None:
     """Take spans from files: OTLP as the OpenTelemetry Collector's file exporter writes it.
 
     \b
@@ -63,7 +64,7 @@ def command(paths: tuple[Path, ...], home: Path | None, lake: Path | None) -> No
     from spanledger_collector.history import Importer, stored_files
 
     settings = load(home=home, lake=lake)
-    lakes.make_folder(settings.lake, "--lake")
+    lakes.make_ready(settings.lake)
     files = list(stored_files(path for path in paths if str(path) != _STDIN))
     total = None if len(files) < len(paths) and _STDIN in map(str, paths) else sum(map(_size, files))
     with (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from . import lakes
@@ -36,10 +37,10 @@ def command() -> None:
 
 
 @command.command("status")
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table", show_default=True)
-def status(lake: Path | None, home: Path | None, form: str) -> None:
+def status(lake: LakePath | None, home: Path | None, form: str) -> None:
     """Show of each table files, rows, bytes and days, and of the lake what waits and what was done last.
 
     \b
@@ -95,8 +96,8 @@ def _text(value: object) -> str:
 
 
 @command.command("verify")
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
-def verify(lake: Path | None) -> None:
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
+def verify(lake: LakePath | None) -> None:
     """Count a lake again, and list what is wrong: a line on stdout for each thing.
 
     Looked at are: the live files (there, readable, read-only, as long as the log says), what lies on disk that no

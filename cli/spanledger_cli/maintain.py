@@ -6,11 +6,11 @@ import importlib.util
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
 
 from . import lakes
@@ -24,7 +24,7 @@ _LOOK_S: Final = 0.5
 
 
 @click.command()
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--once/--loop", default=True, help="End when what is due is done, or go on until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Only say which files would be merged and which days dropped.")
 @click.option(
@@ -45,7 +45,7 @@ _LOOK_S: Final = 0.5
     help="Drop days that are too old (SPANLEDGER_KEEP_DAYS) although the lake's days don't lead up to today.",
 )
 def command(
-    lake: Path | None,
+    lake: LakePath | None,
     *,
     once: bool,
     dry_run: bool,
@@ -101,9 +101,10 @@ def _do_jobs(settings: Settings, *, dry_run: bool, trust_clock: bool) -> None:
     """Do every job and print a line for what it did, waiting for another process of this machine that is at it."""
     from spanledger_collector.jobs import JOBS, Terms, note
     from spanledger_collector.maintain import lock_path
+    from spanledger_collector.storage import table_logs
     from spanledger_collector.worker import if_free, only_one
 
-    if not settings.lake.is_dir():
+    if not table_logs(settings.lake):
         lakes.say_empty(settings.lake)
         return
     terms = replace(Terms.of(settings), dry_run=dry_run, all_due=True, trust_clock=trust_clock)
@@ -119,20 +120,21 @@ def _do_jobs(settings: Settings, *, dry_run: bool, trust_clock: bool) -> None:
     _count_days(settings.lake)
 
 
-def _count_days(lake: Path) -> None:
+def _count_days(lake: LakePath) -> None:
     """Count into the rollups what isn't counted as it is now, where DuckDB is installed."""
     if importlib.util.find_spec("duckdb") is None:
         return
     from spanledger_analytics.counting import refresh_rollups
+    from spanledger_analytics.rollup import lock_path as rollup_lock
     from spanledger_collector.worker import only_one
 
-    with only_one(lake / "rollup.lock"):
+    with only_one(rollup_lock(lake)):
         done = refresh_rollups(lake)
     if done.counted:
         click.echo(f"{'count':<10} {'rollups':<12} {len(done.counted)} days counted")
 
 
-def _print(lake: Path, terms: Terms) -> list[Did]:
+def _print(lake: LakePath, terms: Terms) -> list[Did]:
     from spanledger_collector.jobs import run_jobs
 
     done = []

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 import polars as pl
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.answer import Answer, Option, Report, Value
@@ -61,7 +62,7 @@ def command() -> None:
 
 def _command(report: Report) -> click.Command:
     options: list[click.Parameter] = [
-        click.Option(["--lake"], type=click.Path(path_type=Path), help=lakes.HELP),
+        click.Option(["--lake"], type=lakes.LAKE, help=lakes.HELP),
         click.Option(["--from", "first"], type=_DAY, help=f"First day; default: {report.days - 1} before the last."),
         click.Option(["--to", "last"], type=_DAY, help="Last day, inclusive; default: today."),
     ]
@@ -102,7 +103,7 @@ def _help(report: Report) -> str:
 
 def _answering(report: Report) -> Any:
     def answer(
-        lake: Path | None,
+        lake: LakePath | None,
         first: datetime | None,
         last: datetime | None,
         where: tuple[str, ...],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from spanledger import contract
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from . import lakes
@@ -27,7 +27,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--from", "first", type=_DAY, help="First UTC day; default: the first that there is.")
 @click.option("--to", "last", type=_DAY, help="Last UTC day, inclusive; default: the last that there is.")
 @click.option("--provider", default="*", help="Only calls of this provider (* and ? may stand in it).")
@@ -38,7 +38,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(
-    lake: Path | None,
+    lake: LakePath | None,
     first: datetime | None,
     last: datetime | None,
     provider: str,

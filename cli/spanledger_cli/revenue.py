@@ -10,6 +10,7 @@ import click
 
 from spanledger import contract
 from spanledger.contract_file import use_named
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from . import lakes
@@ -22,8 +23,8 @@ _STDIN: Final = "-"
 @click.command("revenue")
 @click.argument("path", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--source", help="What the file is known by; default: its name. Importing a source again replaces it.")
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
-def command(path: Path, source: str | None, lake: Path | None) -> None:
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
+def command(path: Path, source: str | None, lake: LakePath | None) -> None:
     """Take revenue from a file, to be held against cost: spanledger report margin.
 
     \b
@@ -52,7 +53,7 @@ def command(path: Path, source: str | None, lake: Path | None) -> None:
     settings = load(lake=lake)
     use_named(settings)
     read = read_revenue(_text(path), known, contract.in_force())
-    lakes.make_folder(settings.lake, "--lake")
+    lakes.make_ready(settings.lake)
     others = also_in(settings.lake, read)
     take_revenue(settings.lake, read)
     lines = len(read.rows)

@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from spanledger.contract_file import use_named
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics import box
 from spanledger_analytics.box_process import Limits
@@ -41,9 +42,15 @@ _HINT: Final = f'\nThe views are {", ".join(NAMES)}; "describe llm_calls" names 
 _DEFAULTS: Final = Limits()
 
 
+_NOT_FAR: Final = (
+    "--{} reads files of this machine only; copy the lake to a folder and name that with --lake, or ask with --scope,"
+    " which reads a copy of the rows inside"
+)
+
+
 @click.command()
 @click.argument("query", required=False)
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option(
     "--format",
     "form",
@@ -83,7 +90,7 @@ _DEFAULTS: Final = Limits()
 @click.option("--shell", is_flag=True, help="Open harlequin, or else the duckdb command, on the same views.")
 def command(
     query: str | None,
-    lake: Path | None,
+    lake: LakePath | None,
     form: str | None,
     output: Path | None,
     as_of: datetime | None,
@@ -143,6 +150,8 @@ def command(
     lakes.check_readable(path)
     moment = as_of.replace(tzinfo=UTC) if as_of else None
     files = files_now(path, unfolded=moment is not None)
+    if files.in_store and (shell or (safe and not scope)):
+        raise click.UsageError(_NOT_FAR.format("shell" if shell else "safe"))
     if shell:
         sys.exit(open_shell(files, moment))
     most_rows = MOST_TABLE_ROWS + 1 if form == "table" else None
@@ -204,7 +213,7 @@ def _answer(files: LakeFiles, query: str, most_rows: int | None, as_of: datetime
             connection.interrupt()
 
     try:
-        return read_only(lambda: ask(files, query, most_rows, running.append, as_of), interrupt)
+        return read_only(lambda: ask(files, query, most_rows, running.append, as_of), interrupt, tcp=files.in_store)
     except duckdb.Error as error:
         raise _refusal(str(error), query) from None
 

@@ -6,11 +6,11 @@ import json
 import shutil
 import sys
 from datetime import datetime
-from pathlib import Path
 
 import click
 import polars as pl
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
 
@@ -19,11 +19,11 @@ from .answer import FORMATS, write
 
 
 @click.command()
-@click.option("--lake", type=click.Path(path_type=Path), help=lakes.HELP)
+@click.option("--lake", type=lakes.LAKE, help=lakes.HELP)
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day on (UTC).")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Only up to this day (UTC).")
 @click.option("--format", "form", type=click.Choice([form for form in FORMATS if form != "parquet"]), default="table")
-def command(lake: Path | None, first: datetime | None, last: datetime | None, form: str) -> None:
+def command(lake: LakePath | None, first: datetime | None, last: datetime | None, form: str) -> None:
     """List what has no price: model, reason, calls, tokens, first seen, and the line to add.
 
     The line goes into the contract (docs/contracts.md); spanledger reprice then prices what is booked already.

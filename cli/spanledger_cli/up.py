@@ -43,7 +43,7 @@ def command(
 
     log_to_stderr()
     settings = load(**named)
-    lakes.make_folder(settings.lake, "--lake")
+    lakes.make_ready(settings.lake)
     with bind("127.0.0.1", dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://127.0.0.1:{port}", err=True)

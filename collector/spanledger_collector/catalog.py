@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
+
+from spanledger.lake_path import LakePath
 
 from .lake import committed_version, open_for_reading
 from .tables import CORRECTIONS, OUTCOMES, READINGS, REVENUE, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
@@ -15,7 +16,7 @@ SIDE_TABLES: Final[tuple[LakeTable, ...]] = (SUPERSEDED, CORRECTIONS, OUTCOMES, 
 TABLES: Final[tuple[LakeTable, ...]] = (*SIDE_TABLES, SPANS)
 
 
-def committed_anywhere(lake: Path, writer: str) -> int:
+def committed_anywhere(lake: LakePath, writer: str) -> int:
     """Return the highest segment of `writer` that any table of the lake has, or -1."""
     tables = (open_for_reading(lake, table) for table in TABLES)
     return max((committed_version(table, writer) for table in tables if table), default=-1)

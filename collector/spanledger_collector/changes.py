@@ -12,15 +12,18 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from spanledger.lake_path import LakePath
+
 from .lake import DataFile, file_path, folder_of, live_files
 from .row import PARTITION
+from .storage import each, exists, files_in, read_bytes
 from .tables import SPANS
 
 _SLACK_MS: Final = 60_000
@@ -59,7 +62,7 @@ class Rewrite:
     new: frozenset[str]
 
 
-def changes_since(lake: Path, spans: DeltaTable, mark: Mark, until_ms: int) -> Changes | None:
+def changes_since(lake: LakePath, spans: DeltaTable, mark: Mark, until_ms: int) -> Changes | None:
     """Return what commits after `mark` and not after `until_ms` added; None where there is none."""
     since = mark if mark.version <= spans.version() else START  # another table stands there now
     entries = _entries(folder_of(spans) / "_delta_log", since.version, spans.version())
@@ -70,7 +73,7 @@ def changes_since(lake: Path, spans: DeltaTable, mark: Mark, until_ms: int) -> C
     added = [file for entry in entries if entry.mark.version <= until.version for file in entry.added]
     newer = [file for entry in entries if entry.mark.version > until.version for file in entry.added]
     whole = len(entries) == spans.version() - since.version
-    if not whole or not all(file_path(lake, file).exists() for file in added):
+    if not whole or not all(each(lake, exists, [file_path(lake, file) for file in added])):
         live = live_files(spans)
         after = _added_after(spans, since.at_ms - _SLACK_MS)
         added = [file for file in live if file.path in after.difference(file.path for file in newer)]
@@ -83,7 +86,7 @@ def rewrites_since(delta: DeltaTable, version: int) -> list[Rewrite]:
     rewrites = []
     for number in range(version + 1, delta.version() + 1):
         with contextlib.suppress(FileNotFoundError):
-            text = (log / f"{number:020d}.json").read_text("utf-8")
+            text = read_bytes(log / f"{number:020d}.json").decode()
             if '"dataChange":false' in text:
                 rewrites += _rewrites([json.loads(line) for line in text.splitlines()])
     return rewrites
@@ -114,14 +117,19 @@ class _Entry:
     added: list[DataFile]
 
 
-def _entries(log: Path, since: int, last: int) -> list[_Entry]:
+def _entries(log: LakePath, since: int, last: int) -> list[_Entry]:
     """Read the commits after `since` that the log still has."""
-    entries = []
-    for version in range(max(since, last - len(list(log.glob("*.json")))) + 1, last + 1):
-        with contextlib.suppress(FileNotFoundError):
-            text = (log / f"{version:020d}.json").read_text("utf-8")
-            entries.append(_entry(version, [json.loads(line) for line in text.splitlines()]))
-    return entries
+    first = max(since, last - len(files_in(log, "*.json"))) + 1
+    found = each(log, partial(_read_entry, log), range(first, last + 1))
+    return [entry for entry in found if entry is not None]
+
+
+def _read_entry(log: LakePath, version: int) -> _Entry | None:
+    try:
+        text = read_bytes(log / f"{version:020d}.json").decode()
+    except FileNotFoundError:
+        return None
+    return _entry(version, [json.loads(line) for line in text.splitlines()])
 
 
 def _entry(version: int, actions: list[dict[str, Any]]) -> _Entry:

@@ -16,6 +16,8 @@ from typing import Final
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from spanledger.lake_path import LakePath
+
 from .catalog import SIDE_TABLES, committed_anywhere
 from .changes import rewrites_since
 from .errors import LakeError, WalError
@@ -33,6 +35,7 @@ from .lake import (
 )
 from .recent import RecentCalls
 from .staging import Staged, manifest_path, read_manifest
+from .storage import each, exists
 from .supersede import Sifted, correction_rows, sift, superseded_rows
 from .tables import CORRECTIONS, SPANS, SUPERSEDED, LakeTable
 from .wal import first_received_ns, is_set_back, segment_path, segments, wal_dir, wal_id
@@ -44,7 +47,7 @@ _MOST_RACES: Final = 100
 """Commits of others that may come before one of ours."""
 
 
-def make_step(home: Path, lake: Path) -> Callable[[], bool]:
+def make_step(home: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: commit the staged segments that are next, if there are any."""
     committer = Committer(home, lake)
 
@@ -59,7 +62,7 @@ def make_step(home: Path, lake: Path) -> Callable[[], bool]:
 class Committer:
     """Commits the staged segments of one write-ahead log."""
 
-    def __init__(self, home: Path, lake: Path) -> None:
+    def __init__(self, home: Path, lake: LakePath) -> None:
         self._home = home
         self._lake = lake
         self._wal = wal_dir(home)
@@ -68,6 +71,7 @@ class Committer:
         """Up to this version it is known which files replaced which."""
         self.figures = StageFigures(home, "commit")
         self._beside: dict[str, DeltaTable] = {}
+        self._done: dict[str, int] = {}
         self._writer = wal_id(self._wal)
         self._index = KeyIndex(lake, home / "keys" / str(self._spans.metadata().id))
         self._recent = RecentCalls(lake)
@@ -80,7 +84,7 @@ class Committer:
         if not waiting or not manifest_path(self._home, waiting[0].number).exists():
             return False
         self._spans.update_incremental()
-        done = committed_version(self._spans, self._writer)
+        done = self._done_in(self._spans, SPANS)
         ready = self._ready(done)
         if not ready:
             return False
@@ -88,10 +92,17 @@ class Committer:
         if fresh:
             self._append_beside(fresh)
             self._append_spans([file for staged in fresh for file in staged.files_of(SPANS)], fresh[-1].segment)
+            self._done = dict.fromkeys(self._done, fresh[-1].segment)
             self._note_lag(fresh)
         for staged in ready:
             self._forget(staged)
         return True
+
+    def _done_in(self, delta: DeltaTable, table: LakeTable) -> int:
+        """Return the highest segment of ours that a table has: only we commit any, so the log is asked once."""
+        if table.name not in self._done:
+            self._done[table.name] = committed_version(delta, self._writer)
+        return self._done[table.name]
 
     def _ready(self, done: int) -> list[Staged]:
         """Return the unbroken run of staged segments from the oldest on."""
@@ -100,7 +111,9 @@ class Committer:
             staged = read_manifest(self._home, number)
             if staged is None:
                 break
-            if number > done and not all(file_path(self._lake, file).exists() for file in staged.files):
+            if number > done and not all(
+                each(self._lake, exists, [file_path(self._lake, file) for file in staged.files])
+            ):
                 # Converted for another lake, or for this one before somebody deleted it.
                 LOG.warning("the files of segment %d aren't in the lake; it is converted again", number)
                 manifest_path(self._home, number).unlink()
@@ -174,7 +187,7 @@ class Committer:
                 continue
             delta = self._side_table(table)
             delta.update_incremental()
-            done = committed_version(delta, self._writer)
+            done = self._done_in(delta, table)
             files = [file for staged in fresh if staged.segment > done for file in staged.files_of(table)]
             if files:
                 self._append_side_files(table, files, fresh[-1].segment)

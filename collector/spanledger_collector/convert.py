@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import pyarrow.compute as pc
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load, parse_billing
 
 from .catalog import TABLES, committed_anywhere
@@ -28,7 +29,7 @@ from .wal import Record, is_set_back, read_segment, renew_id, segments, wal_dir,
 from .worker import LOG, run
 
 
-def make_step(home: Path, lake: Path) -> Callable[[], bool]:
+def make_step(home: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: convert the oldest segment that isn't staged, if there is one."""
     wal = wal_dir(home)
     billing = parse_billing(load().billing, "SPANLEDGER_BILLING")
@@ -61,7 +62,7 @@ def _count(figures: StageFigures, produced: Produced) -> None:
 
 
 def convert_segment(
-    home: Path, lake: Path, number: int, path: Path, billing: Mapping[str, str] = MappingProxyType({})
+    home: Path, lake: LakePath, number: int, path: Path, billing: Mapping[str, str] = MappingProxyType({})
 ) -> Produced:
     """Convert one sealed segment and stage it; doing it again gives the same files."""
     contents = read_segment(path)

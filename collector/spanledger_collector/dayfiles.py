@@ -19,10 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
+
 from .ancestry import version_keys
 from .datafiles import ROW_GROUP_ROWS, parquet_writer
-from .lake import DataFile, file_path, publish, table_path
+from .lake import DataFile, file_path, table_path
 from .row import PARTITION
+from .storage import delete, publish
 from .tables import SPANS
 
 MOST_BYTES: Final = 256 << 20
@@ -38,7 +41,7 @@ class DayFiles:
     Unless they are kept they are deleted at the end.
     """
 
-    def __init__(self, lake: Path, dt: date, scratch: Path) -> None:
+    def __init__(self, lake: LakePath, dt: date, scratch: Path) -> None:
         self._lake, self._dt = lake, dt
         self._parts = {kind: _Part(scratch, kind) for kind in ("day", "older")}
         self._published: list[DataFile] = []
@@ -79,7 +82,7 @@ class DayFiles:
     def discard(self, files: Sequence[DataFile]) -> None:
         """Delete files of which no commit names one."""
         for file in files:
-            file_path(self._lake, file).unlink(missing_ok=True)
+            delete(file_path(self._lake, file))
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
+from spanledger.lake_path import LakePath, absolute
+
 from .errors import BodyRefusedError, DeliveryError, OverloadedError, WalBusyError
 from .serve import STAGES, RunningCollector, stage, state_path
 from .supervise import Child, stop_in_order
@@ -60,7 +62,7 @@ class Delivery(Protocol):
 
 
 @contextlib.contextmanager
-def open_delivery(home: Path, lake: Path, say: Say = lambda _words: None) -> Iterator[Delivery]:
+def open_delivery(home: Path, lake: LakePath, say: Say = lambda _words: None) -> Iterator[Delivery]:
     """Give the way into the lake; where no collector runs, all is in the lake when the block is left.
 
     `say` is told in words what is waited for.
@@ -73,7 +75,7 @@ def open_delivery(home: Path, lake: Path, say: Say = lambda _words: None) -> Ite
     if running is not None:
         if running.asks_certificate:
             raise DeliveryError(f"the collector of {home} asks for a client's certificate; stop it for this, and go on")
-        if Path(running.lake) != lake.absolute():
+        if running.lake != str(absolute(lake)):
             raise DeliveryError(f"the collector of {home} fills the lake {running.lake}; name that, or another --home")
         with contextlib.closing(_Door(running, say)) as door:
             yield door
@@ -216,7 +218,7 @@ def _open_log(home: Path) -> Iterator[_Log]:
 class _Stages:
     """A converter and a committer, kept running for as long as the block lasts."""
 
-    def __init__(self, home: Path, lake: Path) -> None:
+    def __init__(self, home: Path, lake: LakePath) -> None:
         self._home = home
         self._commands = [stage(name, home, lake) for name in STAGES]
         self._children: list[Child] = []

@@ -2,6 +2,7 @@
 
 spanledger.errors.SpanledgerError
 ├── LakeError           the lake can't be used
+│   └── StoreAwayError  its store doesn't answer now
 ├── PortTakenError      a door's port is in use
 ├── DoorError           a door can't be opened for another reason
 ├── AccessError         a file of tokens or certificates can't be used
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from spanledger.errors import SpanledgerError
+from spanledger.lake_path import LakePath
 
 _MOST_FAULTS: Final = 20
 """Of a file that are named."""
@@ -32,10 +34,14 @@ _MOST_FAULTS: Final = 20
 class LakeError(SpanledgerError):
     """The lake can't be used; nothing was written."""
 
-    def __init__(self, lake: Path, advice: str) -> None:
+    def __init__(self, lake: LakePath, advice: str) -> None:
         self.lake = lake
         self.advice = advice
         super().__init__(f"the lake {lake} {advice}")
+
+
+class StoreAwayError(LakeError):
+    """The store of the lake doesn't answer; it may later."""
 
 
 class PortTakenError(SpanledgerError):

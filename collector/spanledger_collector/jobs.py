@@ -17,24 +17,24 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from deltalake.exceptions import DeltaError
 
+from spanledger.lake_path import LakePath, lake_path
 from spanledger.settings import Settings, load
 
 from .catalog import TABLES
-from .disk import publish
 from .errors import LakeError
 from .lake import DataFile, live_files, open_for_reading, open_table
 from .maintain import lock_path, most_small_files, state_path
 from .orphans import old_orphans
 from .retention import drop_attributes, drop_days, full_files, old_files, why_unsure
 from .rewrite import QUIET, days_to_rewrite, rewrite_day
+from .storage import delete, read_bytes, write_bytes
 from .tables import SPANS, LakeTable
 from .upkeep import delete_replaced, groups_to_merge, merge_small_files, small_files
-from .worker import LOG, if_free
+from .worker import LOG, if_free, in_a_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class Did:
     failed: bool = False
 
 
-Job = Callable[[Path, LakeTable, Terms], str]
+Job = Callable[[LakePath, LakeTable, Terms], str]
 """Does what is due for a table that exists, and returns in words what that was; empty where nothing was."""
 
 
-def merge(lake: Path, table: LakeTable, terms: Terms) -> str:
+def merge(lake: LakePath, table: LakeTable, terms: Terms) -> str:
     """Merge small files where there are too many."""
     delta = open_table(lake, table)
     live = live_files(delta, table)
@@ -93,7 +93,7 @@ def merge(lake: Path, table: LakeTable, terms: Terms) -> str:
     return f"{len(merged.gone)} files merged into {len(merged.new)}"
 
 
-def retention(lake: Path, table: LakeTable, terms: Terms) -> str:
+def retention(lake: LakePath, table: LakeTable, terms: Terms) -> str:
     """Take out days that are too old, or what may go earlier of them."""
     first_kept = terms.first_kept(terms.keep_days)
     first_full = terms.first_kept(terms.keep_attributes_days) if table is SPANS else date.min
@@ -115,7 +115,7 @@ def retention(lake: Path, table: LakeTable, terms: Terms) -> str:
     return "; ".join(filter(None, (days, attributes)))
 
 
-def _why_unsure(lake: Path, terms: Terms, first_kept: date) -> str:
+def _why_unsure(lake: LakePath, terms: Terms, first_kept: date) -> str:
     spans = open_for_reading(lake)
     return why_unsure({file.dt for file in live_files(spans)} if spans else (), terms.now, first_kept)
 
@@ -125,7 +125,7 @@ def _days(files: Collection[DataFile]) -> str:
     return f"{len(days)} days until {max(days)}"
 
 
-def rewrite(lake: Path, table: LakeTable, terms: Terms) -> str:
+def rewrite(lake: LakePath, table: LakeTable, terms: Terms) -> str:
     """Write the files of `spans` anew for the days that are over: sorted, with what was settled in the rows."""
     if table is not SPANS:
         return ""
@@ -137,7 +137,7 @@ def rewrite(lake: Path, table: LakeTable, terms: Terms) -> str:
     return f"{len(done)} days written anew, {gone} files as {new}" if done else ""
 
 
-def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
+def vacuum(lake: LakePath, table: LakeTable, terms: Terms) -> str:
     """Delete replaced files that no query has open any more, and what of Delta's log nobody reads."""
     if not terms.trust_clock and _why_unsure(lake, terms, date.max):
         return ""  # an hour by the clock may be none
@@ -148,7 +148,7 @@ def vacuum(lake: Path, table: LakeTable, terms: Terms) -> str:
         count = delete_replaced(delta)
         delta.cleanup_metadata()
     for path in orphans if not terms.dry_run else ():
-        path.unlink(missing_ok=True)
+        delete(path)
     will = "to be " if terms.dry_run else ""
     replaced = f"{count} replaced files {will}deleted" if count else ""
     left = f"{len(orphans)} files of no commit {will}deleted" if orphans else ""
@@ -164,7 +164,7 @@ JOBS: Final[Mapping[str, Job]] = {
 """All of them, in the order in which they are done."""
 
 
-def run_jobs(lake: Path, terms: Terms, names: Collection[str] = tuple(JOBS)) -> Iterator[Did]:
+def run_jobs(lake: LakePath, terms: Terms, names: Collection[str] = tuple(JOBS)) -> Iterator[Did]:
     """Do each job for each table that is there, `spans` first, and say what was done as it is done."""
     for name, job in JOBS.items():
         for table in reversed(TABLES) if name in names else ():
@@ -181,25 +181,25 @@ def run_jobs(lake: Path, terms: Terms, names: Collection[str] = tuple(JOBS)) -> 
                 yield Did(name, table.name, words)
 
 
-def note(lake: Path, names: Collection[str], done: Collection[Did]) -> None:
+def note(lake: LakePath, names: Collection[str], done: Collection[Did]) -> None:
     """Keep when each job was last done, and what for, in the lake."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     noted = last_done(lake)
     for name in names:
         noted[name] = {"at": now, "did": [asdict(one) for one in done if one.job == name]}
-    publish(state_path(lake), json.dumps(noted, indent=1).encode())
+    write_bytes(state_path(lake), json.dumps(noted, indent=1).encode())
 
 
-def last_done(lake: Path) -> dict[str, Any]:
+def last_done(lake: LakePath) -> dict[str, Any]:
     """Return what `note` kept: job to when it was last done and what it did then."""
     try:
-        noted: dict[str, Any] = json.loads(state_path(lake).read_bytes())
+        noted: dict[str, Any] = json.loads(read_bytes(state_path(lake)))
     except (FileNotFoundError, ValueError):
         return {}
     return noted
 
 
-def standing(lake: Path) -> dict[str, dict[str, int]]:
+def standing(lake: LakePath) -> dict[str, dict[str, int]]:
     """Return of each table the version and its small files, as `maintain` counts on from there."""
     tables = {table: open_for_reading(lake, table) for table in TABLES}
     return {
@@ -212,19 +212,19 @@ def standing(lake: Path) -> dict[str, dict[str, int]]:
 def main() -> None:
     """Do what is due, and print how the tables stand then; empty where another process is at it."""
     parser = argparse.ArgumentParser(prog="spanledger-jobs")
-    parser.add_argument("--lake", type=Path, required=True)
+    parser.add_argument("--lake", type=lake_path, required=True)
     parser.add_argument("--job", action="append", choices=tuple(JOBS))
     flags = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, format="maintain: %(message)s", level=logging.INFO)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     names = flags.job or tuple(JOBS)
-    with if_free(lock_path(flags.lake)) as free:
+    with in_a_sentence(flags.lake), if_free(lock_path(flags.lake)) as free:
         if free:
             done = list(run_jobs(flags.lake, Terms.of(load(lake=flags.lake)), names))
             for one in done:
                 LOG.info("%s of `%s`: %s", one.job, one.table, one.words)
             note(flags.lake, names, done)
-    print(json.dumps(standing(flags.lake) if free else {}))
+        print(json.dumps(standing(flags.lake) if free else {}))
 
 
 def _end_with_parent() -> None:

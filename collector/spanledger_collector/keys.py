@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
+
 from .changes import Rewrite
 from .keyfiles import KeyFiles, Keys
 from .lake import DataFile, file_path, table_path
+from .storage import each, exists, parquet
 from .worker import LOG
 
 KEPT_FROM: Final = 200_000
@@ -75,7 +79,7 @@ class DayKeys:
 class KeyIndex:
     """Keys by day, at most `limit` of them in memory; the day longest unused is let go first."""
 
-    def __init__(self, lake: Path, folder: Path | None = None, limit: int = 40_000_000) -> None:
+    def __init__(self, lake: LakePath, folder: Path | None = None, limit: int = 40_000_000) -> None:
         self._lake = lake
         self._files = KeyFiles(folder) if folder else None
         self._limit = limit
@@ -90,7 +94,7 @@ class KeyIndex:
         self._days.move_to_end(dt)
         unread = [file for file in live if file.dt == dt and file.path not in day.paths]
         if unread:
-            day.add(np.concatenate([read_keys(self._lake, file) for file in unread]))
+            day.add(np.concatenate(each(self._lake, partial(read_keys, self._lake), unread)))
             day.paths.update(file.path for file in unread)
         if self._files and day.worth_keeping(is_open=dt >= datetime.now(UTC).date()):
             day.keep(dt, self._files)
@@ -117,7 +121,7 @@ class KeyIndex:
         """Read the keys of files that were replaced and aren't in yet, as long as they are on disk."""
         day = self._days.get(rewrite.dt)
         paths = sorted(rewrite.gone - day.paths) if day is not None else []
-        if day is not None and all((table_path(self._lake) / path).exists() for path in paths):
+        if day is not None and all(exists(table_path(self._lake) / path) for path in paths):
             for path in paths:
                 day.add(_read_keys(table_path(self._lake) / path))
             day.paths.update(paths)
@@ -131,7 +135,7 @@ def _merged(*runs: Keys) -> Keys:
     return np.sort(np.concatenate(runs), kind="stable")  # which goes through sorted runs once
 
 
-def read_keys(lake: Path, file: DataFile) -> Keys:
+def read_keys(lake: LakePath, file: DataFile) -> Keys:
     """Return the keys of the rows of a data file, in their order; a file that is gone holds none."""
     try:
         return _read_keys(file_path(lake, file))
@@ -141,8 +145,8 @@ def read_keys(lake: Path, file: DataFile) -> Keys:
         return np.zeros(0, np.uint64)
 
 
-def _read_keys(path: Path) -> Keys:
-    return keys_of(pq.read_table(path, columns=_IDS, partitioning=None))
+def _read_keys(path: LakePath) -> Keys:
+    return keys_of(pq.read_table(parquet(path), columns=_IDS, partitioning=None))
 
 
 def keys_of(ids: pa.Table) -> Keys:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -27,10 +27,13 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
+from spanledger.lake_path import LakePath, lake_path
+
 from .datafiles import ROW_GROUP_ROWS, parquet_writer
 from .errors import LakeError
 from .landed import Said, has_landed
 from .row import PARTITION
+from .storage import delta_options, draft_of, in_words, parquet, publish, sync_folder
 from .tables import SPANS, LakeTable
 
 LOG: Final = logging.getLogger("spanledger.collector")
@@ -64,17 +67,25 @@ class DataFile:
     table: str = SPANS.name
 
 
-def table_path(lake: Path, table: LakeTable = SPANS) -> Path:
+@overload
+def table_path(lake: Path, table: LakeTable = SPANS) -> Path: ...
+@overload
+def table_path(lake: LakePath, table: LakeTable = SPANS) -> LakePath: ...
+def table_path(lake: LakePath, table: LakeTable = SPANS) -> LakePath:
     """Return where a table stands in a lake."""
     return lake / table.name
 
 
-def file_path(lake: Path, file: DataFile) -> Path:
+@overload
+def file_path(lake: Path, file: DataFile) -> Path: ...
+@overload
+def file_path(lake: LakePath, file: DataFile) -> LakePath: ...
+def file_path(lake: LakePath, file: DataFile) -> LakePath:
     """Return where a data file stands in a lake."""
     return lake / file.table / file.path
 
 
-def open_table(lake: Path, table: LakeTable = SPANS) -> DeltaTable:
+def open_table(lake: LakePath, table: LakeTable = SPANS) -> DeltaTable:
     """Open a table, making it where there is none.
 
     Raises:
@@ -82,16 +93,19 @@ def open_table(lake: Path, table: LakeTable = SPANS) -> DeltaTable:
     """
     path = table_path(lake, table)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        delta = DeltaTable.create(
-            str(path),
-            table.full_schema,
-            mode="ignore",
-            partition_by=[PARTITION],
-            name=table.name,
-            description=f"spanledger: {table.sentence}",
-            configuration=_CONFIGURATION,
-        )
+        if isinstance(path, Path):
+            path.mkdir(parents=True, exist_ok=True)
+        with in_words(lake):
+            delta = DeltaTable.create(
+                str(path),
+                table.full_schema,
+                mode="ignore",
+                storage_options=delta_options(path),
+                partition_by=[PARTITION],
+                name=table.name,
+                description=f"spanledger: {table.sentence}",
+                configuration=_CONFIGURATION,
+            )
     except OSError as error:
         raise LakeError(lake, f"can't be made: {error.strerror}; choose another with --lake") from error
     except DeltaError as error:
@@ -101,20 +115,21 @@ def open_table(lake: Path, table: LakeTable = SPANS) -> DeltaTable:
     return delta
 
 
-def open_for_reading(lake: Path, table: LakeTable = SPANS) -> DeltaTable | None:
+def open_for_reading(lake: LakePath, table: LakeTable = SPANS) -> DeltaTable | None:
     """Open a table, or return None where nothing has been put into it yet; never writes."""
     path = table_path(lake, table)
     try:
-        if not DeltaTable.is_deltatable(str(path)):
-            return None
-        delta = DeltaTable(str(path))
+        with in_words(lake):
+            if not DeltaTable.is_deltatable(str(path), delta_options(path)):
+                return None
+            delta = DeltaTable(str(path), storage_options=delta_options(path))
     except DeltaError as error:
         raise _unreadable(lake, error) from error
     _refuse_foreign(lake, table, delta)
     return delta
 
 
-def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS, dt: date | None = None) -> DataFile:
+def write_file(lake: LakePath, name: str, rows: pa.Table, table: LakeTable = SPANS, dt: date | None = None) -> DataFile:
     """Write the rows of one day as `dt=.../<name>.parquet` (fsync, rename, 0444); not visible until added.
 
     `rows` has the columns of the table, and all are of one UTC date: `dt`, or that of their column `dt`, or of the
@@ -128,7 +143,7 @@ def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS, 
     relative = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
     final = table_path(lake, table) / relative
     _make_day(lake, table, final.parent)
-    draft = final.with_suffix(".tmp")
+    draft = draft_of(lake, final)
     draft.unlink(missing_ok=True)  # one that a crash left may be read-only already
     with parquet_writer(draft, table.schema) as writer:
         writer.write_table(rows.select(table.schema.names).cast(table.schema), row_group_size=ROW_GROUP_ROWS)
@@ -136,18 +151,7 @@ def write_file(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS, 
     return DataFile(relative, dt, rows.num_rows, size, start_min, start_max, table.name)
 
 
-def publish(draft: Path, final: Path) -> int:
-    """Give a written file its name so that it survives a power cut, read-only; returns its size in bytes."""
-    with draft.open("rb") as handle:
-        os.fsync(handle.fileno())
-        size = os.fstat(handle.fileno()).st_size
-    draft.chmod(0o444)
-    draft.rename(final)
-    sync_folder(final.parent)
-    return size
-
-
-def write_days(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) -> list[DataFile]:
+def write_days(lake: LakePath, name: str, rows: pa.Table, table: LakeTable = SPANS) -> list[DataFile]:
     """Write rows as one file a day, as `write_file` does; returns the files, none for no rows."""
     days = _days_of(rows, table)
     distinct: list[date] = sorted(pc.unique(days).to_pylist())
@@ -156,7 +160,7 @@ def write_days(lake: Path, name: str, rows: pa.Table, table: LakeTable = SPANS) 
     return [write_file(lake, name, rows.filter(pc.equal(days, day)), table) for day in distinct]
 
 
-def read_rows(lake: Path, table: LakeTable, first: date | None = None, last: date | None = None) -> pa.Table:
+def read_rows(lake: LakePath, table: LakeTable, first: date | None = None, last: date | None = None) -> pa.Table:
     """Read the live rows of a side table for the UTC days `first` to `last` (inclusive; None: no bound), with `dt`.
 
     Where there is no table yet there are no rows; columns that a file doesn't have are NULL.
@@ -165,12 +169,14 @@ def read_rows(lake: Path, table: LakeTable, first: date | None = None, last: dat
     parts = [table.full_schema.empty_table()]
     for file in live_files(delta, table) if delta else ():
         if (first is None or file.dt >= first) and (last is None or file.dt <= last):
-            rows = pq.read_table(file_path(lake, file), partitioning=None)
+            rows = pq.read_table(parquet(file_path(lake, file)), partitioning=None)
             parts.append(rows.append_column(PARTITION, pa.repeat(pa.scalar(file.dt, pa.date32()), rows.num_rows)))
     return pa.concat_tables(parts, promote_options="default")
 
 
-def add_files(lake: Path, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS) -> None:
+def add_files(
+    lake: LakePath, files: Sequence[DataFile], *, writer: str, version: int, table: LakeTable = SPANS
+) -> None:
     """Open the table and `append_files` to it."""
     append_files(open_table(lake, table), files, writer=writer, version=version, table=table)
 
@@ -304,23 +310,15 @@ def live_files(delta: DeltaTable, table: LakeTable = SPANS) -> list[DataFile]:
     return sorted(files, key=lambda file: (file.dt, file.path))
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (no-op where folders can't be opened)."""
-    with contextlib.suppress(PermissionError, IsADirectoryError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def folder_of(table: DeltaTable) -> LakePath:
+    """Return where a table stands; the address of one on disk is a quoted URI."""
+    at = urlsplit(table.table_uri)
+    return Path(unquote(at.path)) if at.scheme in ("", "file") else lake_path(table.table_uri)
 
 
-def folder_of(table: DeltaTable) -> Path:
-    """Return the folder of a local table, whose address is a quoted URI."""
-    return Path(unquote(urlsplit(table.table_uri).path))
-
-
-def _make_day(lake: Path, table: LakeTable, folder: Path) -> None:
-    if not folder.exists():
+def _make_day(lake: LakePath, table: LakeTable, folder: LakePath) -> None:
+    """Make the folder of a day, where there are folders, and the table if need be."""
+    if isinstance(folder, Path) and not folder.exists():
         if not folder.parent.exists():
             open_table(lake, table)
         folder.mkdir(exist_ok=True)
@@ -330,13 +328,15 @@ def _make_day(lake: Path, table: LakeTable, folder: Path) -> None:
 def _sync_log(delta: DeltaTable) -> None:
     """Make the commit after what was read, and the one before it, survive a power cut: deltalake leaves that to us."""
     log = folder_of(delta) / "_delta_log"
+    if not isinstance(log, Path):
+        return  # what a store has taken, it keeps
     for version in (delta.version(), delta.version() + 1):
         with contextlib.suppress(FileNotFoundError), (log / f"{version:020d}.json").open("rb") as handle:
             os.fsync(handle.fileno())
     sync_folder(log)
 
 
-def _unreadable(lake: Path, error: DeltaError) -> LakeError:
+def _unreadable(lake: LakePath, error: DeltaError) -> LakeError:
     """Return what to say of a log that was written by a later version, or is damaged."""
     return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
 
@@ -356,7 +356,7 @@ def _add_columns(delta: DeltaTable, table: LakeTable) -> None:
         delta.update_incremental()
 
 
-def _refuse_foreign(lake: Path, table: LakeTable, delta: DeltaTable) -> None:
+def _refuse_foreign(lake: LakePath, table: LakeTable, delta: DeltaTable) -> None:
     if not {*table.key, table.clock} <= {field.name for field in delta.schema().fields}:
         raise LakeError(lake, f"holds another program's table `{table.name}`; choose another folder with --lake")
     features = set(delta.protocol().reader_features or ()) & _REFUSED_FEATURES

@@ -12,9 +12,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from spanledger.lake_path import LakePath
+
+from .storage import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,11 @@ class Said:
         return cls(frozenset(added), frozenset(removed), frozenset(marks.items()))
 
 
-def has_landed(log: Path, after: int, said: Said) -> bool:
+def has_landed(log: LakePath, after: int, said: Said) -> bool:
     """Say whether a commit after version `after` says just this; `log` is the folder of a table's log."""
     for version in count(after + 1):
         try:
-            entry = (log / f"{version:020d}.json").read_text("utf-8")
+            entry = read_bytes(log / f"{version:020d}.json").decode()
         except FileNotFoundError:
             return False
         if _said_in([json.loads(line) for line in entry.splitlines()]) == said:

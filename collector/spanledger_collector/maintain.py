@@ -17,6 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from spanledger.lake_path import LakePath
+
+from .logwatch import TableLog
+from .storage import beside, each, table_logs
 from .worker import LOG, run
 
 MOST_SMALL_FILES: Final = 300
@@ -24,6 +28,8 @@ MOST_SMALL_FILES: Final = 300
 _MOST_SMALL_FILES_OF: Final = {"settlements": 32}
 """Every question about a day opens those of its settlements."""
 _LOOK_S: Final = 2.0
+_LOOK_FAR_S: Final = 20.0
+"""In a store, which wants to be paid for each look."""
 _ALL_JOBS_S: Final = 1800.0
 """Between two times that all jobs are done: often enough that no replaced file drops out of Delta's log, after two
 hours, before it is deleted."""
@@ -39,23 +45,23 @@ def most_small_files(table: str) -> int:
     return _MOST_SMALL_FILES_OF.get(table, MOST_SMALL_FILES)
 
 
-def state_path(lake: Path) -> Path:
+def state_path(lake: LakePath) -> LakePath:
     """Return where it stands which job was done when."""
     return lake / "maintain.json"
 
 
-def lock_path(lake: Path) -> Path:
+def lock_path(lake: LakePath) -> Path:
     """Return the file whose lock those of one machine have that do jobs."""
-    return lake / "maintain.lock"
+    return beside(lake) / "maintain.lock"
 
 
-def jobs_command(lake: Path, names: tuple[str, ...]) -> list[str]:
+def jobs_command(lake: LakePath, names: tuple[str, ...]) -> list[str]:
     """Return how to start the process that does jobs, all where none is named."""
     chosen = [part for name in names for part in ("--job", name)]
     return [sys.executable, "-m", "spanledger_collector.jobs", "--lake", str(lake), *chosen]
 
 
-def make_step(_: Path, lake: Path) -> Callable[[], bool]:
+def make_step(_: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: start what is due, and see what became of what was started."""
     os.nice(15)
     return Maintainer(lake).step
@@ -64,7 +70,7 @@ def make_step(_: Path, lake: Path) -> Callable[[], bool]:
 class Maintainer:
     """Looks after one lake."""
 
-    def __init__(self, lake: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lake: LakePath, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = lake
         self._clock = clock
         self._logs: dict[str, TableLog] = {}
@@ -79,15 +85,15 @@ class Maintainer:
             self._end(self._jobs)
             self._jobs = None
         if self._jobs is None and self._clock() >= self._next_look:
-            self._next_look = self._clock() + _LOOK_S
+            self._next_look = self._clock() + (_LOOK_S if isinstance(self._lake, Path) else _LOOK_FAR_S)
             self._look()
         return False
 
     def _look(self) -> None:
-        for folder in self._lake.glob("*/_delta_log"):
+        for folder in table_logs(self._lake):
             if folder.parent.name not in self._logs:
                 self._logs[folder.parent.name] = TableLog(folder)
-            self._logs[folder.parent.name].read_on()
+        each(self._lake, TableLog.read_on, self._logs.values())
         if self._logs and self._clock() >= self._next_all:
             self._next_all = self._clock() + _ALL_JOBS_S
             self._start()
@@ -111,28 +117,6 @@ class Maintainer:
             LOG.warning("the jobs ended (exit code %d); trying again later", jobs.returncode)
         if jobs.returncode or self._crowded():
             self._no_merge_before = self._clock() + _NEXT_TRY_S
-
-
-class TableLog:
-    """Counts the small files of a table by the entries of its log."""
-
-    def __init__(self, folder: Path, version: int | None = None, small: int = 0) -> None:
-        self._folder = folder
-        self.small: float = small
-        """Or more, because it knows sizes only of those that it was told of."""
-        if version is None:
-            version = min((int(path.stem) for path in folder.glob("*.json")), default=0) - 1
-            if version >= 0:
-                self.small = float("inf")  # the log begins with a checkpoint
-        self._version = version
-
-    def read_on(self) -> None:
-        """Count what commits have added since."""
-        with contextlib.suppress(FileNotFoundError):
-            while True:
-                entry = (self._folder / f"{self._version + 1:020d}.json").read_bytes()
-                self.small += entry.count(b'"add":{') - entry.count(b'"remove":{')
-                self._version += 1
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ it has a log and a segment in it (the table knows how far it is with each log), 
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-from pathlib import Path
 from typing import Final
 
 from deltalake import DeltaTable
 
+from spanledger.lake_path import LakePath
+
 from .lake import committed_version, folder_of, live_files
+from .storage import files_in
 from .tables import LakeTable
 
 OLD_S: Final = 86_400.0
@@ -22,12 +23,12 @@ OLD_S: Final = 86_400.0
 _SEGMENT: Final = re.compile(r"([0-9a-f]{32})-(\d{10})(?:-|$)")
 
 
-def old_orphans(delta: DeltaTable, table: LakeTable) -> list[Path]:
+def old_orphans(delta: DeltaTable, table: LakeTable) -> list[LakePath]:
     """Return what lies in the folder of a table for a day or longer, and is named by no commit, by name."""
     folder = folder_of(delta)
     before = time.time() - OLD_S
-    found = [path for kind in ("parquet", "tmp") for path in folder.glob(f"dt=*/*.{kind}")]
-    old = [path for path in found if _changed_at(path) < before and not _is_waiting(delta, path)]
+    found = [(path, at) for kind in ("parquet", "tmp") for path, at in files_in(folder, f"dt=*/*.{kind}")]
+    old = [path for path, at in found if at < before and not _is_waiting(delta, path)]
     if not old:
         return []
     delta.update_incremental()
@@ -36,13 +37,7 @@ def old_orphans(delta: DeltaTable, table: LakeTable) -> list[Path]:
     return sorted(path for path in old if str(path.relative_to(folder)) not in named)
 
 
-def _changed_at(path: Path) -> float:
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_mtime
-    return float("inf")
-
-
-def _is_waiting(delta: DeltaTable, path: Path) -> bool:
+def _is_waiting(delta: DeltaTable, path: LakePath) -> bool:
     """Say whether a file is of a segment that the table is yet to take."""
     found = _SEGMENT.match(path.stem)
     return found is not None and int(found[2]) > committed_version(delta, found[1])

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,10 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
+
 from .duplicates import LONG_ID, LOOKED_AT, charge_elsewhere, find_losers_by_id
 from .keyfiles import Keys
 from .keys import DayKeys
 from .lake import DataFile, file_path, write_file
+from .storage import parquet
 from .worker import LOG
 
 KEPT_S: Final = 1800.0
@@ -37,7 +39,7 @@ _COLUMNS: Final = (*LOOKED_AT, "role", "billing_basis", "duplicate_of")
 class RecentCalls:
     """Knows calls by the ids of their answers, the oldest being forgotten."""
 
-    def __init__(self, lake: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lake: LakePath, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = lake
         self._clock = clock
         self._spans: deque[tuple[float, DayKeys]] = deque()
@@ -55,7 +57,7 @@ class RecentCalls:
         return self._marked(file, self._find(wanted, file, held))
 
     def _ids(self, file: DataFile) -> list[str]:
-        rows = pq.read_table(file_path(self._lake, file), columns=["role", "response_id"], partitioning=None)
+        rows = pq.read_table(parquet(file_path(self._lake, file)), columns=["role", "response_id"], partitioning=None)
         long = pc.greater_equal(pc.utf8_length(rows["response_id"]), LONG_ID)
         called = pc.and_kleene(pc.equal(rows["role"], "inference"), long)
         ids: list[str] = rows["response_id"].filter(called).to_pylist()
@@ -89,7 +91,7 @@ class RecentCalls:
         for other in held:
             if other.start_min <= last and other.start_max >= first:
                 try:
-                    path = file_path(self._lake, other)
+                    path = parquet(file_path(self._lake, other))
                     found.append(pq.read_table(path, columns=list(_COLUMNS), filters=filters, partitioning=None))
                 except FileNotFoundError:
                     LOG.warning("%s is in the log of the lake but not on disk; its calls can't be known", other.path)
@@ -99,7 +101,7 @@ class RecentCalls:
         if not others.num_rows:
             return file
         path = file_path(self._lake, file)
-        rows = pq.read_table(path, partitioning=None)
+        rows = pq.read_table(parquet(path), partitioning=None)
         losers = find_losers_by_id(pa.concat_tables([others, rows.select(others.column_names)]))
         marks: list[str | None] = [None] * rows.num_rows
         for loser, winner in losers.items():

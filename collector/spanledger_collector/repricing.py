@@ -11,13 +11,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+
+from spanledger.lake_path import LakePath
 
 from .candidates import Candidates, Wanted, candidates
 from .lake import DataFile, append_files, append_unless_changed, open_table, write_file
@@ -59,7 +60,7 @@ class Repriced:
 
 
 def reprice(
-    lake: Path, wanted: Wanted, *, dry_run: bool = False, looked: Callable[[int], None] = lambda _rows: None
+    lake: LakePath, wanted: Wanted, *, dry_run: bool = False, looked: Callable[[int], None] = lambda _rows: None
 ) -> Iterator[Repriced]:
     """Price the calls of each day again by the book and the contract in force, and yield what changed, day by day.
 
@@ -72,12 +73,14 @@ def reprice(
             yield done
 
 
-def rows_between(lake: Path, wanted: Wanted) -> int:
+def rows_between(lake: LakePath, wanted: Wanted) -> int:
     """Return how many rows `reprice` is going to look at."""
     return sum(file.rows for file in Snapshot(lake).spans_of(wanted.first, wanted.last))
 
 
-def _reprice_day(lake: Path, dt: date, wanted: Wanted, dry_run: bool, looked: Callable[[int], None]) -> Repriced | None:
+def _reprice_day(
+    lake: LakePath, dt: date, wanted: Wanted, dry_run: bool, looked: Callable[[int], None]
+) -> Repriced | None:
     settlements = open_table(lake, SETTLEMENTS)
     snapshot = Snapshot(lake)
     settled = snapshot.settled_on(dt)
@@ -100,7 +103,7 @@ def _reprice_day(lake: Path, dt: date, wanted: Wanted, dry_run: bool, looked: Ca
 class _Side:
     """What a day's repricing says, in files that nobody sees until it is committed."""
 
-    def __init__(self, lake: Path, now: datetime) -> None:
+    def __init__(self, lake: LakePath, now: datetime) -> None:
         self._lake = lake
         self._now = now
         name = f"reprice-{uuid.uuid4().hex}"
@@ -127,7 +130,7 @@ class _Side:
 class _Files:
     """Files of one table and day, written as their rows come."""
 
-    def __init__(self, lake: Path, name: str, table: LakeTable) -> None:
+    def __init__(self, lake: LakePath, name: str, table: LakeTable) -> None:
         self._lake = lake
         self._name = name
         self._table = table

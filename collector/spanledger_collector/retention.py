@@ -17,7 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from spanledger.lake_path import LakePath
+
 from .lake import DataFile, folder_of, live_files, replace_files
+from .storage import delete, parquet
 from .tables import SPANS, LakeTable
 from .upkeep import copy_rows
 
@@ -80,7 +83,7 @@ def drop_attributes(spans: DeltaTable, files: Sequence[DataFile]) -> list[DataFi
         if replace_files(spans, [file], [new], SPANS, same_rows=True):
             done.append(file)
         else:
-            (folder_of(spans) / new.path).unlink()
+            delete(folder_of(spans) / new.path)
     return done
 
 
@@ -92,8 +95,8 @@ def _without(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _is_lean(path: Path) -> bool:
-    with pq.ParquetFile(path) as file:
+def _is_lean(path: LakePath) -> bool:
+    with pq.ParquetFile(parquet(path)) as file:
         for group in range(file.num_row_groups):
             columns = [file.metadata.row_group(group).column(place) for place in range(file.metadata.num_columns)]
             wanted = [column for column in columns if column.path_in_schema.partition(".")[0] in LEFT_OUT]

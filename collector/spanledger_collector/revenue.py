@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from spanledger.contract import Contract
+from spanledger.lake_path import LakePath
 
 from .errors import RevenueError
 from .lake import add_files, read_rows, write_days
@@ -198,7 +198,7 @@ def _in_usd(amount: Decimal, currency: str, day: date, contract: Contract) -> De
     return usd
 
 
-def take_revenue(lake: Path, read: RevenueFile, now: datetime | None = None) -> None:
+def take_revenue(lake: LakePath, read: RevenueFile, now: datetime | None = None) -> None:
     """Make a file part of the lake in one commit, in the place of what its source said before.
 
     Raises:
@@ -212,7 +212,7 @@ def take_revenue(lake: Path, read: RevenueFile, now: datetime | None = None) -> 
     add_files(lake, files, writer=WRITER, version=stamp, table=REVENUE)
 
 
-def also_in(lake: Path, read: RevenueFile) -> dict[str, int]:
+def also_in(lake: LakePath, read: RevenueFile) -> dict[str, int]:
     """Return the other sources that say something of the same days and payers, each with how many lines of `read`."""
     wanted = ["source", "first_day", "last_day", *WHO]
     others: dict[tuple[object, ...], list[Row]] = {}

@@ -23,10 +23,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spanledger.lake_path import LakePath
+
 from .dayfiles import DayFiles
 from .errors import LakeError
 from .folding import fold, mark_in, mark_of
 from .lake import DataFile, file_path, open_table, replace_files
+from .storage import beside, changed_at, each
 from .tables import SPANS
 from .traces import Snapshot
 from .worker import LOG
@@ -48,24 +51,24 @@ class Rewritten:
     new: list[DataFile]
 
 
-def days_to_rewrite(lake: Path, now: datetime, quiet: timedelta = QUIET) -> list[date]:
+def days_to_rewrite(lake: LakePath, now: datetime, quiet: timedelta = QUIET) -> list[date]:
     """Return the days that are over, and have rows or settlements that aren't in their sorted files; oldest first."""
     snapshot = Snapshot(lake)
     return [dt for dt in snapshot.days() if dt < (now - quiet).date() and _is_due(lake, snapshot, dt, now - quiet)]
 
 
-def _is_due(lake: Path, snapshot: Snapshot, dt: date, before: datetime) -> bool:
+def _is_due(lake: LakePath, snapshot: Snapshot, dt: date, before: datetime) -> bool:
     files, said = snapshot.spans_of(dt, dt), snapshot.said_of(dt)
     mark = mark_of(said)
     if all(mark_in(file.path) == mark for file in files):
         return False
     with contextlib.suppress(FileNotFoundError):
-        changed = [file_path(lake, file).stat().st_mtime for file in (*files, *said) if mark_in(file.path) != mark]
-        return max(changed) <= before.timestamp()
+        changed = [file_path(lake, file) for file in (*files, *said) if mark_in(file.path) != mark]
+        return max(each(lake, changed_at, changed)) <= before.timestamp()
     return False
 
 
-def rewrite_day(lake: Path, dt: date) -> Rewritten | None:
+def rewrite_day(lake: LakePath, dt: date) -> Rewritten | None:
     """Write the files of a day anew; None where there is nothing to do, or somebody else changed them meanwhile."""
     spans = open_table(lake)
     snapshot = Snapshot(lake)
@@ -104,18 +107,19 @@ def _moment(dt: date, hour: int) -> datetime:
 
 
 @contextlib.contextmanager
-def _scratch(lake: Path) -> Iterator[Path]:
-    """Give a folder in the lake, and delete those that processes of this machine died over."""
+def _scratch(lake: LakePath) -> Iterator[Path]:
+    """Give a folder beside the lake, and delete those that processes of this machine died over."""
     ours = f".rewrite-{socket.gethostname()}-"
-    for left in lake.glob(f"{ours}*"):
+    folder = beside(lake)
+    for left in folder.glob(f"{ours}*"):
         try:
             os.kill(int(left.name.removeprefix(ours).split("-")[0]), 0)
         except ProcessLookupError:
             shutil.rmtree(left, ignore_errors=True)
         except PermissionError:
             pass  # it lives, and is somebody else's
-    with tempfile.TemporaryDirectory(prefix=f"{ours}{os.getpid()}-", dir=lake) as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix=f"{ours}{os.getpid()}-", dir=folder) as scratch:
+        yield Path(scratch)
 
 
 def _spill(batches: Iterator[pa.Table], folder: Path) -> Counter[int]:

@@ -24,6 +24,7 @@ from typing import Final
 from spanledger import contract
 from spanledger.contract_file import read_contract
 from spanledger.errors import SpanledgerError
+from spanledger.lake_path import LakePath, absolute
 from spanledger.settings import Settings, load, parse_billing, setting_of
 
 from .address import Address, host_and_port, is_loopback
@@ -34,6 +35,7 @@ from .doors import Doors, open_doors
 from .errors import DoorError
 from .intake import Intake
 from .readiness import Readiness
+from .storage import beside
 from .supervise import Child, ChildCommand, stop_in_order
 from .terms import FLAGS, Terms
 from .wal import wal_dir
@@ -58,7 +60,7 @@ class CollectorOptions:
     """What a collector is started with."""
 
     home: Path
-    lake: Path
+    lake: LakePath
     address: Address = field(default_factory=Address)
     allow_remote: bool = False
     """Listen on an address that other machines can reach without asking them for a token or a certificate."""
@@ -116,7 +118,7 @@ class RunningCollector:
             address.host,
             address.grpc_port,
             address.http_port,
-            str(options.lake.absolute()),
+            str(absolute(options.lake)),
             options.terms.body_bytes,
             _absolute(access.token_file),
             _absolute(access.tls_cert),
@@ -208,14 +210,14 @@ def _listen_for_stops() -> asyncio.Queue[int]:
 
 @contextlib.contextmanager
 def _open_log(options: CollectorOptions) -> Iterator[WalWriter]:
-    wal = WalWriter(wal_dir(options.home), options.limits, lake=options.lake)
+    wal = WalWriter(wal_dir(options.home), options.limits, lake=beside(options.lake))
     try:
         yield wal
     finally:
         wal.close()
 
 
-def stage(name: str, home: Path, lake: Path) -> ChildCommand:
+def stage(name: str, home: Path, lake: LakePath) -> ChildCommand:
     """Return how to start the child process that is one of `STAGES`."""
     argv = (sys.executable, "-m", f"spanledger_collector.{name}", "--home", home, "--lake", lake)
     return ChildCommand(name, tuple(str(part) for part in argv))

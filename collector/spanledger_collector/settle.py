@@ -8,7 +8,6 @@ doing the same work, and `settling` keeps all others from writing it twice.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -16,10 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from .lake import table_path
+from .logwatch import LogWatch
 from .settling import settle_new
+from .storage import beside
 from .worker import LOG, if_free, run
 
 _LOOK_S: Final = 5.0
@@ -29,7 +31,7 @@ _REST: Final = 20
 _IDLE_S: Final = 0.5
 
 
-def make_step(_: Path, lake: Path) -> Callable[[], bool]:
+def make_step(_: Path, lake: LakePath) -> Callable[[], bool]:
     """Return the step of the loop: settle what has been quiet, where it is time to look."""
     os.nice(15)
     return Settler(lake, timedelta(seconds=load().settle_after_s)).step
@@ -38,31 +40,26 @@ def make_step(_: Path, lake: Path) -> Callable[[], bool]:
 class Settler:
     """Settles a lake again and again, with rests."""
 
-    def __init__(self, lake: Path, quiet: timedelta) -> None:
+    def __init__(self, lake: LakePath, quiet: timedelta) -> None:
         self._lake = lake
         self._quiet = quiet
         self._look_s = min(_LOOK_S, quiet.total_seconds())
-        self._log = table_path(lake) / "_delta_log"
+        self._log = LogWatch(table_path(lake) / "_delta_log")
         self._seen: int | None = None
-        """When something was last written to the log of `spans`, where nothing before waits to be settled."""
+        """How the log of `spans` stood, where nothing in it waits to be settled."""
         self._next = 0.0
 
     def step(self) -> bool:
         """Settle what is due; returns False always, because nobody has to wait for the rest."""
         if time.monotonic() >= self._next:
             began = time.monotonic()
-            written = self._written()
+            written = self._log.now()
             if written is not None and written != self._seen:
-                with if_free(self._lake / "settle.lock") as free:
+                with if_free(beside(self._lake) / "settle.lock") as free:
                     self._seen = None if not free or self._settle() else written
             worked = time.monotonic() - began
             self._next = time.monotonic() + max(self._look_s, _REST * worked)
         return False
-
-    def _written(self) -> int | None:
-        with contextlib.suppress(FileNotFoundError):
-            return self._log.stat().st_mtime_ns
-        return None
 
     def _settle(self) -> bool:
         """Settle what has been quiet; returns whether more waits for it."""

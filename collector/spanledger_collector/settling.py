@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+
+from spanledger.lake_path import LakePath
 
 from .ancestry import version_keys
 from .changes import START, Changes, Mark, changes_since
@@ -36,6 +37,7 @@ from .lake import (
 )
 from .row import PARTITION
 from .settlement import Traces, settle
+from .storage import each, parquet
 from .survey import told_by_others, traces_that_may_change
 from .tables import SETTLED_UNTIL, SETTLEMENTS, SETTLER
 from .traces import DAY, Rows, Snapshot, trace_ids_in
@@ -55,7 +57,7 @@ class Settled:
     """Whether there is more: spans that came too lately, or traces that others settled at the same time."""
 
 
-def settle_new(lake: Path, quiet: timedelta) -> Settled:
+def settle_new(lake: LakePath, quiet: timedelta) -> Settled:
     """Settle the traces of the spans that came since the last time, and are in the lake for `quiet` or longer."""
     spans = open_for_reading(lake)
     if spans is None:
@@ -68,7 +70,7 @@ def settle_new(lake: Path, quiet: timedelta) -> Settled:
     return replace(done, left=done.left or changes.until.version < spans.version())
 
 
-def settle_again(lake: Path, first: date) -> Settled:
+def settle_again(lake: LakePath, first: date) -> Settled:
     """Settle every trace that has spans on the UTC day `first` or later, whether anything is new or not."""
     return _settle_files(lake, Snapshot(lake).spans_of(first, date.max), None)
 
@@ -80,24 +82,24 @@ def mark_of(settlements: DeltaTable | None) -> Mark:
     return Mark(committed_version(settlements, SETTLER), max(committed_version(settlements, SETTLED_UNTIL), 0))
 
 
-def _taken_before(lake: Path, changes: Changes) -> Mark:
+def _taken_before(lake: LakePath, changes: Changes) -> Mark:
     """Return the mark, with a time before which every span was taken that the lake holds beyond it."""
-    waiting = [_first_taken_ms(file_path(lake, file)) for file in changes.newer]
+    waiting = each(lake, _first_taken_ms, [file_path(lake, file) for file in changes.newer])
     return replace(changes.until, at_ms=min([changes.until.at_ms, *(at for at in waiting if at is not None)]))
 
 
 @lru_cache(maxsize=10_000)
-def _first_taken_ms(path: Path) -> int | None:
+def _first_taken_ms(path: LakePath) -> int | None:
     """Return the earliest ingested_at of a data file by its footer, None where that says nothing."""
     with contextlib.suppress(FileNotFoundError):
-        footer = pq.read_metadata(path)
+        footer = pq.read_metadata(parquet(path))
         place = footer.schema.names.index("ingested_at")
         bounds = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
         return min((_ms(bound.min) for bound in bounds if bound is not None and bound.has_min_max), default=None)
     return None
 
 
-def _settle_files(lake: Path, files: Sequence[DataFile], until: Mark | None) -> Settled:
+def _settle_files(lake: LakePath, files: Sequence[DataFile], until: Mark | None) -> Settled:
     """Settle the traces that have spans in files; `until` is reached with the last portion."""
     traces = decisions = 0
     portions = _portions(files)
@@ -112,7 +114,7 @@ def _settle_files(lake: Path, files: Sequence[DataFile], until: Mark | None) -> 
     return Settled(traces, decisions, False)
 
 
-def _commit(lake: Path, delta: DeltaTable, decided: pa.Table, reached: Mark | None) -> bool:
+def _commit(lake: LakePath, delta: DeltaTable, decided: pa.Table, reached: Mark | None) -> bool:
     marks: dict[str, int] = {}
     if reached is not None and reached.version > mark_of(delta).version:
         marks = {SETTLER: reached.version, SETTLED_UNTIL: reached.at_ms}
@@ -133,7 +135,7 @@ class _Portion:
     def days(self) -> set[date]:
         return {file.dt for file in self.files}
 
-    def trace_ids(self, lake: Path) -> pa.Array:
+    def trace_ids(self, lake: LakePath) -> pa.Array:
         ids = trace_ids_in(lake, self.files)
         if self.parts == 1:
             return ids

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from spanledger.lake_path import LakePath
+
 from .catalog import TABLES
 from .dead import dead_dir, letters
 from .folding import mark_in
@@ -61,7 +63,7 @@ class LakeStatus:
     backlog: Backlog
 
 
-def status_of(lake: Path, home: Path) -> LakeStatus:
+def status_of(lake: LakePath, home: Path) -> LakeStatus:
     """Look at a lake, and at the home of a collector.
 
     Raises:

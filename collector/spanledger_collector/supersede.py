@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,10 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
+
 from .duplicates import charge_elsewhere
 from .keys import KeyIndex, read_keys
 from .lake import DataFile, file_path, write_file
 from .row import MONEY_PARTS, TIME
+from .storage import parquet
 from .tables import CORRECTIONS, SUPERSEDED
 from .versions import Pair, Version, find_versions, pairs_of, read_versions, versions_of
 from .worker import LOG
@@ -48,7 +50,7 @@ class Sifted:
     replaced: list[Replaced] = field(default_factory=list)
 
 
-def sift(lake: Path, files: Sequence[DataFile], held: Sequence[DataFile], index: KeyIndex) -> Sifted:
+def sift(lake: LakePath, files: Sequence[DataFile], held: Sequence[DataFile], index: KeyIndex) -> Sifted:
     """Leave out every row of which `held`, or what comes before it in `files`, has as full a copy.
 
     `index` knows the keys of `held`, or reads them.
@@ -110,7 +112,7 @@ def _costs(version: Version) -> list[object]:
 
 
 def _sift_file(
-    lake: Path, file: DataFile, held: Sequence[DataFile], index: KeyIndex
+    lake: LakePath, file: DataFile, held: Sequence[DataFile], index: KeyIndex
 ) -> tuple[DataFile | None, list[Replaced]]:
     keys = read_keys(lake, file)
     day = index.day(file.dt, held)
@@ -172,7 +174,7 @@ def _successor(choice: _Choice, place: int, copy: Version, olds: Sequence[Versio
     return new
 
 
-def _write(lake: Path, file: DataFile, choice: _Choice) -> DataFile | None:
+def _write(lake: LakePath, file: DataFile, choice: _Choice) -> DataFile | None:
     """Return the file with the rows that stay, as they stay; None where no row does."""
     dropped = int((~choice.keep).sum())
     if not (dropped or choice.moved or choice.charged):
@@ -182,7 +184,7 @@ def _write(lake: Path, file: DataFile, choice: _Choice) -> DataFile | None:
     if not choice.keep.any():
         return None
     path = file_path(lake, file)
-    rows = pq.read_table(path, partitioning=None)
+    rows = pq.read_table(parquet(path), partitioning=None)
     if choice.moved:
         moved = pc.coalesce(_column(choice.moved, rows.num_rows, TIME), rows["ingested_at"])
         rows = rows.set_column(rows.schema.get_field_index("ingested_at"), "ingested_at", moved)

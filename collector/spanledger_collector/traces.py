@@ -10,13 +10,14 @@ import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from spanledger.lake_path import LakePath
 
 from . import survey
 from .ancestry import version_keys
@@ -26,6 +27,7 @@ from .lake import DataFile, committed_version, file_path, live_files, open_for_r
 from .rawspans import Flags, flags, is_word
 from .row import AS_BOOKED, PARTITION, TIME
 from .settlement import CALL_COLUMNS, SPAN_COLUMNS, may_be_charged
+from .storage import parquet
 from .tables import SETTLED, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 from .worker import LOG
 
@@ -58,7 +60,7 @@ class Rows:
 class Snapshot:
     """The live files of the lake at one moment."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: LakePath) -> None:
         self._lake = lake
         self._spans = open_for_reading(lake)
         self._files = {SPANS.name: live_files(self._spans) if self._spans else []}
@@ -258,18 +260,18 @@ class Group:
         return _EVER
 
 
-def trace_ids_in(lake: Path, files: Sequence[DataFile]) -> pa.Array:
+def trace_ids_in(lake: LakePath, files: Sequence[DataFile]) -> pa.Array:
     """Return the ids of the traces that have spans in files."""
-    read = [pq.read_table(file_path(lake, file), columns=["trace_id"], partitioning=None) for file in files]
+    read = [pq.read_table(parquet(file_path(lake, file)), columns=["trace_id"], partitioning=None) for file in files]
     return pc.unique(pa.concat_tables(read)["trace_id"]) if read else pa.array([], pa.string())
 
 
-def _files(lake: Path, table: LakeTable) -> list[DataFile]:
+def _files(lake: LakePath, table: LakeTable) -> list[DataFile]:
     delta = open_for_reading(lake, table)
     return live_files(delta, table) if delta else []
 
 
-def _matching(lake: Path, files: Sequence[DataFile], schema: pa.Schema, wanted: _Wanted) -> Iterator[pa.Table]:
+def _matching(lake: LakePath, files: Sequence[DataFile], schema: pa.Schema, wanted: _Wanted) -> Iterator[pa.Table]:
     with contextlib.ExitStack() as opened:
         groups = [group for file in files for group in _groups(lake, file, opened) if wanted.may_start(*group.starts())]
         if not groups:
@@ -289,7 +291,7 @@ def _in(groups: Sequence[Group], column: str, values: pa.Array) -> Flags:
     return flags(pc.is_in(pa.chunked_array(chunks), value_set=values))
 
 
-def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
+def _groups(lake: LakePath, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
     try:
         return _opened(lake, file, opened)
     except FileNotFoundError:
@@ -297,9 +299,9 @@ def _groups(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[Gr
         return []
 
 
-def _opened(lake: Path, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
-    parquet = opened.enter_context(pq.ParquetFile(file_path(lake, file)))
-    return [Group(parquet, number, file.dt) for number in range(parquet.num_row_groups)]
+def _opened(lake: LakePath, file: DataFile, opened: contextlib.ExitStack) -> list[Group]:
+    source = opened.enter_context(pq.ParquetFile(parquet(file_path(lake, file))))
+    return [Group(source, number, file.dt) for number in range(source.num_row_groups)]
 
 
 def _started(rows: pa.Table, started: tuple[datetime, datetime] | None) -> pa.Table:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -22,10 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from spanledger.lake_path import LakePath
+
 from .datafiles import ROW_GROUP_ROWS, parquet_writer
 from .folding import mark_in
-from .lake import DataFile, folder_of, live_files, publish, replace_files
+from .lake import DataFile, folder_of, live_files, replace_files
 from .row import PARTITION
+from .storage import delete, draft_of, parquet, publish
 from .tables import SPANS, LakeTable
 
 SMALL_BYTES: Final = 32 << 20
@@ -66,7 +68,7 @@ def merge_small_files(delta: DeltaTable, table: LakeTable = SPANS) -> Merged:
             merged.gone.extend(gone)
             merged.new.append(new)
         else:
-            (folder_of(delta) / new.path).unlink()
+            delete(folder_of(delta) / new.path)
     return merged
 
 
@@ -88,17 +90,21 @@ def _may_merge(file: DataFile) -> bool:
 
 
 def copy_rows(
-    folder: Path, files: Sequence[DataFile], table: LakeTable, name: str, change: Callable[[pa.Table], pa.Table] = copy
+    folder: LakePath,
+    files: Sequence[DataFile],
+    table: LakeTable,
+    name: str,
+    change: Callable[[pa.Table], pa.Table] = copy,
 ) -> DataFile:
     """Write the rows of files of one day, each as `change` makes it, as one file, which nobody sees yet."""
     dt = files[0].dt
     path = f"{PARTITION}={dt.isoformat()}/{name}.parquet"
-    draft = (folder / path).with_suffix(".tmp")
+    draft = draft_of(folder.parent, folder / path)
     paths = [folder / file.path for file in files]
     times: list[datetime] = []
     try:
         # Columns that a later version has added go along.
-        schema = pa.unify_schemas([table.schema, *map(pq.read_schema, paths)])
+        schema = pa.unify_schemas([table.schema, *map(pq.read_schema, map(parquet, paths))])
         with parquet_writer(draft, schema) as writer:
             for rows in _row_groups(paths, schema):
                 writer.write_table(change(rows), row_group_size=ROW_GROUP_ROWS)
@@ -110,11 +116,11 @@ def copy_rows(
     return DataFile(path, dt, sum(file.rows for file in files), size, min(times), max(times), table.name)
 
 
-def _row_groups(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+def _row_groups(paths: Sequence[LakePath], schema: pa.Schema) -> Iterator[pa.Table]:
     """Read files one after the other, and give their rows in full row groups."""
     waiting = schema.empty_table()
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(parquet(path)) as file:
             rows = file.read(use_threads=False)  # which takes a third less CPU
         columns = [rows[one.name] if one.name in rows.column_names else pa.nulls(len(rows), one.type) for one in schema]
         waiting = pa.concat_tables([waiting, pa.table(columns, names=schema.names).cast(schema)])

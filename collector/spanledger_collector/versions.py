@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,9 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spanledger.lake_path import LakePath
+
 from .folding import unfold
 from .lake import DataFile, file_path
 from .row import AS_BOOKED, MONEY_PARTS
+from .storage import parquet
 from .worker import LOG
 
 Pair = tuple[str, str]
@@ -70,12 +72,12 @@ def fullness(rows: pa.Table) -> npt.NDArray[np.int64]:
     return weight
 
 
-def read_versions(lake: Path, file: DataFile) -> pa.Table:
+def read_versions(lake: LakePath, file: DataFile) -> pa.Table:
     """Read of every row of a file what tells versions apart."""
-    return pq.read_table(file_path(lake, file), columns=list(_COLUMNS), partitioning=None)
+    return pq.read_table(parquet(file_path(lake, file)), columns=list(_COLUMNS), partitioning=None)
 
 
-def find_versions(lake: Path, wanted: pa.Table, files: Sequence[DataFile]) -> dict[Pair, list[Version]]:
+def find_versions(lake: LakePath, wanted: pa.Table, files: Sequence[DataFile]) -> dict[Pair, list[Version]]:
     """Return the versions of spans that some files of one day hold; `wanted` has trace_id, span_id and start_time.
 
     They are looked for where the spans would be by their start, and only what isn't there among all the day's rows.
@@ -90,7 +92,7 @@ def find_versions(lake: Path, wanted: pa.Table, files: Sequence[DataFile]) -> di
 
 
 def _search(
-    lake: Path, files: Sequence[DataFile], pairs: Collection[Pair], within: list[tuple[str, str, object]]
+    lake: LakePath, files: Sequence[DataFile], pairs: Collection[Pair], within: list[tuple[str, str, object]]
 ) -> dict[Pair, list[Version]]:
     filters = [("span_id", "in", {span_id for _, span_id in pairs}), *within]
     found = defaultdict[Pair, list[Version]](list)
@@ -107,10 +109,10 @@ def _search(
     return dict(found)
 
 
-def _read(path: Path, filters: list[tuple[str, str, object]]) -> pa.Table:
-    present = set(pq.read_schema(path).names)
+def _read(path: LakePath, filters: list[tuple[str, str, object]]) -> pa.Table:
+    present = set(pq.read_schema(parquet(path)).names)
     names = [name for name in (*_COLUMNS, AS_BOOKED) if name in present]  # files from before have no AS_BOOKED
-    return pq.read_table(path, columns=names, filters=filters, partitioning=None)
+    return pq.read_table(parquet(path), columns=names, filters=filters, partitioning=None)
 
 
 def pairs_of(ids: pa.Table) -> list[Pair]:

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Final
 
 from spanledger.errors import SpanledgerError
+from spanledger.lake_path import LakePath
 from spanledger.settings import load
 
 from .base_watch import BaseWatch
 from .contracts import ContractWatch
+from .storage import in_words
 
 LOG: Final = logging.getLogger("spanledger.collector")
 _IDLE_S: Final = 0.05
@@ -32,7 +34,7 @@ _M_MMAP_THRESHOLD: Final = -3
 _LARGE_BYTES: Final = 256 << 10
 
 
-def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]], idle_s: float = _IDLE_S) -> None:
+def run(name: str, make_step: Callable[[Path, LakePath], Callable[[], bool]], idle_s: float = _IDLE_S) -> None:
     """Run a child until it is told to stop: `make_step(home, lake)` gives a step that says if it did anything."""
     parser = argparse.ArgumentParser(prog=f"spanledger-{name}")
     parser.add_argument("--home")
@@ -50,7 +52,7 @@ def run(name: str, make_step: Callable[[Path, Path], Callable[[], bool]], idle_s
 
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with only_one(settings.home / f"{name}.lock"), _in_a_sentence():
+    with only_one(settings.home / f"{name}.lock"), in_a_sentence(settings.lake):
         watches = BaseWatch(settings), ContractWatch(settings)
         step = make_step(settings.home, settings.lake)
         while not parent_is_gone():
@@ -70,10 +72,11 @@ def _give_memory_back() -> None:
 
 
 @contextlib.contextmanager
-def _in_a_sentence() -> Iterator[None]:
+def in_a_sentence(lake: LakePath) -> Iterator[None]:
     """Let an error of ours end the process with its message, which says what to do, in place of a traceback."""
     try:
-        yield
+        with in_words(lake):
+            yield
     except SpanledgerError as error:
         LOG.error("%s", error)
         sys.exit(1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -18,6 +17,7 @@ import polars as pl
 import streamlit as st
 
 from spanledger import settings
+from spanledger.lake_path import LakePath, lake_path
 from spanledger_analytics import drill, live, spend
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.spend import Filters
@@ -48,7 +48,7 @@ _KNOWN_S: Final = 20
 
 @st.cache_resource(show_spinner=False)
 def _open(lake: str) -> Ledger:
-    return Ledger(Path(lake))
+    return Ledger(lake_path(lake))
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
@@ -64,7 +64,7 @@ def _known(lake: str, today: date, has_calls: bool) -> pl.DataFrame:
 class Lake:
     """The lake that this dashboard shows; its methods are the questions of spanledger_analytics."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: LakePath) -> None:
         self._key = str(path)
         self._ledger = _open(self._key)
 
@@ -151,7 +151,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def configured_lake() -> Path:
+def configured_lake() -> LakePath:
     """Return the lake named after `--lake` on the command line, else the one of the settings."""
     arguments = sys.argv[1:]
     named = arguments[arguments.index("--lake") + 1] if "--lake" in arguments[:-1] else None

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from spanledger.lake_path import LakePath
+
 HOST: Final = "127.0.0.1"
 
 _SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
@@ -67,7 +69,7 @@ _BOTH: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def command(lake: Path, port: int) -> list[str]:
+def command(lake: LakePath, port: int) -> list[str]:
     """Return the argument list that serves the dashboard of a lake on loopback."""
     flags = dict(_SETTINGS) | {"server.port": str(port)}
     flags |= {f"theme.{name}": value for name, value in _BOTH.items()}

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from .errors import SettingError
+from .lake_path import LakePath, StorePath, lake_path
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -54,7 +55,8 @@ SETTINGS: tuple[Setting, ...] = (
         "SPANLEDGER_LAKE",
         str,
         None,
-        "Folder of the Parquet files; default: spanledger/lake in the platform's user-data folder.",
+        "Folder of the Parquet files, or s3://bucket/prefix (extra `s3`); default: spanledger/lake in the platform's"
+        " user-data folder.",
     ),
     Setting(
         "home",
@@ -245,7 +247,7 @@ class Settings:
     endpoint: str
     headers: str
     protocol: str
-    lake: Path
+    lake: LakePath
     home: Path
     providers: str
     billing: str
@@ -312,7 +314,7 @@ def config_path() -> Path | None:
     return None
 
 
-def load(**flags: str | Path | bool | int | None) -> Settings:
+def load(**flags: str | LakePath | bool | int | None) -> Settings:
     """Read flags (those not None), `said`, environment, file and defaults, in that order of precedence.
 
     Raises:
@@ -325,7 +327,7 @@ def load(**flags: str | Path | bool | int | None) -> Settings:
         flag = flags.get(setting.name)
         if flag is not None:
             where = f"--{setting.name.replace('_', '-')}"
-            values[setting.name] = flag if isinstance(flag, Path) else parse(setting, flag, where)
+            values[setting.name] = flag if isinstance(flag, Path | StorePath) else parse(setting, flag, where)
         elif setting.name in said:
             values[setting.name] = said[setting.name]
         elif setting.env in os.environ:
@@ -336,7 +338,7 @@ def load(**flags: str | Path | bool | int | None) -> Settings:
             values[setting.name] = setting.default
     home = Path(values["home"] or user_data_dir() / "spanledger").expanduser()
     values["home"] = home
-    values["lake"] = Path(values["lake"] or home / "lake").expanduser()
+    values["lake"] = lake_path(str(values["lake"] or home / "lake"))
     return Settings(**values)
 
 

@@ -14,7 +14,8 @@ from committing import NOON, Bench, rows
 from spanledger_collector import maintain
 from spanledger_collector.jobs import standing
 from spanledger_collector.lake import live_files, open_table, table_path
-from spanledger_collector.maintain import Maintainer, TableLog
+from spanledger_collector.logwatch import TableLog
+from spanledger_collector.maintain import Maintainer
 from spanledger_collector.upkeep import merge_small_files
 from waiting import wait_until
 

@@ -28,13 +28,13 @@ def test_a_task_can_read_but_not_write_and_its_caller_can(tmp_path: Path) -> Non
 
 
 def test_root_without_landlock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "forbid_writes", lambda: False)
+    monkeypatch.setattr(sandbox, "forbid_writes", lambda **_: False)
     monkeypatch.setattr(sandbox, "is_root", lambda: True)
     with pytest.raises(UnprotectedError, match="run it as another user"):
         read_only(lambda: 1)
 
 
 def test_others_have_the_files_modes_for_protection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "forbid_writes", lambda: False)
+    monkeypatch.setattr(sandbox, "forbid_writes", lambda **_: False)
     monkeypatch.setattr(sandbox, "is_root", lambda: False)
     assert read_only(lambda: 1) == 1

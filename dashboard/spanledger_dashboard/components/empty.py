@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
+from spanledger.lake_path import LakePath
 from spanledger_dashboard.data import Lake
 
 _EVERY_S = 3
 
 
 @st.fragment(run_every=_EVERY_S)
-def show_empty(path: Path) -> None:
+def show_empty(path: LakePath) -> None:
     """Say what to run, and go on by itself when spans arrive."""
     if not Lake(path).is_empty():
         st.rerun()

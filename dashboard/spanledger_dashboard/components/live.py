@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
+from spanledger.lake_path import LakePath
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import ago, count, many, markdown, usd
 
@@ -14,7 +14,7 @@ EVERY_S: Final = 5
 
 
 @st.fragment(run_every=EVERY_S)
-def show_live(path: Path) -> None:
+def show_live(path: LakePath) -> None:
     """Draw spend rate, requests and tokens a minute over the last five minutes, and the age of the last span."""
     moment = now()
     lake = Lake(path)
