@@ -155,6 +155,13 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return Ledger(make_lake(tmp_path_factory.mktemp("busy"), rows))
 
 
+@pytest.fixture(scope="module")
+def calls(busy: Ledger) -> list[Row]:
+    with connect(busy.lake) as connection:
+        rows: list[Row] = connection.sql("select * from llm_calls").pl().to_dicts()
+    return rows
+
+
 def naive(calls: list[Row], by: tuple[str, ...], until: datetime, length: timedelta) -> dict[Any, Any]:
     """Add up calls that ended in the stretch of time one by one."""
     found: dict[Any, Any] = {}
@@ -177,13 +184,11 @@ def naive(calls: list[Row], by: tuple[str, ...], until: datetime, length: timede
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_rates_are_those_of_a_naive_sum(busy: Ledger, seed: int) -> None:
+def test_rates_are_those_of_a_naive_sum(busy: Ledger, calls: list[Row], seed: int) -> None:
     draw = random.Random(seed)
     until = FIRST + timedelta(days=7, seconds=draw.randrange(2 * 3600, 6 * 3600))
     minutes = draw.choice([1, 7, 15, 60])
     by = tuple(draw.sample(["team", "feature", "model", "tag.plan"], draw.randrange(3)))
-    with connect(busy.lake) as connection:
-        calls: list[Row] = connection.sql("select * from llm_calls").pl().to_dicts()
     length, hour = timedelta(minutes=minutes), timedelta(hours=1)
     here = naive(calls, by, until, length)
     before = naive(calls, by, until - length, hour)
@@ -202,7 +207,10 @@ def test_rates_are_those_of_a_naive_sum(busy: Ledger, seed: int) -> None:
         _, traces, count, tokens = here.get(name, (None, (), 0, 0))
         rates = (cost(here, name, scale), cost(before, name, Decimal(1)), cost(week, name, scale))
         expected[name] = (*rates, pace(len(traces)), pace(count), pace(tokens), count)
-    frame = RATE.answer(busy, Question(DAY, by), minutes=minutes, now=until.isoformat()).frame
+    answer = RATE.answer(busy, Question(DAY, by), minutes=minutes, now=until.isoformat())
+    frame = answer.frame
     width = len(by)
     assert {row[:width]: row[width : width + 7] for row in frame.rows()} == expected
+    requests = len(naive(calls, (), until, length).get((), (None, ()))[1])
+    assert f" of {requests:,} request" in answer.notes[0]
     assert frame["usd_per_hour"].drop_nulls().to_list() == sorted(frame["usd_per_hour"].drop_nulls(), reverse=True)

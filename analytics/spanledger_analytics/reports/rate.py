@@ -78,24 +78,31 @@ def rate(ledger: Ledger, asked: Question, *, minutes: int = 15, now: str | None 
     until = until if now is not None else min(until, asked.period.end)
     length = minutes * _MINUTE
     week_ago = _a_week_before(until, asked.period.calendar)
-    times = ((until - length, until), (until - length - _HOUR, until - length), (week_ago - length, week_ago))
-    frames = [_ended(ledger, asked, by, *time) for time in times]
-    here, before, week = (_stretch(frame, by, *time) for frame, time in zip(frames, times, strict=True))
+    recent = _ended(ledger, asked, by, until - length - _HOUR, until - length, until)
+    frame, hour_ago = recent.filter("late"), recent.filter(~pl.col("late"))
+    here = _stretch(frame, by, until - length, until)
+    before = _stretch(hour_ago, by, until - length - _HOUR, until - length)
+    week = _stretch(
+        _ended(ledger, asked, by, week_ago - length, week_ago - length, week_ago), by, week_ago - length, week_ago
+    )
     first = ledger.reach()[0] if ledger.version() >= 0 else until
     rows = [_row(name, by, here, before, week, first) for name in dict.fromkeys([*here.rows, *before.rows, *week.rows])]
     rows.sort(
         key=lambda row: (row["usd_per_hour"] is None, -(row["usd_per_hour"] or 0), *(_order(row[one]) for one in by))
     )
-    frame = pl.DataFrame(rows, schema={**dict.fromkeys(by, pl.String()), **_types()})
-    requests = int(_ended(ledger, asked, [], *times[0])["requests"].sum())
+    requests = max(frame["late_requests"].to_list(), default=0)
     told = [_speed(here, minutes, requests), *_beside(here, before, week, first), _fresh(ledger, until)]
-    return Answer(frame, (*told, *said_of_totals(frames[0])[1:]))
+    shown = pl.DataFrame(rows, schema={**dict.fromkeys(by, pl.String()), **_types()})
+    return Answer(shown, (*told, *said_of_totals(frame)[1:]))
 
 
-def _ended(ledger: Ledger, asked: Question, by: Sequence[str], since: datetime, until: datetime) -> pl.DataFrame:
-    """Return the calls that ended in a stretch of time, a row for each of `by`."""
-    told = parameters(asked, by) | {"begin": since - LONGEST_CALL, "end": until + _INSTANT}
-    found = ledger.ask_between("rate", since - LONGEST_CALL, until, since=since, until=until, **told)
+def _ended(
+    ledger: Ledger, asked: Question, by: Sequence[str], since: datetime, edge: datetime, until: datetime
+) -> pl.DataFrame:
+    """Return the calls that ended in a stretch of time, a row for each of `by` up to an edge, and after it (`late`)."""
+    begin = since - LONGEST_CALL
+    told = parameters(asked, by) | {"begin": begin, "end": until + _INSTANT}
+    found = ledger.ask_between("rate", begin, until, since=since, edge=edge, until=until, **told)
     return labelled(found, asked, by)
 
 
