@@ -75,13 +75,6 @@ class Ledger:
         """Return the live files of a table beside `spans`, of the days from `first` on (None: all), for a parameter."""
         return self._beside[table.name].now(first)
 
-    def bounds(self) -> tuple[datetime, datetime] | None:
-        """Return when the first and the last span of the lake began, UTC; None where it has none. Opens no file."""
-        files = self._snapshots.now().spans
-        if not files:
-            return None
-        return min(file.start_min for file in files), max(file.start_max for file in files)
-
     def ask(
         self, query: str, *, first: date | None = None, last: date | None = None, **parameters: Parameter
     ) -> pl.DataFrame:

@@ -45,6 +45,7 @@ _SHOWN: Final = 5
 _RECENT_S: Final = 86_400
 _SLACK: Final = Decimal("0.02")
 """Between metrics and rows: what is under way, or came a minute ago."""
+_NOT_EVALUATED: Final = timedelta(minutes=2)
 _LOW_DISK_BYTES: Final = 1024**3
 
 
@@ -105,6 +106,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _faults(settings.home)
     yield _lake(settings.lake)
     yield from _metrics(settings.lake)
+    yield from _alerts(settings)
 
 
 def _switch_file() -> Finding:
@@ -242,6 +244,34 @@ def _metrics(lake: LakePath) -> Iterator[Finding]:
     elif found:
         services = sorted({check.service_name for check in found})
         yield Finding("metrics", "ok", f"they agree with the rows of the last day: {', '.join(services)}")
+
+
+def _alerts(settings: Settings) -> Iterator[Finding]:
+    """Say whether the rules can be read, are evaluated, and what waits to be told, where there are rules."""
+    try:
+        from spanledger_analytics.alerts.rules_file import named, read_rules
+        from spanledger_analytics.alerts.store import Store
+    except ModuleNotFoundError:  # the bare install
+        return
+    path = named(settings)
+    if not path.exists():
+        yield Finding("alerts", "ok", "no rules, so nothing is watched; `spanledger alerts init` begins")
+        return
+    try:
+        rules = read_rules(path)
+    except SpanledgerError as error:
+        yield Finding("alerts", "warn", str(error))
+        return
+    store = Store(settings.home)
+    facts, waiting = store.facts(), [row for row in store.outbox() if row["done_at"] is None and row["failed"]]
+    store.close()
+    seen = datetime.fromisoformat(facts["evaluated_at"]) if "evaluated_at" in facts else None
+    troubles = [f"{row['receiver']} isn't told: {row['failed']}" for row in waiting[:1]]
+    if seen is None or datetime.now(UTC) - seen > max(_NOT_EVALUATED, 3 * rules.pace.every):
+        when = f"since {seen:%Y-%m-%dT%H:%M:%SZ}" if seen else "yet"
+        troubles.insert(0, f"not evaluated {when}: `spanledger up` and `collect` do")
+    told = f"{len(rules.rules)} rules of {path}"
+    yield Finding("alerts", "warn" if troubles else "ok", "; ".join([told, *troubles]))
 
 
 def _size(count: int) -> str:

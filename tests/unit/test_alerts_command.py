@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,7 +14,12 @@ from alert_sinks import WebhookSink
 from ledger_rows import call, make_lake
 from spanledger.settings import load
 from spanledger_analytics.alert import Watcher
+from spanledger_analytics.alerts.evaluate import evaluate
+from spanledger_analytics.alerts.lookout import Lookout
+from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.alerts.store import Store
+from spanledger_analytics.connection import Ledger
+from spanledger_analytics.reports.calendar import Calendar
 from spanledger_cli import cli
 from spanledger_cli.alerts import _STARTING_FILE
 from waiting import wait_until
@@ -102,6 +108,29 @@ def test_the_process_evaluates_when_the_file_comes_and_list_shows_it(home: Path)
     assert [alert.state for alert in Store(home).alerts().values()] == ["firing"]
 
 
+def test_the_report_tells_what_fires_and_what_has_fired(home: Path) -> None:
+    def report(*arguments: str) -> tuple[list[dict[str, Any]], str]:
+        done = CliRunner().invoke(cli, ["report", "alerts", "--format", "json", *arguments])
+        return json.loads(done.stdout or "[]"), f"{done.stderr}{done.exception or ''}"
+
+    assert report()[0] == []
+    assert "nothing was ever evaluated in this home" in report()[1]
+    (home / "alerts.toml").write_text(RULE, "utf-8")
+    Watcher(load()).step()
+    ((row,), words) = report()
+    assert (row["state"], row["rule"], row["scope"], row["resolved_at"]) == ("firing", "fast", "team=search", None)
+    assert "1 firing, 0 over in these days" in words
+    now = datetime.now(UTC)
+    rules, lookout = read_rules(home / "alerts.toml"), Lookout(Ledger(home.parent / "lake"), Calendar())
+    for minute in (61, 62):
+        evaluate(rules, lookout, Store(home), now + timedelta(minutes=minute))
+    ((row,), words) = report()
+    assert (row["state"], row["value"], row["resolved_at"] > row["fired_at"]) == ("resolved", "20.000000000000", True)
+    assert "0 firing, 1 over in these days" in words
+    assert report("--to", "2026-01-02", "--from", "2026-01-01")[0] == []
+    assert "alerts aren't calls" in report("--where", "team=search")[1]
+
+
 def test_test_tells_every_receiver_and_what_became_of_it(home: Path) -> None:
     with WebhookSink() as hook:
         receivers = f'[[receiver]]\nname = "ops"\nkind = "webhook"\nurl = "{hook.url}"\n'
@@ -121,6 +150,22 @@ def test_test_tells_every_receiver_and_what_became_of_it(home: Path) -> None:
         "this is a test of spanledger; nothing is the matter"
     ] * 2
     assert "no receiver is called 'x'; there are log, ops, away" in told(run("test", "--receiver", "x"))[1]
+
+
+def test_doctor_says_how_alerts_stand(home: Path) -> None:
+    def found() -> tuple[str, str]:
+        done = CliRunner().invoke(cli, ["doctor", "--format", "json", "--endpoint", "http://127.0.0.1:1"])
+        (finding,) = [finding for finding in json.loads(done.stdout) if finding["check"] == "alerts"]
+        return finding["state"], finding["detail"]
+
+    path = home / "alerts.toml"
+    assert found() == ("ok", "no rules, so nothing is watched; `spanledger alerts init` begins")
+    path.write_text(RULE, "utf-8")
+    assert found() == ("warn", f"1 rules of {path}; not evaluated yet: `spanledger up` and `collect` do")
+    Watcher(load()).step()
+    assert found() == ("ok", f"1 rules of {path}")
+    path.write_text("[[rule]]", "utf-8")
+    assert found() == ("warn", f"{path}, line 1: [[rule]] kind: needed, as text in quotes")
 
 
 def test_silences_are_made_listed_and_ended(home: Path) -> None:

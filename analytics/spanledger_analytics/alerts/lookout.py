@@ -102,12 +102,12 @@ class Lookout:
         kept = self._past.get((by, key_of(where)))
         if kept is None or kept.until != until:
             kept = self._past[by, key_of(where)] = _Past(until)
-        bounds = self.ledger.bounds()
-        if bounds is None or bounds[0] >= until:
+        first = self.ledger.reach()[0]
+        if first >= until:
             return {}
         missing = [value for value in values if value not in kept.values][:_SOME]
         if missing:
-            kept.values |= self._read_past(by, where, missing, until, bounds[0])
+            kept.values |= self._read_past(by, where, missing, until, first)
         return {value: kept.values[value] for value in values if value in kept.values}
 
     def callers(self, by: str | None, where: Where) -> list[Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .alerts import ALERTS
 from .anomalies import ANOMALIES
 from .answer import Report
 from .cache_breaks import CACHE_BREAKS
@@ -43,5 +44,6 @@ REPORTS: Final[dict[str, Report]] = {
         EFFICIENCY,
         GROWTH,
         SPREAD,
+        ALERTS,
     )
 }
