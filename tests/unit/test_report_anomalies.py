@@ -17,7 +17,7 @@ from ledger_rows import Row, call, make_lake
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import Calendar, Period
-from spanledger_analytics.reports.excess import Part, divided, parts
+from spanledger_analytics.reports.excess import Part, divided, parts, spending
 from spanledger_analytics.reports.far_requests import KIND_DAYS, LEAST, far_requests
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
@@ -196,10 +196,11 @@ def test_parts_add_up_to_what_was_spent_and_expected(ledger: Ledger) -> None:
         since = BEGIN + draw.randrange(24 * 7, HOURS - 8) * ONE_HOUR
         until = since + draw.randrange(1, 8) * ONE_HOUR
         expected = Decimal(draw.randrange(10**7)) / 10**6
-        for dimension in ("user", "model", "feature"):
-            made = parts(ledger, Question(LAST_DAYS), since, until, expected, dimension)
-            spent = [row["cost_usd"] for row in rows_between(since, until)]
-            assert sum(part.cost_usd for part in made) == sum(spent)
+        spent = spending(ledger, Question(LAST_DAYS), None, (), since, until)
+        assert list(spent) == ["user", "model", "feature"]
+        for dimension, frame in spent.items():
+            made = parts(frame, since, until, expected, dimension)
+            assert sum(part.cost_usd for part in made) == sum(row["cost_usd"] for row in rows_between(since, until))
             assert sum(part.expected_usd for part in made) == expected
             assert [part.excess_usd for part in made] == sorted((part.excess_usd for part in made), reverse=True)
 
@@ -211,11 +212,11 @@ def rows_between(since: datetime, until: datetime) -> list[Row]:
 def test_who_was_expected_and_did_not_come_has_a_negative_part(ledger: Ledger) -> None:
     hour = SPIKE + 2 * ONE_HOUR
     asked = Question(LAST_DAYS, where=parse_where(["user!=bob"]))
-    # Of the week before $84 + $12 are Ann's: all of what was expected.
-    assert parts(ledger, asked, hour, hour + ONE_HOUR, Decimal(3), "user") == [
-        Part("user", "ann", Decimal("0.5"), Decimal(3))
-    ]
-    assert parts(ledger, asked, hour, hour + ONE_HOUR, Decimal(3), "user")[0].excess_usd == Decimal("-2.5")
+    spent = spending(ledger, asked, None, (), hour, hour + ONE_HOUR)
+    [part] = parts(spent["user"], hour, hour + ONE_HOUR, Decimal(3), "user")
+    # Of the week before all is Ann's, so all of what was expected; she cost half a dollar.
+    assert part == Part("user", "ann", Decimal("0.5"), Decimal(3))
+    assert part.excess_usd == Decimal("-2.5")
 
 
 def test_what_rounding_leaves_goes_to_the_heaviest() -> None:

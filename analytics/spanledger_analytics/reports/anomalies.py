@@ -7,7 +7,7 @@ can't tell it from an hour in which nothing reached the collector.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from spanledger_analytics.detector import DEFAULT, Episode, Scores, episodes, sc
 
 from .against import NOW, moment, told_apart
 from .answer import Answer, Option, Report, said_of_totals, usd
-from .excess import EXPLAINED_BY, parts, sentence
+from .excess import parts, sentence, spending
 from .far_requests import KIND_DAYS, FarRequest, far_requests
 from .question import Question
 from .totals import hourly, totals
@@ -112,7 +112,7 @@ def anomalies(ledger: Ledger, asked: Question, *, floor: Decimal, top: int, now:
     ]
     broadest = [TOTAL, *by, *_WITHOUT_SERIES]
     found.sort(key=lambda one: (-one.excess_usd, one.since, broadest.index(one.of), one.name or "", one.kind))
-    shown = [_explained(ledger, asked, one, until) for one in (found[:top] if top else found)]
+    shown = _explained(ledger, asked, found[:top] if top else found, until)
     notes = (*_biggest(shown), *_left_out(found, shown), *_too_short(every))
     return Answer(_frame(shown, by, asked), (*notes, *said_of_totals(totals(ledger, asked, ()))))
 
@@ -208,17 +208,28 @@ def _request(one: FarRequest) -> Finding:
     )
 
 
-def _explained(ledger: Ledger, asked: Question, one: Finding, now: datetime) -> Finding:
-    if one.made_by is not None:
-        return one
-    narrowed = asked if one.of == TOTAL else replace(asked, where=asked.where.narrowed(one.of, one.name))
-    until = one.until or min(asked.period.end, now)
-    words = [
-        sentence(parts(ledger, narrowed, one.since, until, one.expected_usd, dimension))
-        for dimension in EXPLAINED_BY
-        if dimension != one.of
+def _explained(ledger: Ledger, asked: Question, found: Sequence[Finding], now: datetime) -> list[Finding]:
+    """Say who makes them up; two queries for all of one dimension."""
+    end = min(asked.period.end, now)
+    spent: dict[str, dict[str, pl.DataFrame]] = {}
+    for of in dict.fromkeys(one.of for one in found if one.made_by is None):
+        some = [one for one in found if one.of == of and one.made_by is None]
+        since, until = min(one.since for one in some), max(one.until or end for one in some)
+        names = [one.name for one in some]
+        spent[of] = spending(ledger, asked, None if of == TOTAL else of, names, since, until)
+    return [
+        replace(one, made_by=_made_by(one, spent[one.of], one.until or end)) if one.made_by is None else one
+        for one in found
     ]
-    return replace(one, made_by="; ".join(said for said in words if said))
+
+
+def _made_by(one: Finding, spent: Mapping[str, pl.DataFrame], until: datetime) -> str:
+    own = pl.lit(True) if one.of == TOTAL else pl.col(one.of).eq_missing(pl.lit(one.name))
+    words = [
+        sentence(parts(frame.filter(own), one.since, until, one.expected_usd, dimension))
+        for dimension, frame in spent.items()
+    ]
+    return "; ".join(said for said in words if said)
 
 
 def _frame(shown: Sequence[Finding], by: Sequence[str], asked: Question) -> pl.DataFrame:

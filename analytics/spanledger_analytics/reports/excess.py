@@ -6,7 +6,7 @@ of what was expected. It can be negative: then others did more than all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,9 +19,10 @@ from spanledger_analytics.connection import Ledger
 from .answer import share
 from .calendar import Period
 from .question import Question
-from .totals import hourly
+from .totals import busy_hours
 
-EXPLAINED_BY: Final = ("user", "model", "feature")
+_ASKED_TOGETHER: Final = (("user",), ("model", "feature"))
+"""What explains an excess; as rollups have it."""
 _WEEK: Final = timedelta(days=7)
 _PICO: Final = Decimal("0.000000000001")
 _SHOWN: Final = 3
@@ -43,18 +44,33 @@ class Part:
         return self.cost_usd - self.expected_usd
 
 
-def parts(
-    ledger: Ledger, asked: Question, since: datetime, until: datetime, expected: Decimal, dimension: str
-) -> list[Part]:
-    """Divide what was spent between two full hours (UTC), and what was expected; the largest excess first.
+def spending(
+    ledger: Ledger, asked: Question, of: str | None, names: Sequence[str | None], since: datetime, until: datetime
+) -> dict[str, pl.DataFrame]:
+    """Return for each dimension that explains what each hour cost by it, from a week before `since` (UTC) on.
 
-    The conditions of the question hold, its period doesn't. Costs add up to what was spent, expectations to `expected`.
+    With `of` only some of its values count, and are told apart. The question's conditions hold, its period doesn't.
     """
     calendar = asked.period.calendar
     days = Period(calendar.today(since - _WEEK), calendar.today(until - timedelta(microseconds=1)), calendar)
-    found = hourly(ledger, replace(asked, period=days), dimension, until)
-    costs = _sums(found.filter(pl.col("hour") >= since), dimension)
-    before = _sums(found.filter(pl.col("hour").is_between(since - _WEEK, since, closed="left")), dimension)
+    where, keys = asked.where, [of] if of else []
+    if of:
+        where = replace(where, only={**where.only, of: tuple(name or "" for name in names)})
+    found: dict[str, pl.DataFrame] = {}
+    for group in _ASKED_TOGETHER:
+        dimensions = [dimension for dimension in group if dimension != of]
+        frame = busy_hours(ledger, Question(days, (), where), [*keys, *dimensions])
+        found |= {dimension: frame.select("hour", *keys, dimension, "cost_usd") for dimension in dimensions}
+    return found
+
+
+def parts(spent: pl.DataFrame, since: datetime, until: datetime, expected: Decimal, dimension: str) -> list[Part]:
+    """Divide what was spent between two full hours (UTC), and what was expected; the largest excess first.
+
+    `spent` is of `spending`. Costs add up to what was spent, expectations to `expected`.
+    """
+    costs = _sums(spent.filter(pl.col("hour").is_between(since, until, closed="left")), dimension)
+    before = _sums(spent.filter(pl.col("hour").is_between(since - _WEEK, since, closed="left")), dimension)
     usual = divided(expected, before if any(before.values()) else costs)
     divisions = [
         Part(dimension, name, costs.get(name, Decimal(0)), usual.get(name, Decimal(0))) for name in {**costs, **usual}
@@ -81,5 +97,6 @@ def sentence(divisions: list[Part]) -> str:
 
 
 def _sums(frame: pl.DataFrame, dimension: str) -> dict[str | None, Decimal]:
+    """Return the sum of each value, of calls with a price."""
     sums = frame.group_by(dimension, maintain_order=True).agg(pl.col("cost_usd").sum())
     return dict(sums.iter_rows())

@@ -122,11 +122,7 @@ def hourly(
     """
     hours = _hours(asked, until or datetime.now(UTC))
     keys = [by] if isinstance(by, str) else list(by or ())
-    found = labelled(_ask(ledger, asked, ("hour", *keys)), asked, keys)
-    found = add_up(
-        found.with_columns(pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")),
-        ("hour", *keys),
-    )
+    found = busy_hours(ledger, asked, keys)
     every = found.select(keys).unique().sort(keys, nulls_last=True).join(hours, how="cross") if keys else hours
     joined = every.join(found, on=["hour", *keys], how="left", nulls_equal=True, maintain_order="left")
     return joined.select(
@@ -135,6 +131,13 @@ def hourly(
         pl.col("cost_usd").fill_null(0).cast(pl.Decimal(38, 12)),
         pl.col("calls").fill_null(0),
     )
+
+
+def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
+    """Return what `totals` does for each hour (UTC) that has calls, and each of `by`; the hour is the first column."""
+    found = labelled(_ask(ledger, asked, ("hour", *by)), asked, by)
+    hour = pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")
+    return add_up(found.with_columns(hour), ("hour", *by))
 
 
 def _hours(asked: Question, until: datetime) -> pl.DataFrame:
