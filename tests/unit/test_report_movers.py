@@ -111,6 +111,10 @@ def test_only_the_largest_are_shown(ledger: Ledger) -> None:
     assert answer.frame["team"].to_list() == ["growth"]
     assert answer.notes[2] == "3 smaller changes are left out, -$10.10 together; --top 0 shows all"
     assert MOVERS.answer(ledger, Question(SECOND_WEEK, ("team",)), now=NOW, top=0).frame.height == 4
+    for by in (("team",), ("user", "feature"), ("model",), ("model", "team")):
+        every = MOVERS.answer(ledger, Question(SECOND_WEEK, by), now=NOW, top=0).frame
+        for top in (2, 3):
+            assert MOVERS.answer(ledger, Question(SECOND_WEEK, by), now=NOW, top=top).frame.equals(every.head(top))
 
 
 def test_swapping_the_periods_negates_every_part(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from .against import NOW, moment, option, pair, told_apart
 from .answer import Answer, Option, Report, said_of_totals, share, usd
 from .changes import MONEY, changed
 from .decomposition import PARTS, Cells, decompose
-from .question import Question
+from .question import Question, Where
 from .totals import add_up, totals
 
 COLUMNS: Final = {
@@ -50,10 +50,15 @@ def movers(
     """Return the largest changes by `asked.by`, largest first whether up or down, NULL at the end."""
     by = list(told_apart(asked.by))
     days = pair(asked.period, against, moment(now, asked.period.calendar))
-    cells = list(dict.fromkeys([*by, "model"]))
-    now_cells, before_cells = (totals(ledger, replace(asked, period=one), cells) for one in (days.period, days.before))
-    changes = changed(add_up(now_cells, by), add_up(before_cells, by), by)
-    shown = changes.head(top) if top else changes
+    periods = (days.period, days.before)
+    sums, sums_before = (totals(ledger, replace(asked, period=one), by) for one in periods)
+    changes = changed(sums, sums_before, by)
+    chosen = changes.head(top) if top else changes
+    narrow = _narrowed(asked, by, chosen) if chosen.height < changes.height else asked
+    told = list(dict.fromkeys([*by, "model"]))
+    now_cells, before_cells = (totals(ledger, replace(narrow, period=one), told) for one in periods)
+    shown = changed(add_up(now_cells, by), add_up(before_cells, by), by)
+    shown = shown.join(chosen.select(by), on=by, how="semi", nulls_equal=True, maintain_order="left") if by else shown
     sides = [_cells(frame, shown, by) for frame in (now_cells, before_cells)]
     rows = [
         row | _parts(row, *(side.get(tuple(row[name] for name in by), []) for side in sides))
@@ -61,8 +66,14 @@ def movers(
     ]
     types = {name: kind for name, kind in shown.schema.items() if name in by or name in COLUMNS}
     frame = pl.DataFrame(rows, schema=types | dict.fromkeys(PARTS, MONEY)).select(*by, *COLUMNS)
-    notes = [days.sentence(), *_biggest(frame, by), *_left_out(changes, shown)]
-    return Answer(frame, (*notes, *said_of_totals(now_cells)))
+    notes = [days.sentence(), *_biggest(frame, by), *_left_out(changes, chosen)]
+    return Answer(frame, (*notes, *said_of_totals(sums)))
+
+
+def _narrowed(asked: Question, by: Sequence[str], chosen: pl.DataFrame) -> Question:
+    """Return the question about the values chosen only: models of all others needn't be told apart."""
+    only = {name: tuple(value or "" for value in chosen[name].unique().to_list()) for name in by}
+    return replace(asked, where=Where({**asked.where.only, **only}, asked.where.but))
 
 
 def _parts(row: Mapping[str, Any], now: Cells, before: Cells) -> dict[str, Decimal | None]:
