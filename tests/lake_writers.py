@@ -17,8 +17,8 @@ from spanledger_collector.commit import Committer
 from spanledger_collector.errors import LakeError
 from spanledger_collector.lake import committed_version, live_files, open_table
 
-SPANS_EACH = 3
-"""Of a commit; the last one is also in the commit before."""
+REPEATED = 4
+"""One commit in so many has a span that is in the one before."""
 
 
 def wal_id_of(writer: int) -> str:
@@ -31,13 +31,14 @@ def spans(first: int, many: int) -> pa.Table:
 
 
 def write(folder: Path, lake: LakePath, writer: int, commits: int) -> None:
-    """Commit so many segments, each with two spans that are new and one that was there."""
+    """Commit so many segments, each with two spans that are new, and some with one that was there."""
     bench = Bench(folder / str(writer), lake, wal_id_of(writer))
     first = writer * 1_000_000
     committer = Committer(bench.home, lake)
     for segment in range(commits):
         bench.seal(segment)
-        bench.stage(segment, pa.concat_tables([spans(first + 2 * segment, 2), spans(first + 2 * segment + 2, 1)]))
+        again = [spans(first + 2 * segment - 1, 1)] if segment % REPEATED == 1 else []
+        bench.stage(segment, pa.concat_tables([spans(first + 2 * segment, 2), *again]))
         while bench.waiting():
             try:
                 committer.step()
@@ -61,8 +62,7 @@ def write_together(folder: Path, lake: LakePath, writers: int, commits: int) -> 
 
 def expected(writers: int, commits: int) -> dict[int, int]:
     """Return how often each span has to count."""
-    last = 2 * commits + SPANS_EACH - 2
-    return {writer * 1_000_000 + number: 1 for writer in range(writers) for number in range(last)}
+    return {writer * 1_000_000 + number: 1 for writer in range(writers) for number in range(2 * commits)}
 
 
 def standing(lake: LakePath, writers: int) -> tuple[int, int, list[int]]:

@@ -83,8 +83,9 @@ class Served:
 class ObjectStore:
     """A running store, as tests see it."""
 
-    def __init__(self, served: ServerProxy) -> None:
+    def __init__(self, served: Any) -> None:
         self.served = served
+        """A `Served`, by way of XML-RPC."""
         self.port = int(str(served.come()))
 
     @property

@@ -50,6 +50,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "rollups": (*_PYTEST, "tests/unit/test_rollups.py"),
     "sandbox": (*_PYTEST, "tests/integration/test_sandbox.py", "tests/integration/test_scope.py"),
     "soak": (*_PYTEST, "tests/crash/test_soak.py"),
+    "writers": (*_PYTEST, "tests/integration/test_object_store.py", "-k", "side_by_side"),
 }
 BROUGHT: Final = {"anomalies": "SPANLEDGER_NAB", "forecast": "SPANLEDGER_M4"}
 """Checks on data that have to be brought, and the variable that says where they are."""

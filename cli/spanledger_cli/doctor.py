@@ -30,6 +30,7 @@ from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
 
 from . import lakes
+from .errors import MissingExtraError
 
 SDKS: Final = {
     "anthropic": ((0, 0), 2),
@@ -212,10 +213,10 @@ def _lake(lake: LakePath) -> Finding:
         return _folder("lake", lake)
     try:
         lakes.check_readable(lake)
+    except MissingExtraError as error:  # who only sends spans doesn't need it
+        return Finding("lake", "ok", f"{lake}, not looked at: {error}")
     except SpanledgerError as error:
         return Finding("lake", "warn", str(error))
-    except ModuleNotFoundError:  # the bare install, which sends spans and reads none
-        return Finding("lake", "ok", f"{lake}, not looked at")
     return Finding("lake", "ok", str(lake))
 
 

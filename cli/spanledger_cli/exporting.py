@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -118,7 +119,8 @@ def _write(lake: LakePath, choice: Choice, form: Form, target: IO[bytes], advanc
             connection.interrupt()
 
     try:
-        return read_only(lambda: export(files, choice, form, target, advance, running.append), interrupt)
+        task = partial(export, files, choice, form, target, advance, running.append)
+        return read_only(task, interrupt, tcp=files.in_store)
     except duckdb.Error as error:
         raise QueryError(explained(str(error), choice.where, NAMES, SCHEMA.names)) from None
 

@@ -28,7 +28,7 @@ from .catalog import TABLES
 from .errors import LakeError
 from .lake import DataFile, live_files, open_for_reading, open_table
 from .maintain import lock_path, most_small_files, state_path
-from .orphans import old_orphans
+from .orphans import old_drafts, old_orphans
 from .retention import drop_attributes, drop_days, full_files, old_files, why_unsure
 from .rewrite import QUIET, days_to_rewrite, rewrite_day
 from .storage import delete, read_bytes, write_bytes
@@ -147,7 +147,8 @@ def vacuum(lake: LakePath, table: LakeTable, terms: Terms) -> str:
     if count and not terms.dry_run:
         count = delete_replaced(delta)
         delta.cleanup_metadata()
-    for path in orphans if not terms.dry_run else ():
+    drafts = old_drafts(lake) if table is SPANS else []
+    for path in (*orphans, *drafts) if not terms.dry_run else ():
         delete(path)
     will = "to be " if terms.dry_run else ""
     replaced = f"{count} replaced files {will}deleted" if count else ""

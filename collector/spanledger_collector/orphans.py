@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Final
 
 from deltalake import DeltaTable
@@ -15,7 +16,7 @@ from deltalake import DeltaTable
 from spanledger.lake_path import LakePath
 
 from .lake import committed_version, folder_of, live_files
-from .storage import files_in
+from .storage import beside, files_in
 from .tables import LakeTable
 
 OLD_S: Final = 86_400.0
@@ -35,6 +36,13 @@ def old_orphans(delta: DeltaTable, table: LakeTable) -> list[LakePath]:
     named = {file.path for file in live_files(delta, table)}
     named.update(delta.vacuum(0, dry_run=True, enforce_retention_duration=False))
     return sorted(path for path in old if str(path.relative_to(folder)) not in named)
+
+
+def old_drafts(lake: LakePath) -> list[Path]:
+    """Return what lies on this machine's disk for a day or longer, of files that were to go to a store."""
+    before = time.time() - OLD_S
+    drafts = [] if isinstance(lake, Path) else beside(lake).glob("*.tmp")
+    return [path for path in drafts if path.stat().st_mtime < before]
 
 
 def _is_waiting(delta: DeltaTable, path: LakePath) -> bool:
