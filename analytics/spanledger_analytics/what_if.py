@@ -15,13 +15,21 @@ from .pricing import priced
 
 
 def ask_priced(
-    ledger: Ledger, query: str, rows: str, *, first: date, last: date, **parameters: Parameter
+    ledger: Ledger,
+    query: str,
+    rows: str,
+    *,
+    ways: str | None = None,
+    first: date,
+    last: date,
+    **parameters: Parameter,
 ) -> pl.DataFrame:
     """Price what `sql/<rows>.sql` answers, and run `sql/<query>.sql`, both over the days `first` to `last` (UTC).
 
     The rows have the columns that prices depend on (`views/what_if`), and any others; the query names them
     `priced_rows`: cost_usd and its parts are those of the prices in force, NULL with `unpriced_reason` where there is
-    none. Both queries know the macros of `views/what_if`.
+    none. With `ways`, what is priced is what `sql/<ways>.sql` makes of them, which it names `changed_rows`: several
+    rows of each, never all at once. All queries know the macros of `views/what_if`.
     """
     files = ledger.files(first, last)
     told = {"files": files.spans, **parameters}
@@ -30,6 +38,7 @@ def ask_priced(
         connection.execute(load_query("views/what_if"))
         connection.execute(load_query("views/broken_calls"))
         relation(connection, rows, told).create("changed_rows")
-        priced(connection, connection.table("changed_rows")).create("priced_rows")
+        changed = connection.table("changed_rows") if ways is None else connection.sql(load_query(ways))
+        priced(connection, changed).create_view("priced_rows")
         frame: pl.DataFrame = relation(connection, query, told).pl()
     return frame

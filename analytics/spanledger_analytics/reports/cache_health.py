@@ -53,8 +53,16 @@ def cache_health(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
     """Return a row for each of what is asked for and each prefix, by group, what could be saved most first."""
     first, last = asked.period.utc_days()
     told = parameters(asked, asked.by)
+    limits = {"few": _FEW, "least": max(1, least)}
     found = ask_priced(
-        ledger, "cache_health", "cache_health_rows", first=first, last=last, few=_FEW, least=max(1, least), **told
+        ledger,
+        "cache_health",
+        "cache_health_rows",
+        ways="cache_health_ways",
+        first=first,
+        last=last,
+        **limits,
+        **told,
     )
     rows = [_judged(row) for row in _added(labelled(found, asked, asked.by), (*asked.by, "prefix")).to_dicts()]
     frame = pl.DataFrame(rows, schema=_schema(found, asked)).sort(

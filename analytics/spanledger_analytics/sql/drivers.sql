@@ -20,9 +20,44 @@ with uncached as (
     group by trace_id, span_id
 ),
 
+-- What a call's conversation (its trace, tools and system prompt) had sent before it.
+linked as (
+    select
+        trace_id,
+        span_id,
+        row_number() over conversation > 1 as is_again,
+        row_number() over (partition by trace_id, last_link order by start_time, span_id) > 1 as is_repeated,
+        case when lag(priced_as) over conversation = priced_as then lag(last_link) over conversation end as link_before,
+        lag(input_tokens) over conversation as sent_before,
+        lag(said_tokens) over conversation as said_before
+    from (
+        select
+            trace_id,
+            span_id,
+            start_time,
+            priced_as,
+            input_tokens,
+            coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0) as said_tokens,
+            prefix_chain[1] as first_link,
+            prefix_chain[-1] as last_link
+        from asked_calls_in(
+            $files, $begin, $end, null, null::varchar[], null::varchar[], $only, $but, $tags_only, $tags_but
+        )
+        where len(prefix_chain) > 0 and ($trace::varchar is null or trace_id = $trace)
+    )
+    window conversation as (partition by trace_id, first_link order by start_time, span_id)
+),
+
 calls as (
     select
-        asked.*,
+        trace_id,
+        span_id,
+        bucket,
+        columns('^by_.+$'),
+        cost_usd,
+        input_tokens,
+        output_tokens,
+        reasoning_tokens,
         coalesce(tools_size, 0)::hugeint as tools_end,
         tools_end + coalesce(system_size, 0) as system_end,
         system_end + coalesce(history_size, 0) as history_end,
@@ -34,15 +69,11 @@ calls as (
         read_count + write_count + fresh_count as line_count,
         status = 'error' and coalesce(cost_usd, 0) <> 0 as is_failed,
         line_end > 0 and line_count > 0 and not is_failed as is_told,
-        prefix_chain is not null and row_number() over conversation > 1 as is_again,
-        prefix_chain is not null
-        and row_number() over (partition by trace_id, prefix_chain[-1] order by start_time, span_id) > 1 as is_repeated,
-        lag(input_tokens) over conversation as sent_before,
-        lag(coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0)) over conversation as said_before,
-        not is_repeated
-        and lag(priced_as) over conversation = priced_as
-        and list_contains(prefix_chain, lag(prefix_chain[-1]) over conversation)
-        and line_count >= sent_before as is_continued,
+        coalesce(is_again, false) as is_again,
+        coalesce(is_repeated, false) as is_repeated,
+        sent_before,
+        said_before,
+        not is_repeated and list_contains(prefix_chain, link_before) and line_count >= sent_before as is_continued,
         pico_of(cost_usd) as pico,
         case when pico is not null then coalesce(pico_of(cost_input), 0) end as fresh_pico,
         case when pico is not null then coalesce(pico_of(cost_cache_read), 0) end as read_pico,
@@ -50,8 +81,8 @@ calls as (
         case when pico is not null then coalesce(pico_of(cost_output), 0) end as output_pico,
         case when pico is not null then coalesce(pico_of(cost_other), 0) end as other_pico
     from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but) as asked
+    left join linked using (trace_id, span_id)
     where $trace::varchar is null or trace_id = $trace
-    window conversation as (partition by trace_id, prefix_chain[1] order by start_time, span_id)
 ),
 
 -- What was written and would have been there uncached is worth its plain price; beyond is the premium.
