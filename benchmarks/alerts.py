@@ -83,10 +83,12 @@ def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
     rules, store = read_rules(path), Store(home)
     lookout = Lookout(Ledger(lake), Calendar())
     took: list[tuple[datetime, float]] = []
+    readings = 0
     for number in range(evaluations):
         now, before = NOON + number * EVERY, cpu_s()
         seen = evaluate(rules, lookout, store, now)
         took.append((now, (cpu_s() - before) * 1000))
+        readings = sum(len(one.readings) for one in seen)
         if troubles := [one.trouble for one in seen if one.trouble]:
             raise SystemExit(f"rules could not look: {troubles}")
     hour = [ms for now, ms in took[1:] if now.minute == 5 and now.second == 0]
@@ -94,7 +96,7 @@ def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
     usual = [ms for _, ms in took[1:]]
     return {
         "spans": about(lake)["rows"],
-        "readings": sum(len(one.readings) for one in seen),
+        "readings": readings,
         "first_ms": round(took[0][1]),
         "usual_ms": round(statistics.median(usual), 1),
         "hour_ms": [round(ms) for ms in hour],

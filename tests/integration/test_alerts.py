@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from collector_process import Collector, start_collector
 from ledger_rows import call, make_lake
 from otlp_bodies import request, span
 from receiving import PROTOBUF, request as post
+from spanledger_analytics.alert import alert_command
 from spanledger_analytics.alerts.store import Store
 from waiting import wait_until
 
@@ -105,22 +107,41 @@ def evaluations(home: Path, count: int) -> None:
     store.close()
 
 
+def evaluator(home: Path) -> int:
+    """Return the process that has evaluated last."""
+    store = Store(home)
+    pid = int(store.facts().get("pid", 0))
+    store.close()
+    return pid
+
+
+def start_evaluator(home: Path, lake: Path, words: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start another process that evaluates, which ends with this one."""
+    argv = alert_command(home, lake).argv
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=words, stderr=words)
+
+
 def test_a_spike_is_told_once_by_webhook_and_mail_and_so_is_its_end(
     tmp_path: Path, sinks: tuple[WebhookSink, SmtpSink]
 ) -> None:
+    """The process that fired is killed, and one that waited for the lock goes on."""
     hook, mail = sinks
     home, lake = tmp_path / "home", tmp_path / "lake"
     home.mkdir()
     quiet_days(lake)
     with (tmp_path / "words.txt").open("ab") as words:
         collector = start_collector(home, lake, words, ("-m", "spanledger_cli", "collect"))
+        second: subprocess.Popen[bytes] | None = None
         try:
             write_rules(home, hook, mail, "10")  # the process finds them when they come
             send_spike(collector, 4)
             wait_until(lambda: len(hook.bodies) == 1 and len(mail.mails) == 1, timeout_s=60, what="both told")
-            evaluations(home, 1)
+            first = evaluator(home)
+            second = start_evaluator(home, lake, words)
+            evaluations(home, 2)
+            assert evaluator(home) == first != second.pid
             collector.kill()
-            collector = start_collector(home, lake, words, ("-m", "spanledger_cli", "collect"))
+            wait_until(lambda: evaluator(home) == second.pid, what="the other one to go on")
             evaluations(home, 2)
             assert (len(hook.bodies), len(mail.mails)) == (1, 1)
             write_rules(home, hook, mail, "1000")
@@ -129,6 +150,9 @@ def test_a_spike_is_told_once_by_webhook_and_mail_and_so_is_its_end(
             )
             evaluations(home, 1)
         finally:
+            if second is not None:
+                second.kill()
+                second.communicate(timeout=20)
             if collector.process.poll() is None:
                 collector.kill()
     firing, over = hook.bodies

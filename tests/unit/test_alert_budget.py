@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alert_rules import lookout_of, readings, rules_of
 from ledger_rows import Row, call
 from spanledger_analytics.alerts.evaluate import evaluate
+from spanledger_analytics.alerts.lookout import Lookout
 from spanledger_analytics.alerts.rules_file import RulesError
 from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.reports.calendar import Calendar
@@ -115,10 +117,10 @@ def test_what_comes_in_the_last_hour_counts_at_once_and_once(tmp_path: Path) -> 
     lookout = lookout_of(tmp_path, [spend(100, NOW - timedelta(days=2)), spend(10, NOW - timedelta(hours=2))])
     rules = rules_of(tmp_path, RULE.replace('by = "team"', ""))
     totals = []
-    for minute in range(0, 180, 10):
+    for minute in range(0, 180, 30):
         now = NOW + timedelta(minutes=minute)
         totals.append(readings(rules, lookout, now)[0].value)
-    assert totals == [Decimal(110)] * 18
+    assert totals == [Decimal(110)] * 6
 
 
 def test_the_forecast_is_held_against_the_budget_too(tmp_path: Path) -> None:
@@ -136,6 +138,27 @@ def test_the_forecast_is_held_against_the_budget_too(tmp_path: Path) -> None:
         "66 % of the monthly budget used ($468.00 of $700.00) with 10 days remaining; runs out on the 30th at this"
         " rate; forecast $720.00 ($720.00 to $720.00)"
     )
+
+
+def test_budgets_of_two_periods_are_read_again_once_a_quarter_of_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookout = lookout_of(tmp_path, [spend(100, NOW - timedelta(days=2)), spend(10, NOW - timedelta(hours=3))])
+    rules = rules_of(
+        tmp_path, RULE + RULE.replace("team budget", "daily").replace("forecast", 'period = "day"\nforecast')
+    )
+    begins = []
+    real = Lookout._usd
+
+    def noted(self: Lookout, begin: datetime, *more: Any, fresh: bool) -> dict[str | None, Decimal]:
+        begins.extend([begin.day] if not fresh else [])
+        return real(self, begin, *more, fresh=fresh)
+
+    monkeypatch.setattr(Lookout, "_usd", noted)
+    for second in range(0, 1000, 120):
+        found = readings(rules, lookout, NOW + timedelta(seconds=second))
+        assert {reading.value for reading in found} == {Decimal(110), Decimal(10)}
+    assert begins == [1, 20, 1, 20]
 
 
 def test_each_threshold_is_told_once_a_period_and_only_the_highest(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ def test_the_file_to_begin_with_can_be_read(tmp_path: Path) -> None:
             7,
             "goes with password_file or password_env",
         ),
+        (
+            '[[receiver]]\nname = "x"\nkind = "email"\nhost = "h"\nfrom = "a@b"\nto = "a@b"\nuser = "u"\n'
+            'password_env = "P"\ntls = "none"',
+            9,
+            "a password needs starttls or ssl",
+        ),
         ('[[receiver]]\nname = "x"\nkind = "apprise"', 1, "needed, or url_file or url_env"),
         ("[[rule]", None, "not valid TOML"),
     ],

@@ -168,6 +168,12 @@ def test_doctor_says_how_alerts_stand(home: Path) -> None:
     assert found() == ("warn", f"{path}, line 1: [[rule]] kind: needed, as text in quotes")
 
 
+def test_a_home_that_cannot_be_used_is_a_sentence(home: Path) -> None:
+    (home / "alerts.sqlite").write_bytes(b"no database at all, but something else" * 100)
+    code, words = told(run("list"))
+    assert (code, "alerts.sqlite can't be used (file is not a database); make room there" in words) == (1, True)
+
+
 def test_silences_are_made_listed_and_ended(home: Path) -> None:
     assert run("silence", "make", "--for", "2h", "--comment", "deploy", "alertname=fast", "team!=x").stdout == "1\n"
     (row,) = json.loads(run("silence", "list", "--format", "json").stdout)

@@ -8,6 +8,7 @@ the Message-ID of a mail), so that a receiver can tell.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,10 +57,18 @@ class Delivery:
         try:
             while not self._stopping.is_set():
                 self._wake[receiver.name].clear()
-                if not deliver_next(store, receiver, datetime.now(UTC)):
+                if not _deliver_some(store, receiver):
                     self._wake[receiver.name].wait(_LOOK_S)
         finally:
             store.close()
+
+
+def _deliver_some(store: Store, receiver: Receiver) -> bool:
+    try:
+        return deliver_next(store, receiver, datetime.now(UTC))
+    except sqlite3.Error as error:  # a full disk; what was sent may be sent again, with the same key
+        LOG.warning("what was sent to %s can't be noted: %s", receiver.name, error)
+        return False
 
 
 def deliver_next(store: Store, receiver: Receiver, now: datetime) -> bool:

@@ -3,12 +3,23 @@
 spanledger.errors.SpanledgerError
 ├── spanledger.entries.EntryError
 │   └── RulesError          rules that can't be used (rules_file.py)
-└── DeliveryError           a notification didn't arrive
+├── DeliveryError           a notification didn't arrive
+└── StoreError              what is known of alerts can't be read or kept
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from spanledger.errors import SpanledgerError
+
+
+class StoreError(SpanledgerError):
+    """What is known of alerts can't be read or kept."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        self.path = path
+        super().__init__(f"{path} can't be used ({error}); make room there, or name another home with --home")
 
 
 class DeliveryError(SpanledgerError):

@@ -128,7 +128,7 @@ class Lookout:
         key = (begin, by, key_of(where))
         kept = self._sums.get(key)
         if kept is None or kept.cut != cut:
-            self._sums = {known: sums for known, sums in self._sums.items() if known[1:] != key[1:]}
+            self._sums = {known: sums for known, sums in self._sums.items() if sums.cut > cut - HOUR}
             kept = self._sums[key] = _Sum(cut, self._usd(begin, cut, by, where, fresh=False))
         sums = dict(kept.usd)
         for value, usd in self._usd(cut, self.now, by, where, fresh=True).items():

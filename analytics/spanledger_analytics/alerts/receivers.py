@@ -147,6 +147,7 @@ def _apprise(receiver: Receiver, payload: Payload, key: str) -> str:
     except ModuleNotFoundError:
         advice = "apprise is not installed here; install it with: pip install 'spanledger[notify]'"
         raise DeliveryError(advice) from None
+    logging.getLogger("apprise").disabled = True  # it would name addresses, and what is secret in them
     told = apprise.Apprise()
     urls = [*receiver.options["urls"], *(secret_of(receiver.options) or "").split()]
     for number, url in enumerate(urls, 1):
@@ -155,7 +156,7 @@ def _apprise(receiver: Receiver, payload: Payload, key: str) -> str:
     kind = apprise.NotifyType.WARNING if payload["status"] == "firing" else apprise.NotifyType.SUCCESS
     if not told.notify(body=text(payload), title=title(payload), notify_type=kind):
         raise DeliveryError(f"not all addresses of {receiver.name} took it")
-    return f"sent to {len(urls)} addresses"
+    return f"sent to {len(urls)} address{'' if len(urls) == 1 else 'es'}"
 
 
 def _why(error: Exception) -> str:

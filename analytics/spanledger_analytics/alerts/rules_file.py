@@ -203,6 +203,8 @@ def _email(entry: Entry) -> dict[str, Any]:
     secret = _secret(entry, "password")
     if (user is None) != (not secret):
         raise entry.refuse("user", "goes with password_file or password_env")
+    if user is not None and tls == "none":
+        raise entry.refuse("tls", "a password needs starttls or ssl, or all on the way read it")
     port = whole(entry, "port", _TLS[tls])
     return {
         "host": entry.text("host"),

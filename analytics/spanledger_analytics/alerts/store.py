@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from .errors import StoreError
 from .grouping import Group
 from .silences import Matcher, Silence
 from .states import Alert
@@ -24,7 +25,7 @@ from .states import Alert
 HISTORY_DAYS: Final = 90
 MOST_WAITING: Final = 1000
 """Notifications that wait for one receiver; of more the oldest are dropped, and counted."""
-_BUSY_MS: Final = 10_000
+_BUSY_S: Final = 10
 _TABLES: Final = """
 create table if not exists alerts (
     fingerprint text primary key, rule text, labels text, state text, since text, value text, trip text, unit text,
@@ -71,17 +72,25 @@ def store_path(home: Path) -> Path:
 
 
 class Store:
-    """One connection to it; each thread has its own."""
+    """One connection to it; each thread has its own. Methods raise sqlite3.Error where the disk is full or broken."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
+        """Open it, and make it where there is none.
+
+        Raises:
+            StoreError: it can't be made or read.
+        """
         path = store_path(home)
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
-        path.chmod(0o600)  # labels name users and teams
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        self._db.executescript(_TABLES)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+            path.chmod(0o600)  # labels name users and teams
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+            self._db.executescript(_TABLES)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(path, error) from error
 
     def close(self) -> None:
         """Let go of the file."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -59,12 +61,11 @@ class Watch:
         began, used = time.monotonic(), _cpu_s()
         try:
             evaluate(self._rules, self._lookout, self._store, datetime.now(UTC))
-        except (OSError, SpanledgerError) as error:
+            took_ms, cpu_ms = (round(seconds * 1000) for seconds in (time.monotonic() - began, _cpu_s() - used))
+            self._store.put_facts(took_ms=str(took_ms), cpu_ms=str(cpu_ms), pid=str(os.getpid()))
+        except (OSError, sqlite3.Error, SpanledgerError) as error:
             LOG.warning("not evaluated (%s); it is tried again", error)
             return
-        self._store.put_facts(
-            took_ms=str(round((time.monotonic() - began) * 1000)), cpu_ms=str(round((_cpu_s() - used) * 1000))
-        )
         if self._delivery is not None:
             self._delivery.wake()
 

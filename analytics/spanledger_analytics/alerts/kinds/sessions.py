@@ -63,7 +63,9 @@ def read(entry: Entry) -> Session:
 def readings(terms: Session, rule: Rule, lookout: Lookout) -> list[Reading]:
     """Hold the dearest sessions against what they may cost."""
     usual = _usual(terms, rule, lookout) if terms.times is not None else {}
-    lowest = min([terms.usd or terms.floor_usd, *([terms.floor_usd] if terms.times is not None else [])])
+    lowest = terms.floor_usd if terms.usd is None else terms.usd
+    if terms.times is not None:
+        lowest = min(lowest, terms.floor_usd)
     asked = _asked(terms, rule, lookout.now - terms.within, lookout.now, lookout.now)
     asked |= {"least": str(lowest * _WORTH_A_LOOK), "most": _MOST}
     found = lookout.ledger.ask_between("alerts/sessions", lookout.now - terms.within, lookout.now, **asked)
