@@ -58,7 +58,7 @@ def cache_health(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
         ledger,
         "cache_health",
         "cache_health_rows",
-        ways="cache_health_ways",
+        "cache_health_ways",
         first=first,
         last=last,
         **limits,
