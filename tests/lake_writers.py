@@ -15,10 +15,14 @@ from committing import NOON, PAID, Bench, rows
 from spanledger.lake_path import LakePath, lake_path
 from spanledger_collector.commit import Committer
 from spanledger_collector.errors import LakeError
+from spanledger_collector.jobs import Terms, run_jobs
 from spanledger_collector.lake import committed_version, live_files, open_table
 
 REPEATED = 4
 """One commit in so many has a span that is in the one before."""
+
+MERGED = 20
+"""After so many commits of the first writer it is looked whether there are too many small files."""
 
 
 def wal_id_of(writer: int) -> str:
@@ -31,7 +35,10 @@ def spans(first: int, many: int) -> pa.Table:
 
 
 def write(folder: Path, lake: LakePath, writer: int, commits: int) -> None:
-    """Commit so many segments, each with two spans that are new, and some with one that was there."""
+    """Commit so many segments, each with two spans that are new, and some with one that was there.
+
+    The first writer has small files merged now and then, as a collector does.
+    """
     bench = Bench(folder / str(writer), lake, wal_id_of(writer))
     first = writer * 1_000_000
     committer = Committer(bench.home, lake)
@@ -45,6 +52,8 @@ def write(folder: Path, lake: LakePath, writer: int, commits: int) -> None:
             except LakeError as error:  # as the collector would start it again
                 print(error, file=sys.stderr)
                 committer = Committer(bench.home, lake)
+        if writer == 0 and segment % MERGED == MERGED - 1:
+            list(run_jobs(lake, Terms(), ("merge",)))
 
 
 def write_together(folder: Path, lake: LakePath, writers: int, commits: int) -> float:
