@@ -48,6 +48,10 @@ class _Reports(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _command(REPORTS[cmd_name]) if cmd_name in REPORTS else None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Reports"):
+            formatter.write_dl([(report.name, report.sentence) for report in REPORTS.values()])
+
 
 @click.group(cls=_Reports)
 def command() -> None:
