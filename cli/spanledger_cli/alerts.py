@@ -14,6 +14,7 @@ import polars as pl
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
 from spanledger_analytics.alerts.durations import parse_length
+from spanledger_analytics.alerts.kinds import KINDS
 from spanledger_analytics.alerts.rules import Receiver, Rules
 from spanledger_analytics.alerts.rules_file import named, read_rules
 
@@ -46,7 +47,10 @@ class _Length(click.ParamType[timedelta]):
         return found
 
 
-@click.group()
+_KINDS: Final = "\n".join(f"  {kind.name:<10} {kind.sentence}" for kind in KINDS.values())
+
+
+@click.group(epilog=f"\b\nKinds of rules:\n{_KINDS}")
 def command() -> None:
     """Be told when spend is out of bounds: rules of yours, evaluated every 20 seconds by `spanledger up` and `collect`.
 

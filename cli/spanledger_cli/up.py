@@ -35,6 +35,7 @@ def command(
       spanledger up --lake ./lake --dashboard-port 8600
 
     The dashboard shows the lake that the collector fills. It listens on this machine only, whatever --host says.
+    Rules of alerts.toml in the home folder are evaluated, too: spanledger alerts --help.
     """
     from spanledger_collector.doors import bind
     from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector

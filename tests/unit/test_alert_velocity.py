@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from alert_rules import NOW, lookout_of, numbers, readings, rules_of
 from ledger_rows import Row, call
 
@@ -97,6 +99,21 @@ def test_only_calls_that_fulfil_the_condition_count_and_without_by_they_count_to
     late = NOW - timedelta(minutes=1)
     rows = [*weeks(4, 10), *weeks(4, 100, "growth"), spend(12, late), spend(99, late, "growth"), spend(6, late, None)]
     assert numbers(readings(rules_of(tmp_path, rule), lookout_of(tmp_path, rows))) == {"": (Decimal(18), Decimal(15))}
+
+
+@pytest.mark.parametrize(
+    ("by", "tags", "scope"),
+    [
+        ("user", {"user_id": "ann"}, {"user": "ann"}),
+        ("customer", {"customer_id": "acme"}, {"customer": "acme"}),
+        ("model", {}, {"model": "gpt-5"}),
+        ("tag.experiment", {"tags": {"experiment": "b"}}, {"tag_experiment": "b"}),
+    ],
+)
+def test_by_whatever_reports_know(tmp_path: Path, by: str, tags: Row, scope: dict[str, str]) -> None:
+    rows = [row | tags for row in (*weeks(4, 10), spend(16, NOW - timedelta(minutes=10)))]
+    (found,) = readings(rules_of(tmp_path, RULE.replace("team", by)), lookout_of(tmp_path, rows))
+    assert (found.value, found.trip, found.scope) == (Decimal(16), Decimal(15), scope)
 
 
 def test_the_spike_leaves_the_hour_and_is_gone(tmp_path: Path) -> None:

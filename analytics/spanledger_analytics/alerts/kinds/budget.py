@@ -214,7 +214,7 @@ BUDGET: Final = Kind(
     ("usd", "period", "actual", "forecast"),
     read,
     readings,
-    "what a day, week or month has cost, and will have, against a budget",
+    "what a day, week or month costs, against a budget",
     once=True,
     evaluations=1,
 )
