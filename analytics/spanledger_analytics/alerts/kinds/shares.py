@@ -102,12 +102,13 @@ def cache(terms: Share, rule: Rule, lookout: Lookout) -> list[Reading]:
         if usual is None:
             continue
         now = _percent(recent[value]["cache_read_tokens"], recent[value]["input_tokens"])
+        asked = ": has the beginning of a prompt changed?" if usual - now > terms.percent else ""
         found.append(
             Reading(
                 max(usual - now, Decimal(0)),
                 terms.percent,
                 f"{who(rule.by, value)}{rounded(now)} % of the input was read from the prompt cache {when},"
-                f" {rounded(usual)} % in the week before: has the beginning of a prompt changed?",
+                f" {rounded(usual)} % in the week before{asked}",
                 scope_of(rule.by, value),
                 unit="points",
             )
