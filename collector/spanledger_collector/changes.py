@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 
 from spanledger.lake_path import LakePath
 
-from .lake import DataFile, file_path, folder_of, live_files
+from .lake import DataFile, file_path, live_files, log_of
 from .row import PARTITION
 from .storage import each, exists, files_in, read_bytes
 from .tables import SPANS
@@ -65,7 +65,7 @@ class Rewrite:
 def changes_since(lake: LakePath, spans: DeltaTable, mark: Mark, until_ms: int) -> Changes | None:
     """Return what commits after `mark` and not after `until_ms` added; None where there is none."""
     since = mark if mark.version <= spans.version() else START  # another table stands there now
-    entries = _entries(folder_of(spans) / "_delta_log", since.version, spans.version())
+    entries = _entries(log_of(spans), since.version, spans.version())
     old = [entry for entry in entries if entry.mark.at_ms <= until_ms]
     if not old:
         return None
@@ -82,7 +82,7 @@ def changes_since(lake: LakePath, spans: DeltaTable, mark: Mark, until_ms: int) 
 
 def rewrites_since(delta: DeltaTable, version: int) -> list[Rewrite]:
     """Return what was rewritten after a version, in order; nothing of commits that the log has no more."""
-    log = folder_of(delta) / "_delta_log"
+    log = log_of(delta)
     rewrites = []
     for number in range(version + 1, delta.version() + 1):
         with contextlib.suppress(FileNotFoundError):

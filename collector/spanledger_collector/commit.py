@@ -30,9 +30,11 @@ from .lake import (
     committed_version,
     file_path,
     live_files,
+    log_of,
     open_table,
     write_days,
 )
+from .landed import is_marked
 from .recent import RecentCalls
 from .staging import Staged, manifest_path, read_manifest
 from .storage import each, exists
@@ -146,8 +148,10 @@ class Committer:
             if append_unless_changed(self._spans, sifted.files, writer=self._writer, version=segment):
                 self._count(files, sifted)
                 return
+            seen = self._spans.version()
             self._spans.update_incremental()
-            if committed_version(self._spans, self._writer) >= segment:  # ours, whose answer was late
+            came_since = range(seen + 1, self._spans.version() + 1)
+            if is_marked(log_of(self._spans), came_since, self._writer, segment):  # ours, whose answer was late
                 self._count(files, sifted)
                 return
             self._note_rewrites()

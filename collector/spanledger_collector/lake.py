@@ -289,7 +289,7 @@ class _Commit:
     def has_landed(self, delta: DeltaTable, after: int) -> bool:
         """Say whether this is in the log, after version `after`."""
         added, removed = ([action.path for action in actions] for actions in (self.added, self.removed))
-        return has_landed(folder_of(delta) / "_delta_log", after, Said.of(added, removed, self.marks))
+        return has_landed(log_of(delta), after, Said.of(added, removed, self.marks))
 
 
 def committed_version(table: DeltaTable, writer: str) -> int:
@@ -316,6 +316,11 @@ def folder_of(table: DeltaTable) -> LakePath:
     return Path(unquote(at.path)) if at.scheme in ("", "file") else lake_path(table.table_uri)
 
 
+def log_of(table: DeltaTable) -> LakePath:
+    """Return the folder of a table's log."""
+    return folder_of(table) / "_delta_log"
+
+
 def _make_day(lake: LakePath, table: LakeTable, folder: LakePath) -> None:
     """Make the folder of a day, where there are folders, and the table if need be."""
     if isinstance(folder, Path) and not folder.exists():
@@ -327,7 +332,7 @@ def _make_day(lake: LakePath, table: LakeTable, folder: LakePath) -> None:
 
 def _sync_log(delta: DeltaTable) -> None:
     """Make the commit after what was read, and the one before it, survive a power cut: deltalake leaves that to us."""
-    log = folder_of(delta) / "_delta_log"
+    log = log_of(delta)
     if not isinstance(log, Path):
         return  # what a store has taken, it keeps
     for version in (delta.version(), delta.version() + 1):

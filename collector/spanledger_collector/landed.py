@@ -8,6 +8,7 @@ nobody else gives, and what has no files says the same whoever says it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,12 +41,24 @@ def has_landed(log: LakePath, after: int, said: Said) -> bool:
     """Say whether a commit after version `after` says just this; `log` is the folder of a table's log."""
     for version in count(after + 1):
         try:
-            entry = read_bytes(log / f"{version:020d}.json").decode()
+            if _said_in(_entry(log, version)) == said:
+                return True
         except FileNotFoundError:
             return False
-        if _said_in([json.loads(line) for line in entry.splitlines()]) == said:
-            return True
     raise AssertionError  # a log has an end
+
+
+def is_marked(log: LakePath, versions: Iterable[int], writer: str, version: int) -> bool:
+    """Say whether one of the commits that made `versions` has `txn` = (writer, version)."""
+    for made in versions:
+        with contextlib.suppress(FileNotFoundError):
+            if (writer, version) in _said_in(_entry(log, made)).marks:
+                return True
+    return False
+
+
+def _entry(log: LakePath, version: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in read_bytes(log / f"{version:020d}.json").decode().splitlines()]
 
 
 def _said_in(actions: list[dict[str, Any]]) -> Said:
