@@ -45,7 +45,8 @@ def test_drafts_that_somebody_died_over_are_deleted_after_a_day(tmp_path: Path) 
     assert beside(lake).parent == tmp_path / "stores"
     for draft, age_s in ((old, OLD_S + 60), (new, 0)):
         draft.touch()
-        os.utime(draft, (time.time() - age_s,) * 2)
+        at = time.time() - age_s
+        os.utime(draft, (at, at))
     assert old_drafts(lake) == [old]
 
 
