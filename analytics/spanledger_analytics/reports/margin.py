@@ -17,7 +17,7 @@ from spanledger_analytics.errors import QuestionError
 from spanledger_collector.tables import REVENUE
 
 from .answer import Answer, Report, said_of_totals, share, usd
-from .calendar import UNITS
+from .calendar import UNITS, Unit
 from .concentration import SHARE, SPLIT, rounded
 from .question import Question
 from .totals import totals
@@ -86,7 +86,7 @@ def _revenue(ledger: Ledger, asked: Question) -> pl.DataFrame:
         only=_wanted(where.only),
         but=_wanted(where.but),
     )
-    units = [unit for unit in UNITS if unit in asked.by]
+    units: list[Unit] = [unit for unit in UNITS if unit in asked.by]
     labelled = days.with_columns(asked.period.calendar.labels_of_days(pl.col("day"), unit) for unit in units)
     return labelled.group_by(asked.by).agg(pl.col("revenue_usd").sum())
 
