@@ -45,7 +45,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "pricing-speed": (sys.executable, "benchmarks/pricing.py"),
     "pricing": (*_PYTEST, "tests/unit/test_pricing_sql.py"),
     "prices": (*_PYTEST, "tests/unit/test_prices_oracle.py", "tests/unit/test_pricing_rows.py"),
-    "queries": (sys.executable, "benchmarks/queries.py", "--full", "--root-tags", "0", "--patience", "15"),
+    "queries": (sys.executable, "benchmarks/queries.py", "--full", "--root-tags", "0", "--patience", "12"),
     "repricing": (sys.executable, "benchmarks/repricing.py"),
     "rollups": (*_PYTEST, "tests/unit/test_rollups.py"),
     "sandbox": (*_PYTEST, "tests/integration/test_sandbox.py", "tests/integration/test_scope.py"),
