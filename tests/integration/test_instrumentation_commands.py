@@ -72,6 +72,7 @@ def test_doctor_finds_everything_in_order(tmp_path: Path) -> None:
         "spool",
         "faults",
         "lake",
+        "alerts",
     ]
     assert {state for check, (state, _) in found.items() if check not in ("home", "lake")} == {"ok"}
     assert found["endpoint"] == ("ok", f"{sink.url}/v1/traces takes spans (http/protobuf)")
@@ -97,7 +98,7 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
 def test_doctor_aligns_its_lines_for_reading(tmp_path: Path) -> None:
     lines = _spanledger("doctor", home=tmp_path).stdout.splitlines()
 
-    assert len(lines) == 14
+    assert len(lines) == 15
     assert {line[:6] for line in lines} <= {"ok    ", "warn  "}
     assert all(line[6:24].endswith(" ") or line[24:26] == "  " for line in lines)
 
