@@ -54,7 +54,7 @@ def test_it_leaves_the_switch_alone_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"endpiont": "http://x"}, "configure(endpiont): unknown setting; known: backlog_bytes, "),
+        ({"endpiont": "http://x"}, "configure(endpiont): unknown setting; known: alerts, backlog_bytes, "),
         ({"batch_size": 0}, "configure(batch_size) = '0': expected a whole number above 0"),
         ({"enabled": "perhaps"}, "configure(enabled) = 'perhaps': expected 1/true/yes/on"),
         ({"endpoint": "localhost:4318"}, "SPANLEDGER_ENDPOINT = 'localhost:4318': expected http://"),
