@@ -3,7 +3,7 @@
 Segments of a few traces are staged as the converter stages them, and the product's own committer commits them one by
 one; its maintainer has small files merged, days that are over written anew, and Delta's log cleaned. In life that is
 one commit a second. Here they follow at once, so the maintainer's clock goes by commits, and the log is kept not for
-two hours but for 7,200 commits. Replaced files alone stay for a real hour, as queries may have them open.
+half an hour but for 1,800 commits. Replaced files alone stay for a real hour, as queries may have them open.
 
     python benchmarks/commits.py [--commits 10000] [--windows 10] [--days 90]
     python benchmarks/commits.py --commits 86400     # as many as a day has; an hour or more
@@ -43,8 +43,10 @@ from waiting import wait_until
 
 A_COMMIT: Final = 20
 """Traces of a segment."""
-LOG_S: Final = 7_200
-"""What the log, and its tombstones, are kept for in life: so many commits at one a second."""
+LOG_S: Final = 1_800
+"""What the log is kept for in life: so many commits at one a second."""
+TOMBSTONES_S: Final = 7_200
+"""And what it says of files that are no longer live."""
 TODAY: Final = datetime.now(UTC).date()
 QUESTIONS_A_WINDOW: Final = 20
 
@@ -87,9 +89,10 @@ def make_history(lake: Path, source: Source, count: int) -> None:
 
 def hasten(lake: Path, seconds_a_commit: float) -> None:
     """Keep what is kept by time for as many commits as it would be at one a second."""
-    seconds = max(10, round(LOG_S * seconds_a_commit))
-    names = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
-    open_table(lake).alter.set_table_properties(dict.fromkeys(names, f"interval {seconds} seconds"))
+    kept = {"delta.logRetentionDuration": LOG_S, "delta.deletedFileRetentionDuration": TOMBSTONES_S}
+    open_table(lake).alter.set_table_properties(
+        {name: f"interval {max(10, round(seconds * seconds_a_commit))} seconds" for name, seconds in kept.items()}
+    )
 
 
 def measure(commits: int, windows: int, history: int) -> list[dict[str, Any]]:

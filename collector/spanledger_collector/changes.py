@@ -1,6 +1,6 @@
 """What came into the table `spans` since a version of it, by its log: where a stage that comes later goes on.
 
-The log is kept for two hours (see `lake`). Where it doesn't reach back to the version any more, the files that are
+The log is kept for half an hour (see `lake`). Where it doesn't reach back to the version any more, the files that are
 live now tell by the time at which they were added; one that Delta merged meanwhile counts as added then, so that
 more is named than was added, never less.
 """
