@@ -12,6 +12,7 @@ half an hour but for 1,800 commits. Replaced files alone stay for a real hour, a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -136,7 +137,7 @@ def commit(bench: Bench, committer: Committer, source: Source, number: int) -> f
 
 def figures(lake: Path, ledger: Ledger, took: list[float], cpu: float, commits: int) -> dict[str, Any]:
     """Return what the commits of a window took, and what the lake is like at its end."""
-    log = [file for file in (table_path(lake) / "_delta_log").iterdir() if file.is_file()]
+    log = sizes(table_path(lake) / "_delta_log")
     asked = {"days": lambda: days(ledger, TODAY - timedelta(days=29), TODAY), "users": lambda: users(ledger, TODAY, 10)}
     return {
         "commits": commits,
@@ -148,8 +149,17 @@ def figures(lake: Path, ledger: Ledger, took: list[float], cpu: float, commits: 
         "live_files": len(live_files(open_table(lake))),
         "files_on_disk": sum(1 for _ in table_path(lake).glob("dt=*/*.parquet")),
         "log_files": len(log),
-        "log_mb": round(sum(file.stat().st_size for file in log) / 1e6, 1),
+        "log_mb": round(sum(log) / 1e6, 1),
     }
+
+
+def sizes(folder: Path) -> list[int]:
+    """Return the bytes of each file; some are deleted meanwhile."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += [path.stat().st_size] if path.is_file() else []
+    return found
 
 
 def check(ledger: Ledger, source: Source, commits: int) -> None:
