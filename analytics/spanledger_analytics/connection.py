@@ -48,6 +48,7 @@ _MACROS: Final = (
     "rollups",
     "chosen_cells",
     "asked_calls",
+    "asked_cells",
 )
 
 

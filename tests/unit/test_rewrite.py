@@ -168,6 +168,34 @@ def test_a_trace_is_ruled_out_of_a_closed_day_without_reading_its_ids(tmp_path: 
     assert _ruled_out(written, others) == 0
 
 
+def test_ids_and_money_are_written_the_way_that_is_small_and_quick_to_read(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    midnight = datetime(2026, 11, 3, tzinfo=UTC)
+    lake.book([span(n, trace=n, start_time=midnight + timedelta(seconds=n)) for n in range(1, 51)])
+    assert _stored(files_now(tmp_path).spans[1]) == SMALL
+    done = rewrite_day(tmp_path, date(2026, 11, 3))
+    assert done is not None
+    assert _stored(str(file_path(tmp_path, done.new[0]))) == SMALL
+
+
+SMALL = {
+    "trace_id": ("BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"),
+    "span_id": ("BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"),
+    "ingested_at": ("INT64", "DELTA_BINARY_PACKED"),
+    "start_time": ("INT64", "PLAIN"),
+    "cost_usd": ("INT64", "PLAIN"),
+    "cost_input": ("INT64", "RLE_DICTIONARY"),
+}
+
+
+def _stored(file: str) -> dict[str, tuple[str, str]]:
+    with pq.ParquetFile(file) as parquet:
+        group = parquet.metadata.row_group(0)
+        chunks = [group.column(place) for place in range(group.num_columns)]
+    kinds = {chunk.path_in_schema: (chunk.physical_type, set(chunk.encodings)) for chunk in chunks}
+    return {name: (kinds[name][0], way if way in kinds[name][1] else "") for name, (_, way) in SMALL.items()}
+
+
 def _ruled_out(file: str, traces: Sequence[str]) -> int:
     query = "select bloom_filter_excludes from parquet_bloom_probe(?, 'trace_id', ?)"
     return sum(found[0] for trace in traces for found in duckdb.execute(query, [file, trace]).fetchall())
