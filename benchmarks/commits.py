@@ -5,7 +5,7 @@ one; its maintainer has small files merged, days that are over written anew, and
 one commit a second. Here they follow at once, so the maintainer's clock goes by commits, and the log is kept not for
 half an hour but for 1,800 commits. Replaced files alone stay for a real hour, as queries may have them open.
 
-    python benchmarks/commits.py [--commits 10000] [--windows 10] [--days 90]
+    python benchmarks/commits.py [--commits 10000] [--windows 10] [--days 90] [--log-seconds 1800]
     python benchmarks/commits.py --commits 86400     # as many as a day has; an hour or more
 """
 
@@ -88,15 +88,15 @@ def make_history(lake: Path, source: Source, count: int) -> None:
         add_files(lake, files, writer="history", version=0)
 
 
-def hasten(lake: Path, seconds_a_commit: float) -> None:
+def hasten(lake: Path, seconds_a_commit: float, log_s: int) -> None:
     """Keep what is kept by time for as many commits as it would be at one a second."""
-    kept = {"delta.logRetentionDuration": LOG_S, "delta.deletedFileRetentionDuration": TOMBSTONES_S}
+    kept = {"delta.logRetentionDuration": log_s, "delta.deletedFileRetentionDuration": TOMBSTONES_S}
     open_table(lake).alter.set_table_properties(
         {name: f"interval {max(10, round(seconds * seconds_a_commit))} seconds" for name, seconds in kept.items()}
     )
 
 
-def measure(commits: int, windows: int, history: int) -> list[dict[str, Any]]:
+def measure(commits: int, windows: int, history: int, log_s: int) -> list[dict[str, Any]]:
     """Return the figures of each window."""
     source = Source()
     found = []
@@ -115,7 +115,7 @@ def measure(commits: int, windows: int, history: int) -> list[dict[str, Any]]:
                 done = one
                 maintainer.step()
             if number == 0:
-                hasten(bench.lake, (time.monotonic() - begun) / len(took))
+                hasten(bench.lake, (time.monotonic() - begun) / len(took), log_s)
             cpu = (time.process_time() - spent) / len(took)
             found.append(figures(bench.lake, ledger, took, cpu, first + len(took)))
             spent = time.process_time()
@@ -186,9 +186,10 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=10_000)
     parser.add_argument("--windows", type=int, default=10, help="parts that figures are given of")
     parser.add_argument("--days", type=int, default=90, help="of history")
+    parser.add_argument("--log-seconds", type=int, default=LOG_S, help="what the log is kept for, at a commit a second")
     options = parser.parse_args()
     told = {
-        "windows": measure(options.commits, options.windows, options.days),
+        "windows": measure(options.commits, options.windows, options.days, options.log_seconds),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("deltalake", "duckdb", "pyarrow")},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

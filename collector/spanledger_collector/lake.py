@@ -43,8 +43,8 @@ _REPLACE_TRIES: Final = 50
 _REFUSED_FEATURES: Final = frozenset({"deletionVectors", "columnMapping"})
 _MAPPING: Final = "delta.columnMapping.mode"
 _CONFIGURATION: Final[dict[str, str | None]] = {
-    # Every commit and every opening lists the log's folder, at 7 us of CPU an entry: with those of two hours a commit
-    # takes twice as long as with those of half an hour, with those of two busy days 2 s.
+    # Every commit and every opening lists the log's folder: with the entries of two hours at one a second a commit is
+    # half as slow again (benchmarks/commits.py --log-seconds 7200), with those of two busy days it takes 2 s.
     "delta.logRetentionDuration": "interval 30 minutes",
     # Every checkpoint repeats the files removed in this time; the committer deletes them before it is over.
     "delta.deletedFileRetentionDuration": "interval 2 hours",
