@@ -33,7 +33,8 @@ def totals(**columns: list[Any]) -> pl.DataFrame:
 
 
 def traces(figure: go.Figure) -> list[dict[str, Any]]:
-    found = figure.to_dict()["data"]
+    """Return a figure's traces; plotly raises an error for what it does not know."""
+    found = go.Figure(figure.to_dict()).to_dict()["data"]
     assert isinstance(found, list)
     return found
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from .figure import Figure
+
 CONFIG: Final[dict[str, Any]] = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
 """For st.plotly_chart: nothing on a figure reacts but its clicks."""
 GRID: Final = "rgba(128, 140, 152, 0.18)"
@@ -15,7 +17,7 @@ CLEAR: Final = "rgba(0, 0, 0, 0)"
 
 def base(height: int, **layout: Any) -> go.Figure:
     """Return an empty figure in the house style."""
-    figure = go.Figure()
+    figure = Figure()
     figure.update_layout(
         **{
             "height": height,

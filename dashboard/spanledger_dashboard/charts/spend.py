@@ -19,6 +19,8 @@ MOST_MODELS: Final = 8
 """Series in one chart; what is left is "other"."""
 OTHER: Final = "other"
 NO_MODEL: Final = "(no model)"
+_MOST_NAMED: Final = 6
+"""Models in a hover."""
 
 
 def days_figure(
@@ -35,11 +37,12 @@ def days_figure(
     figure = base(360)
     _stack(figure, by_model, "dt", places, labels, colours, {today})
     totals = {row["dt"]: row for row in days.iter_rows(named=True)}
+    models = _dearest_models(by_model, "dt")
     hovers = [
         _hover(
             f"{day_name(place)}{' so far' if place == today else ''}",
             totals.get(place),
-            by_model.filter(pl.col("dt") == place),
+            models.get(place, []),
         )
         for place in places
     ]
@@ -74,11 +77,12 @@ def hours_figure(
         )
     totals = {row["hour"]: row for row in hours.iter_rows(named=True)}
     past = {row["hour"]: row["cost_usd"] for row in before.iter_rows(named=True)}
+    models = _dearest_models(by_model, "hour")
     hovers = [
         _hover(
             f"{hour_name(place)} UTC{' so far' if place in current else ''}",
             totals.get(place),
-            by_model.filter(pl.col("hour") == place),
+            models.get(place, []),
             f"<br>{before_name}: {usd(past.get(place, Decimal(0)))}" if before.height else "",
         )
         for place in places
@@ -122,7 +126,16 @@ def _stack(
         )
 
 
-def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, more: str = "") -> str:
+def _dearest_models(by_model: pl.DataFrame, column: str) -> dict[object, list[dict[str, Any]]]:
+    """Return the rows of each place whose cost is known and not nothing, dearest first."""
+    rows = by_model.filter(pl.col("cost_usd") > 0).sort("cost_usd", "model", descending=[True, False])
+    found: dict[object, list[dict[str, Any]]] = {}
+    for row in rows.iter_rows(named=True):
+        found.setdefault(row[column], []).append(row)
+    return found
+
+
+def _hover(title: str, totals: dict[str, Any] | None, models: Sequence[dict[str, Any]], more: str = "") -> str:
     if totals is None:
         return f"<b>{title}</b><br>no calls{more}"
     lines = [
@@ -130,11 +143,10 @@ def _hover(title: str, totals: dict[str, Any] | None, by_model: pl.DataFrame, mo
         f"<b>{usd_exact(totals['cost_usd'])}</b> · {many(totals['requests'], 'request')} · "
         f"{many(totals['calls'], 'call')}",
     ]
-    dearest = by_model.filter(pl.col("cost_usd") > 0).sort("cost_usd", descending=True)
     lines += [
         f"{figure_text(row['model'], 32) or NO_MODEL}  {usd(row['cost_usd'])}"
         f" ({share(row['cost_usd'], totals['cost_usd'])})"
-        for row in dearest.head(6).iter_rows(named=True)
+        for row in models[:_MOST_NAMED]
     ]
     if totals["unpriced_calls"]:
         lines.append(f"{many(totals['unpriced_calls'], 'call')} without a price")
