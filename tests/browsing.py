@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
@@ -102,7 +103,7 @@ class Watched:
 
 def _is_probe(url: str) -> bool:
     """Tell whether Streamlit's page looks for the path that it is served under, which misses on sub-pages."""
-    return url.endswith(("/explore/_stcore/health", "/explore/_stcore/host-config"))
+    return re.search(r"//[^/]+/[\w-]+/_stcore/(health|host-config)$", url) is not None
 
 
 def settle(page: Page) -> None:

@@ -8,7 +8,9 @@ or settled it looks that up, and where none does it has nothing to do but read.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
@@ -50,6 +52,7 @@ _MACROS: Final = (
     "asked_calls",
     "asked_cells",
 )
+_NOTED: Final[ContextVar[list[str] | None]] = ContextVar("noted", default=None)
 
 
 class Ledger:
@@ -148,7 +151,21 @@ def relation(
     return connection.sql(text, params=named)
 
 
+@contextmanager
+def noting() -> Iterator[list[str]]:
+    """Yield a list of the names of the queries that a `Ledger` is asked inside, in their order, each once."""
+    queries: list[str] = []
+    token = _NOTED.set(queries)
+    try:
+        yield queries
+    finally:
+        _NOTED.reset(token)
+
+
 def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+    noted = _NOTED.get()
+    if noted is not None and query not in noted:
+        noted.append(query)
     frame: pl.DataFrame = relation(cursor, query, parameters).pl()
     return frame
 

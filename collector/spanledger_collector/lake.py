@@ -344,7 +344,8 @@ def _sync_log(delta: DeltaTable) -> None:
 
 def _unreadable(lake: LakePath, error: DeltaError) -> LakeError:
     """Return what to say of a log that was written by a later version, or is damaged."""
-    return LakeError(lake, f"can't be read: {error}; upgrade spanledger, or choose another with --lake")
+    reason = str(error).split("\n", 1)[0]  # what follows is a trace of Rust's
+    return LakeError(lake, f"can't be read: {reason}; upgrade spanledger, or choose another with --lake")
 
 
 def _days_of(rows: pa.Table, table: LakeTable) -> pa.ChunkedArray:

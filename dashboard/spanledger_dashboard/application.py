@@ -1,27 +1,89 @@
-"""The application: configures the page, offers the pages, draws the one that is asked for.
+"""The application: the pages by section, and what every page needs before it is drawn.
 
-`main` runs anew for every visitor and every full rerun, so it stays small.
+`main` runs anew for every visitor and every full rerun, so it stays small. A page is one line of `SECTIONS`; it is
+drawn over a lake that can be read and holds something, everything else has been told already.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
+from spanledger_dashboard.components import links
+from spanledger_dashboard.components.empty import show_empty
+from spanledger_dashboard.components.trouble import told
+from spanledger_dashboard.data import Lake, configured_lake
 from spanledger_dashboard.pages import explore, overview
 
 _ICON: Final = Path(__file__).parent / "assets" / "icon.svg"
+_SIDEBAR_PX: Final = 208
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page: its title, its path in the address (the first has none), an icon of Streamlit's own, what draws it."""
+
+    title: str
+    path: str
+    icon: str
+    draw: Callable[[], None]
+
+
+SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
+    {
+        "Spend": (
+            Place("Overview", "", "speed", overview.page),
+            Place("Explore", "explore", "query_stats", explore.page),
+        ),
+    }
+)
+"""Every page that there is; navigation, tests of all pages and their pictures are made from it."""
+
+
+def places() -> Iterator[Place]:
+    """Yield every page."""
+    for section in SECTIONS.values():
+        yield from section
 
 
 def main() -> None:
     """Draw the page that the address asks for."""
-    st.set_page_config(page_title="spanledger", page_icon=str(_ICON), layout="wide")
+    # Before the navigation: a page's icon would be fetched from another host, to be that of the window.
+    st.set_page_config(page_icon=str(_ICON), layout="wide", initial_sidebar_state=_SIDEBAR_PX)
     st.logo(str(_ICON), size="medium")
-    explore_page = st.Page(explore.page, title="Explore", url_path="explore")
+    pages = {place.path: _page(place) for place in places()}
+    links.offer(pages)
+    sections = {name: [pages[place.path] for place in section] for name, section in SECTIONS.items()}
+    chosen = st.navigation(sections, position="hidden")
+    st.set_page_config(page_title=f"{chosen.title} · spanledger")
+    _show_sections(sections)
+    chosen.run()
 
-    def home() -> None:
-        overview.page(explore_page)
 
-    st.navigation([st.Page(home, title="Overview", default=True), explore_page], position="top").run()
+def _show_sections(sections: Mapping[str, list[Page]]) -> None:
+    """Draw the navigation; Streamlit's own, by sections, is a list that screen readers can't count."""
+    with st.sidebar:
+        for name, pages in sections.items():
+            with st.container(gap="xxsmall", key=f"section-{name.lower()}"):
+                st.caption(name)
+                for page in pages:
+                    st.page_link(page, width="stretch")
+
+
+def _page(place: Place) -> Page:
+    def draw() -> None:
+        with told(f"page {place.title}"):
+            path = configured_lake()
+            if Lake(path).is_empty():
+                show_empty(path)
+            else:
+                place.draw()
+
+    icon = f":material/{place.icon}:"
+    return Page(draw, title=place.title, icon=icon, url_path=place.path, default=not place.path)

@@ -1,14 +1,15 @@
 """Answers of the lake, kept as long as the files of the days they are about do not change.
 
 While calls come in, only today's files change. So a question over many days is asked in two halves, the days that
-are over and today, and only the second is asked again. The one cached function takes the question by name, so that
-all questions share one bounded cache.
+are over and today, and only the second is asked again. The cached functions take the question or the report by
+name, so that all of them share a few bounded caches.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -19,7 +20,13 @@ import streamlit as st
 from spanledger import settings
 from spanledger.lake_path import LakePath, lake_path
 from spanledger_analytics import drill, live, spend
-from spanledger_analytics.connection import Ledger
+from spanledger_analytics.connection import Ledger, noting
+from spanledger_analytics.reports import spend as spend_report
+from spanledger_analytics.reports.answer import Answer, Report, Value
+from spanledger_analytics.reports.calendar import Calendar, Period
+from spanledger_analytics.reports.question import Question
+from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.reports.totals import add_up, totals
 from spanledger_analytics.spend import Filters
 
 from .charts.colours import palette
@@ -39,7 +46,11 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
     }
 )
 Argument = date | datetime | int | str | Filters | None
+Stamp = tuple[int | datetime | None, ...]
+"""Changes when an answer may."""
 _DAY: Final = timedelta(days=1)
+_QUARTER_MINUTES: Final = 15
+"""Reports count open days to the last full quarter of an hour."""
 _KNOWN: Final = timedelta(days=89)
 """How far back filters and colours look."""
 _KNOWN_S: Final = 20
@@ -56,6 +67,20 @@ def _ask(lake: str, stamp: int, question: str, arguments: tuple[Argument, ...]) 
     return _QUESTIONS[question](_open(lake), *arguments)
 
 
+@st.cache_data(max_entries=512, show_spinner=False)
+def _report(
+    lake: str, stamp: Stamp, name: str, asked: Question, options: tuple[tuple[str, Value], ...]
+) -> tuple[Answer, list[str]]:
+    with noting() as queries:
+        answer = REPORTS[name].answer(_open(lake), asked, **dict(options))
+    return answer, queries
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _totals(lake: str, stamp: Stamp, asked: Question) -> pl.DataFrame:
+    return totals(_open(lake), asked)
+
+
 @st.cache_data(ttl=_KNOWN_S, max_entries=16, show_spinner=False, refresh_mode="background")
 def _known(lake: str, today: date, has_calls: bool) -> pl.DataFrame:
     return spend.filter_values(_open(lake), today - _KNOWN, today)
@@ -65,6 +90,7 @@ class Lake:
     """The lake that this dashboard shows; its methods are the questions of spanledger_analytics."""
 
     def __init__(self, path: LakePath) -> None:
+        # Everything that is kept is kept under this key, and the ledger is opened by it.
         self._key = str(path)
         self._ledger = _open(self._key)
 
@@ -110,6 +136,28 @@ class Lake:
         """See `drill.trace`."""
         return self._asked("trace", day - _DAY, day + _DAY, day, trace_id)
 
+    def report(self, name: str, asked: Question, **options: Value) -> Answer:
+        """Ask a report of `spanledger report` by its name; options that aren't named have their defaults.
+
+        Raises:
+            QuestionError: it can't be asked that; the message is for the reader.
+        """
+        if name == spend_report.SPEND.name:
+            return spend_report.of_totals(self.totals(asked), asked)
+        return self._reported(name, asked, options)[0]
+
+    def queries(self, name: str, asked: Question, **options: Value) -> list[str]:
+        """Return the names of the SQL files that a report is made of; asked right after it, it costs nothing."""
+        if name == spend_report.SPEND.name:
+            return ["totals"]
+        return self._reported(name, asked, options)[1]
+
+    def totals(self, asked: Question) -> pl.DataFrame:
+        """See `reports.totals.totals`; only the days that aren't over are asked again while calls come in."""
+        halves = [replace(asked, period=period) for period in _halves(asked.period)]
+        frames = [_totals(self._key, self._stamp(half, half.period.utc_days()[0]), half) for half in halves]
+        return frames[0] if len(frames) == 1 else add_up(pl.concat(frames), asked.by)
+
     def rate(self, moment: datetime) -> live.Rate:
         """See `live.rate`; never cached, because time alone changes it."""
         return live.rate(self._ledger, moment)
@@ -129,6 +177,28 @@ class Lake:
         """Return every model's colour."""
         return palette(self.known("model", today))
 
+    def _reported(self, name: str, asked: Question, options: Mapping[str, Value]) -> tuple[Answer, list[str]]:
+        report = REPORTS[name]
+        if not report.of_lake:
+            return report.answer(self._ledger, asked, **options), []
+        # The weeks before tell what is usual, and days to compare with may lie anywhere.
+        whole = ".." in str(options.get("against"))
+        stamp = self._stamp(asked, None, report, whole=whole)
+        return _report(self._key, stamp, name, asked, tuple(sorted(options.items())))
+
+    def _stamp(
+        self, asked: Question, first: date | None, report: Report | None = None, *, whole: bool = False
+    ) -> Stamp:
+        """Return the stamp of the days from `first` on to the last asked about, or all, and of what else is read."""
+        files = self._ledger.stamp(first, None if whole else asked.period.utc_days()[1])
+        if report is None:
+            return (files,)
+        moment = now()
+        clock = moment.replace(minute=moment.minute // _QUARTER_MINUTES * _QUARTER_MINUTES, second=0, microsecond=0)
+        is_open = asked.period.end > moment or bool(report.beside)
+        beside = (hash(tuple(self._ledger.files_of(table))) for table in report.beside)
+        return files, clock if is_open else None, *beside
+
     def _asked(self, question: str, first: date, last: date, *arguments: Argument) -> pl.DataFrame:
         """Answer from the cache while the files of `first` to `last` stay as they are."""
         return _ask(self._key, self._ledger.stamp(first, last), question, arguments)
@@ -146,9 +216,25 @@ def _split(first: date, last: date, today: date) -> Iterator[tuple[date, date]]:
         yield max(first, today), last
 
 
+def _halves(period: Period) -> Iterator[Period]:
+    """Yield the days of a period that are over and those that aren't."""
+    today = period.calendar.today(now())
+    if period.until is not None or period.last < today or period.first >= today:
+        yield period
+        return
+    yield replace(period, last=today - _DAY)
+    yield replace(period, first=today)
+
+
 def now() -> datetime:
     """Return this moment, UTC; the one clock of the pages."""
     return datetime.now(UTC)
+
+
+def configured_calendar() -> Calendar:
+    """Return whose days reports tell: the zone and the billing day of the settings."""
+    read = settings.load()
+    return Calendar(read.zone, read.billing_day)
 
 
 def configured_lake() -> LakePath:

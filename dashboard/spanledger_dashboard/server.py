@@ -44,7 +44,7 @@ _LIGHT: Final[Mapping[str, str]] = MappingProxyType(
         "primaryColor": "#0067A3",
         "backgroundColor": "#FFFFFF",
         "secondaryBackgroundColor": "#F5F7F9",
-        "textColor": "#16212C",
+        "textColor": "#0B141C",
         "borderColor": "#DFE5EA",
     }
 )

@@ -1,26 +1,35 @@
 """What the reader looks at, and its form in the address bar.
 
-The URL is the only state: a pasted link, Back and a reload all restore the view. It is written whole by `go` and
-nothing else. (Streamlit can bind filter widgets to the URL, but a bound widget drops a value that it does not
-offer: a link to a team that has no calls this month would silently show everybody's money.)
+`View` is a place in Explore's drill-down, `Window` what any other page looks at. The URL is the only state: a pasted
+link, Back and a reload all restore the view. It is written whole by `go` and nothing else. (Streamlit can bind filter
+widgets to the URL, but a bound widget drops a value that it does not offer: a link to a team that has no calls this
+month would silently show everybody's money.)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import streamlit as st
 
+from spanledger_analytics.reports.calendar import Calendar, Period
+from spanledger_analytics.reports.question import Question, Where
 from spanledger_analytics.spend import ALL, DIMENSIONS, Filters
 
 PERIODS: Final = (7, 14, 30, 90)
 """Days that the first level can show."""
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _SPAN: Final = re.compile(r"[0-9a-f]{16}")
+_LONGEST: Final = timedelta(days=400)
+"""The lake holds nothing older."""
+Own = Mapping[str, Sequence[str]]
+"""A page's own parameters: name to what they can be, the first unless another is named; nothing: any text."""
+NONE: Final[Own] = MappingProxyType({})
 
 
 class BadLinkError(ValueError):
@@ -85,6 +94,73 @@ class View:
         return replace(self, filters=replace(self.filters, **{dimension: value}))
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a page other than Explore looks at: some days, filters, and what the page itself can be told."""
+
+    period: Period
+    """Days of the reader's calendar."""
+    days: int | None = 30
+    """How long the period is where it ends today; None where its days were named."""
+    filters: Filters = ALL
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Values of the page's own parameters; '' is one of any text that isn't named."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """What `own` is where the address says nothing."""
+
+    def parameters(self) -> dict[str, str]:
+        """Return the window as query parameters, defaults left out."""
+        if self.days is None:
+            named = {"from": f"{self.period.first}", "to": f"{self.period.last}"}
+        else:
+            named = {} if self.days == View().days else {"days": f"{self.days}"}
+        named |= {name: value for name, value in self.filters.parameters().items() if value is not None}
+        return named | {name: value for name, value in self.own.items() if value != self.defaults.get(name, "")}
+
+    def lasting(self, days: int) -> Window:
+        """Look at as many days, the last of them today."""
+        today = self.period.calendar.today()
+        return replace(self, days=days, period=_lasting(days, today, self.period.calendar))
+
+    def spanning(self, first: date, last: date) -> Window:
+        """Look at these days, both inclusive."""
+        return replace(self, days=None, period=Period(first, last, self.period.calendar))
+
+    def filtered(self, dimension: str, value: str | None) -> Window:
+        """Change one filter."""
+        return replace(self, filters=replace(self.filters, **{dimension: value}))
+
+    def told(self, **own: str) -> Window:
+        """Change some of the page's own parameters."""
+        return replace(self, own={**self.own, **own})
+
+    def question(self, by: Sequence[str] = (), where: Where = Where()) -> Question:  # noqa: B008 - frozen
+        """Return what a report is asked: these days, what the filters leave, and what more `where` says."""
+        picked = {name: (value,) for name, value in self.filters.parameters().items() if value is not None}
+        return Question(self.period, tuple(by), Where({**where.only, **picked}, where.but))
+
+    def view(self) -> View:
+        """Return the first level of Explore with the same filters, over about as many days."""
+        wanted = self.days or self.period.days
+        return View(days=next((days for days in PERIODS if days >= wanted), PERIODS[-1]), filters=self.filters)
+
+
+def window(parameters: Mapping[str, str], own: Own = NONE, calendar: Calendar = Calendar()) -> Window:  # noqa: B008
+    """Read a window from query parameters.
+
+    Raises:
+        BadLinkError: a value that can't be read.
+    """
+    defaults = {name: values[0] if values else "" for name, values in own.items()}
+    told = {name: _own(name, parameters.get(name, defaults[name]), values) for name, values in own.items()}
+    filters = Filters(**{name: parameters.get(name) for name in DIMENSIONS})
+    today = calendar.today()
+    if "from" in parameters or "to" in parameters:
+        return Window(_named(parameters, calendar, today), None, filters, told, defaults)
+    days = _days(parameters.get("days"))
+    return Window(_lasting(days, today, calendar), days, filters, told, defaults)
+
+
 def parse(parameters: Mapping[str, str]) -> View:
     """Read a view from query parameters.
 
@@ -105,9 +181,29 @@ def parse(parameters: Mapping[str, str]) -> View:
     return view
 
 
-def go(view: View) -> None:
-    """Show another view: write the URL once, and nothing else."""
-    st.query_params.from_dict(view.parameters())
+def go(place: View | Window) -> None:
+    """Show another view or window: write the URL once, and nothing else."""
+    st.query_params.from_dict(place.parameters())
+
+
+def _lasting(days: int, today: date, calendar: Calendar) -> Period:
+    return Period(today - timedelta(days=days - 1), today, calendar)
+
+
+def _named(parameters: Mapping[str, str], calendar: Calendar, today: date) -> Period:
+    last = _day(parameters.get("to")) or today
+    first = _day(parameters.get("from")) or last
+    if first > last:
+        raise BadLinkError(f"This link asks for the days from {first} to {last}, which are none.")
+    if last - first >= _LONGEST:
+        raise BadLinkError(f"This link asks for {(last - first).days + 1} days; at most {_LONGEST.days} can be shown.")
+    return Period(first, last, calendar)
+
+
+def _own(name: str, value: str, values: Sequence[str]) -> str:
+    if values and value not in values:
+        raise BadLinkError(f"This link asks for {name} {value!r}; there are {', '.join(values)}.")
+    return value
 
 
 def _days(text: str | None) -> int:

@@ -68,4 +68,5 @@ ALERTS: Final = Report(
     spanledger report alerts
     spanledger report alerts --from 2026-11-01 --format csv""",
     takes_by=False,
+    of_lake=False,
 )

@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from spanledger_analytics.connection import Ledger
+from spanledger_collector.tables import LakeTable
 
 from .question import Question
 
@@ -68,6 +69,10 @@ class Report:
     """Whether `by` can be asked for."""
     extras: tuple[str, ...] = field(default=())
     """Columns of `columns` that are there only where an option asks for them."""
+    beside: tuple[LakeTable, ...] = ()
+    """Tables beside spans that it reads: who keeps answers looks at their files, too."""
+    of_lake: bool = True
+    """Whether it answers from the lake alone, so that an answer holds as long as the lake's files do."""
 
     def answer(self, ledger: Ledger, asked: Question, **options: Value) -> Answer:
         """Ask it; options that aren't named have their defaults."""

@@ -15,6 +15,7 @@ import polars as pl
 
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.what_if import ask_priced
+from spanledger_collector.tables import OUTCOMES
 
 from .answer import Answer, Option, Report, calls_told, said_of_totals, share, usd
 from .concentration import SHARE, rounded
@@ -145,6 +146,7 @@ EFFICIENCY: Final = Report(
     efficiency,
     COLUMNS,
     by=("feature", "model"),
+    beside=(OUTCOMES,),
     options=(
         Option("short_in", int, 1000, "Most input tokens of an easy call."),
         Option("short_out", int, 200, "Most output tokens of an easy call."),

@@ -150,6 +150,7 @@ MARGIN: Final = Report(
     margin,
     COLUMNS,
     by=("customer",),
+    beside=(REVENUE,),
     days=30,
     options=(SPLIT,),
     details="""\

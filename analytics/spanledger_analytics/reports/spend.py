@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import polars as pl
+
 from spanledger_analytics.connection import Ledger
 
 from .answer import Answer, Report, said_of_totals
@@ -22,7 +24,11 @@ COLUMNS: Final = {
 
 def spend(ledger: Ledger, asked: Question) -> Answer:
     """Return cost, calls and tokens, a row for each of what is asked for, in its order."""
-    found = totals(ledger, asked)
+    return of_totals(totals(ledger, asked), asked)
+
+
+def of_totals(found: pl.DataFrame, asked: Question) -> Answer:
+    """Return the report of what `totals` found."""
     return Answer(found.select(*asked.by, *COLUMNS), said_of_totals(found))
 
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.errors import QuestionError
+from spanledger_collector.tables import OUTCOMES
 
 from .answer import Answer, Option, Report, Value, said_of_totals, share, usd
 from .calendar import UNITS
@@ -223,6 +224,7 @@ UNIT_COST: Final = Report(
         Option("more", bool, False, "All columns."),
     ),
     extras=EXTRAS,
+    beside=(OUTCOMES,),
     details="""\
     spanledger report unit-cost --by feature
     spanledger report unit-cost --by model --where feature=support --more

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
 
 from spanledger.lake_path import LakePath
+from spanledger_dashboard.charts.colours import BLUE
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import ago, count, many, markdown, usd
+
+from .sparkline import show_sparkline
 
 EVERY_S: Final = 5
 
@@ -20,40 +24,26 @@ def show_live(path: LakePath) -> None:
     lake = Lake(path)
     rate = lake.rate(moment)
     minutes = lake.minutes(moment)
+    costs = [float(cost) for cost in minutes["cost_usd"]]
     with st.grid(4, key="live"):
-        st.metric(
+        _show(
             "Spending now",
             f"{usd(rate.usd_per_hour)}/h",
-            markdown(f"{usd(rate.estimated_usd_per_hour)}/h of it estimated") if rate.estimated_usd_per_hour else None,
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            chart_data=[float(cost) for cost in minutes["cost_usd"]],
-            chart_type="area",
-            height="stretch",
+            costs,
+            f"{usd(rate.estimated_usd_per_hour)}/h of it estimated" if rate.estimated_usd_per_hour else None,
         )
-        st.metric(
-            "Requests a minute",
-            count(rate.requests_per_minute),
-            border=True,
-            chart_data=minutes["requests"].to_list(),
-            chart_type="bar",
-            height="stretch",
-        )
-        st.metric(
-            "Tokens a minute",
-            count(rate.tokens_per_minute),
-            border=True,
-            chart_data=minutes["tokens"].to_list(),
-            chart_type="area",
-            height="stretch",
-        )
-        st.metric(
+        _show("Requests a minute", count(rate.requests_per_minute), minutes["requests"].to_list())
+        _show("Tokens a minute", count(rate.tokens_per_minute), minutes["tokens"].to_list())
+        _show(
             "Last span",
             ago(rate.last_span, moment) if rate.last_span else "none today",
+            None,
             many(rate.unpriced_calls, "call") + " without a price" if rate.unpriced_calls else None,
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
         )
+
+
+def _show(label: str, value: str, minutes: Sequence[float] | None, remark: str | None = None) -> None:
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.metric(label, value, markdown(remark) if remark else None, delta_color="off", delta_arrow="off")
+        if minutes is not None:
+            show_sparkline(minutes, f"{label}: the last {len(minutes)} minutes, now {value}.", BLUE)

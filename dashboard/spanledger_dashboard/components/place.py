@@ -13,7 +13,7 @@ from spanledger_analytics.spend import DIMENSIONS
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import day_name, hour_name, markdown, visible
 from spanledger_dashboard.headlines import person
-from spanledger_dashboard.state import View, go
+from spanledger_dashboard.state import View, Window, go
 
 _WORDS: Final = {
     # dimension: every value, calls without one
@@ -49,7 +49,7 @@ def show_crumbs(view: View) -> None:
         st.markdown(f"**{markdown(here)}**", width="content")
 
 
-def show_filters(view: View, lake: Lake, today: date) -> None:
+def show_filters(view: View | Window, lake: Lake, today: date) -> None:
     """Draw one select box a dimension, set from the URL; a value that no call has is still shown as picked."""
     with st.container(horizontal=True, gap="xsmall", key="filters", width="content"):
         for dimension in DIMENSIONS:
@@ -78,5 +78,5 @@ def value_name(dimension: str, value: str) -> str:
     return visible(value, 40) if value else _WORDS[dimension][1]
 
 
-def _refilter(view: View, dimension: str) -> None:
+def _refilter(view: View | Window, dimension: str) -> None:
     go(view.filtered(dimension, st.session_state[f"filter-{dimension}"]))

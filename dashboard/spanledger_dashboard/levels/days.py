@@ -12,9 +12,10 @@ from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.spend import days_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.periods import show_periods
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import day_name
-from spanledger_dashboard.state import PERIODS, View, go
+from spanledger_dashboard.state import View
 
 
 def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
@@ -31,7 +32,7 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
             doubts(days),
             lake.unpriced(first, today, view.filters),
         )
-        _period(view)
+        show_periods(view.days, lambda days: View(days=days, filters=view.filters))
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)
     show_figure(
         figure,
@@ -40,19 +41,3 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
         pick=lambda day: pick(date.fromisoformat(day[:10])),
     )
     show_table(days, key="days", query="days")
-
-
-def _period(view: View) -> None:
-    def chosen() -> None:
-        go(View(days=st.session_state["period"], filters=view.filters))
-
-    st.session_state["period"] = view.days
-    st.segmented_control(
-        "Period",
-        PERIODS,
-        key="period",
-        format_func=lambda days: f"{days} days",
-        on_change=chosen,
-        label_visibility="collapsed",
-        required=True,
-    )

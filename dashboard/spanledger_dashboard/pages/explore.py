@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.place import show_crumbs, show_filters
+from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import Lake, configured_lake, now
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.levels import days, hours, requests, trace, users
@@ -18,15 +18,16 @@ from spanledger_dashboard.state import BadLinkError, View, go, parse
 
 def page() -> None:
     """Draw the page."""
-    path = configured_lake()
-    if Lake(path).is_empty():
-        show_empty(path)
-    else:
-        _panel()
+    _panel()
 
 
 @st.fragment
 def _panel() -> None:
+    with told("explore"):
+        _draw()
+
+
+def _draw() -> None:
     try:
         view = parse(st.query_params.to_dict())
     except BadLinkError as error:

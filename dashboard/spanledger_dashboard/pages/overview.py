@@ -7,12 +7,11 @@ from decimal import Decimal
 
 import polars as pl
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
 from spanledger_analytics.spend import cost_of, cost_per_request, sum_of
 from spanledger_dashboard.components.breakdown import show_breakdown
-from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.components.links import open_page
 from spanledger_dashboard.components.live import show_live
 from spanledger_dashboard.data import Lake, configured_lake, now
 from spanledger_dashboard.format import change, count, day_name, markdown, usd, usd_exact
@@ -22,18 +21,14 @@ from spanledger_dashboard.state import BadLinkError, View, parse
 _WEEK = timedelta(days=7)
 
 
-def page(explore: StreamlitPage) -> None:
-    """Draw the page; picking a day goes on in `explore`."""
-    path = configured_lake()
-    if Lake(path).is_empty():
-        show_empty(path)
-        return
-    show_live(path)
-    _panel(explore)
+def page() -> None:
+    """Draw the page; picking a day goes on in Explore."""
+    show_live(configured_lake())
+    _panel()
 
 
 @st.fragment
-def _panel(explore: StreamlitPage) -> None:
+def _panel() -> None:
     try:
         # Filters belong to Explore, where they can be seen.
         view = View(days=parse(st.query_params.to_dict()).days)
@@ -44,10 +39,10 @@ def _panel(explore: StreamlitPage) -> None:
     moment = now()
 
     def drill(day: date) -> None:
-        st.switch_page(explore, query_params=view.at_day(day).parameters())
+        open_page("explore", view.at_day(day).parameters())
 
     def narrow(dimension: str, value: str) -> None:
-        st.switch_page(explore, query_params=view.filtered(dimension, value).parameters())
+        open_page("explore", view.filtered(dimension, value).parameters())
 
     _kpis(view, lake, moment)
     days.show(view, lake, drill)

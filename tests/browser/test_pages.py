@@ -1,0 +1,39 @@
+"""What holds for every page that is registered, so that a new page is looked at from its first day."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from axe import axe, grave_faults
+from browsing import settle
+from spanledger_dashboard.application import places
+
+PATHS = [place.path for place in places()]
+WIDTHS = (1440, 1024, 390)
+OVERFLOW = """() => [...document.querySelectorAll('html, [data-testid=stMain]')]
+    .filter(part => part.scrollWidth > part.clientWidth).map(part => `${part.scrollWidth} > ${part.clientWidth}`)"""
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_can_be_read_by_everyone_in_light_and_dark_and_fits_desks_and_pockets(
+    page: Page, address: str, path: str
+) -> None:
+    """The fixture sees to it that no other host is asked and no error is raised."""
+    if axe() is None:
+        pytest.skip("needs axe-core, brought by npm: apt-get install npm (Debian, Ubuntu) or brew install node")
+    page.goto(f"{address}/{path}")
+    settle(page)
+    assert page.title().endswith(" · spanledger")
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert grave_faults(page) == []
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("[data-testid=stApp]")).to_have_css("background-color", "rgb(14, 21, 28)")
+    settle(page)
+    assert grave_faults(page) == []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(f"() => innerWidth === {width}")
+        page.evaluate(DRAWN)
+        assert page.evaluate(OVERFLOW) == [], width
