@@ -266,13 +266,51 @@ def test_a_rule_that_cannot_look_leaves_its_alerts_as_they_are(tmp_path: Path) -
     assert world.store.facts()["trouble"] == "r: the disk is away"
 
 
-def test_alerts_of_a_rule_that_is_gone_end_and_nobody_is_told(tmp_path: Path) -> None:
+def test_alerts_of_a_rule_that_was_removed_are_told_as_over_to_those_who_know_of_them(tmp_path: Path) -> None:
+    with WebhookSink() as hook:
+        world = World(tmp_path, [webhook(hook.url)])
+        world.run(11, 11)
+        (firing,) = world.store.alerts().values()
+        stranger = Receiver("stranger", "webhook", {"url": hook.url, "headers": {}})
+        world.rules = replace(world.rules, rules=(), receivers={**world.rules.receivers, "stranger": stranger})
+        world.run(11)
+        assert [alert.state for alert in world.store.alerts().values()] == ["firing"]
+        world.restart()
+        world.run(11, 11, 11)
+        while deliver_next(world.store, world.rules.receivers["ops"], world.now):
+            pass
+    assert world.store.alerts() == {}
+    assert world.store.told(firing.fingerprint) == set()
+    assert {row["receiver"] for row in world.store.outbox()} == {"ops"}
+    assert [event["event"] for event in world.store.history()] == ["resolved", "firing"]
+    before, after = hook.bodies
+    (told,) = before["alerts"]
+    said = {"summary": "it is 11 (the rule was removed)"}
+    over = told | {
+        "status": "resolved",
+        "endsAt": "2026-11-26T12:31:00.000Z",
+        "annotations": told["annotations"] | said,
+    }
+    assert after == before | {"status": "resolved", "commonAnnotations": said, "alerts": [over]}
+
+
+def test_an_alert_that_nobody_knew_of_ends_silently_with_its_rule(tmp_path: Path) -> None:
     world = World(tmp_path, [webhook("http://127.0.0.1:1/")])
+    world.store.silence(parse_matchers(["team=search"]), NOW + timedelta(hours=1), "deploy", NOW)
     world.run(11, 11)
     world.rules = replace(world.rules, rules=())
+    world.run(11, 11, 11)
+    assert (world.store.alerts(), world.store.outbox()) == ({}, [])
+
+
+def test_a_rule_that_is_missing_for_one_evaluation_ends_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, [webhook("http://127.0.0.1:1/")])
     world.run(11, 11)
-    assert world.store.alerts() == {}
-    assert [event["event"] for event in world.store.history()] == ["resolved", "firing"]
+    rules, world.rules = world.rules, replace(world.rules, rules=())
+    world.run(11)
+    world.rules = rules
+    world.run(11, 11)
+    assert [(alert.state, alert.under) for alert in world.store.alerts().values()] == [("firing", 0)]
     assert len(world.store.outbox()) == 1
 
 
@@ -341,6 +379,24 @@ def test_apprise_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(__import__("sys").modules, "apprise", None)
     with pytest.raises(DeliveryError, match=r"pip install 'spanledger\[notify\]'"):
         send(Receiver("chat", "apprise", {"urls": ("json://127.0.0.1:1",)}), TOLD, "k")
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise asks whether it is there
+def test_what_apprise_is_told_arrives_where_its_address_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apprise")
+    with WebhookSink(200, 200, 500) as hook:
+        address = hook.url.replace("http://", "json://")
+        monkeypatch.setenv("CHAT_URLS", address)
+        receiver = Receiver("chat", "apprise", {"urls": (address,), "secret_env": "CHAT_URLS"})
+        assert send(receiver, TOLD, "k") == "sent to 2 addresses"
+        with pytest.raises(DeliveryError, match=r"^not all addresses of chat took it$"):
+            send(replace(receiver, options={"urls": (address,)}), TOLD, "k")
+    said = {"title": "[firing] r", "message": "firing since 2026-11-26T12:30:00.000Z: it is 11", "type": "warning"}
+    assert [{name: body[name] for name in said} for body in hook.bodies] == [said] * 3
+    unknown = Receiver("chat", "apprise", {"urls": ("nothing-like-it://127.0.0.1",)})
+    with pytest.raises(DeliveryError, match=r"apprise knows nothing like the 1\. address of chat") as refused:
+        send(unknown, TOLD, "k")
+    assert refused.value.for_good
 
 
 def test_no_float_and_no_secret_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from spanledger_analytics.alerts.evaluate import evaluate
 from spanledger_analytics.alerts.lookout import Lookout
 from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.alerts.store import Store
+from spanledger_analytics.alerts.watch import Watch
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
 from spanledger_cli import cli
@@ -106,6 +107,26 @@ def test_the_process_evaluates_when_the_file_comes_and_list_shows_it(home: Path)
 
     wait_until(stepped, what="the wrong file to be told")
     assert [alert.state for alert in Store(home).alerts().values()] == ["firing"]
+
+
+def test_a_file_that_is_wrong_at_the_start_ends_no_alert_and_one_that_is_gone_ends_them_all(home: Path) -> None:
+    path, seconds = home / "alerts.toml", [0.0]
+    path.write_text(RULE, "utf-8")
+    Watch(load(), path, lambda: seconds[0]).step()
+    path.write_text("[[rule]]\n", "utf-8")
+    watch = Watch(load(), path, lambda: seconds[0])
+    states = []
+    for _ in range(3):
+        watch.step()
+        seconds[0] += 20
+        states += [alert.state for alert in Store(home).alerts().values()]
+    assert states == ["firing"] * 3
+    path.unlink()
+    for _ in range(2):
+        watch.step()
+        seconds[0] += 20
+    watch.stop()
+    assert [event["event"] for event in Store(home).history()] == ["resolved", "firing"]
 
 
 def test_the_report_tells_what_fires_and_what_has_fired(home: Path) -> None:

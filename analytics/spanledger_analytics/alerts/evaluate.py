@@ -16,9 +16,9 @@ from .grouping import Group, due
 from .lookout import Lookout
 from .notification import key_of, payload, time
 from .reading import Reading, fingerprint
-from .rules import Rule, Rules
+from .rules import Receiver, Rule, Rules
 from .silences import Silence
-from .states import Alert, advance, end
+from .states import Alert, advance, without_rule
 from .store import Store
 
 LOG: Final = logging.getLogger("spanledger.alerts")
@@ -50,11 +50,9 @@ def _look(rule: Rule, lookout: Lookout) -> Seen:
 
 def moved_on(alerts: Mapping[str, Alert], seen: Sequence[Seen], now: datetime) -> dict[str, Alert]:
     """Return all alerts as they stand after every rule has looked; those of rules that are gone end."""
-    after: dict[str, Alert] = {}
     rules = {one.rule.name for one in seen}
-    for key, alert in alerts.items():
-        if alert.rule not in rules and alert.state == "firing":
-            after[key] = replace(end(alert, now), notified_at=None)  # there is nobody any more to tell
+    left = {key: without_rule(alert, now) for key, alert in alerts.items() if alert.rule not in rules}
+    after = {key: alert for key, alert in left.items() if alert is not None}
     for one in seen:
         own = {key: alert for key, alert in alerts.items() if alert.rule == one.rule.name}
         if one.trouble:
@@ -93,17 +91,35 @@ def _note(store: Store, before: Alert | None, alert: Alert, now: datetime) -> No
 def _tell(rules: Rules, store: Store, alerts: Mapping[str, Alert], now: datetime) -> dict[str, Alert]:
     """Put out what is due, and return the alerts that are told by it."""
     groups, silences = store.groups(), store.silences()
-    told: dict[str, Alert] = {}
+    loud = [alert for alert in alerts.values() if not _silent(alert, silences, now)]
+    told: list[Alert] = []
     for rule in rules.rules:
-        own = [alert for alert in alerts.values() if alert.rule == rule.name and not _silent(alert, silences, now)]
+        own = [alert for alert in loud if alert.rule == rule.name]
         before = groups.get(rule.name, Group(rule.name))
         group, telling = due(rule, rules.pace, before, own, now)
         if group != before:
             store.put_group(group)
-        if telling:
-            _put_out(rules, rule, store, group, telling, now)
-            told |= {alert.fingerprint: _told(alert, now) for alert in telling}
-    return told
+        for name in rule.receivers if telling else ():
+            _put_out(rules, store, rule.group, rules.receivers[name], group.told, telling, now)
+        told += telling
+    told += _tell_of_removed(rules, store, loud, groups, now)
+    return {alert.fingerprint: _told(alert, now) for alert in told}
+
+
+def _tell_of_removed(
+    rules: Rules, store: Store, loud: Sequence[Alert], groups: Mapping[str, Group], now: datetime
+) -> list[Alert]:
+    """Put out that alerts of rules that are gone are over, at once, to those who know of them and are still there."""
+    names = {rule.name for rule in rules.rules}
+    over = [alert for alert in loud if alert.rule not in names and alert.is_untold_end]
+    for rule, scope in sorted({(alert.rule, alert.labels["scope"]) for alert in over}):
+        own = [alert for alert in over if (alert.rule, alert.labels["scope"]) == (rule, scope)]
+        group = groups.get(rule, Group(rule))
+        store.put_group(Group(rule, told=group.told + 1))
+        for receiver in rules.receivers.values():
+            known = [alert for alert in own if receiver.name in store.told(alert.fingerprint)]
+            _put_out(rules, store, {"alertname": rule, "scope": scope}, receiver, group.told + 1, known, now)
+    return over
 
 
 def _silent(alert: Alert, silences: Sequence[Silence], now: datetime) -> bool:
@@ -116,9 +132,16 @@ def _told(alert: Alert, now: datetime) -> Alert:
     return replace(alert, notified_at=alert.notified_at or now)
 
 
-def _put_out(rules: Rules, rule: Rule, store: Store, group: Group, alerts: Sequence[Alert], now: datetime) -> None:
-    for name in rule.receivers:
-        receiver = rules.receivers[name]
-        said = payload(rule, rules.pace, receiver, alerts)
-        if said is not None:
-            store.put_out(key_of(rule, receiver, group, alerts), name, said, now)
+def _put_out(
+    rules: Rules,
+    store: Store,
+    group: Mapping[str, str],
+    receiver: Receiver,
+    told: int,
+    alerts: Sequence[Alert],
+    now: datetime,
+) -> None:
+    said = payload(group, rules.pace, receiver, alerts)
+    if said is not None:
+        store.put_out(key_of(group, receiver, told, alerts), receiver.name, said, now)
+        store.put_told((alert.fingerprint for alert in alerts), receiver.name)

@@ -13,23 +13,20 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from .grouping import Group
-from .rules import Pace, Receiver, Rule
+from .rules import Pace, Receiver
 from .states import Alert
 
 _NEVER: Final = "0001-01-01T00:00:00Z"
 """The end of what hasn't ended, as Go writes it."""
 
 
-def payload(rule: Rule, pace: Pace, receiver: Receiver, alerts: Sequence[Alert]) -> dict[str, Any] | None:
-    """Return what a receiver is told; None where it wants to know nothing of this."""
+def payload(group: Mapping[str, str], pace: Pace, receiver: Receiver, alerts: Sequence[Alert]) -> dict[str, Any] | None:
+    """Return what a receiver is told of the alerts of a group (Rule.group); None where it wants to know nothing."""
     told = [alert for alert in alerts if alert.state == "firing" or receiver.send_resolved]
-    if not told:
-        return None
-    return _of_group({"alertname": rule.name, "scope": rule.scope}, pace, receiver, told)
+    return _of_group(group, pace, receiver, told) if told else None
 
 
-def _of_group(group: dict[str, str], pace: Pace, receiver: Receiver, told: Sequence[Alert]) -> dict[str, Any]:
+def _of_group(group: Mapping[str, str], pace: Pace, receiver: Receiver, told: Sequence[Alert]) -> dict[str, Any]:
     common = dict(set.intersection(*(set(alert.labels.items()) for alert in told)))
     summaries = {alert.summary for alert in told}
     return {
@@ -38,7 +35,7 @@ def _of_group(group: dict[str, str], pace: Pace, receiver: Receiver, told: Seque
         "truncatedAlerts": 0,
         "status": "firing" if any(alert.state == "firing" for alert in told) else "resolved",
         "receiver": receiver.name,
-        "groupLabels": group,
+        "groupLabels": dict(group),
         "commonLabels": dict(sorted(common.items())),
         "commonAnnotations": {"summary": told[0].summary} if len(summaries) == 1 else {},
         "externalURL": pace.external_url,
@@ -52,9 +49,9 @@ def group_key(group: Mapping[str, str]) -> str:
     return f"{{}}:{{{labels}}}"
 
 
-def key_of(rule: Rule, receiver: Receiver, group: Group, alerts: Sequence[Alert]) -> str:
-    """Return what a notification is known by, however often it is sent."""
-    said = [rule.name, rule.scope, receiver.name, str(group.told)]
+def key_of(group: Mapping[str, str], receiver: Receiver, told: int, alerts: Sequence[Alert]) -> str:
+    """Return what a notification is known by, however often it is sent; `told` is how often the group was."""
+    said = [group["alertname"], group["scope"], receiver.name, str(told)]
     said += [f"{alert.fingerprint} {alert.state} {time(alert.fired_at)}" for alert in alerts]
     return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 

@@ -88,6 +88,11 @@ class Rule:
         }
 
     @property
+    def group(self) -> dict[str, str]:
+        """Labels that all of its alerts have, and those of no other rule."""
+        return {"alertname": self.name, "scope": self.scope}
+
+    @property
     def scope(self) -> str:
         """What its alerts are told apart by."""
         return label_name(self.by) if self.by else "total"

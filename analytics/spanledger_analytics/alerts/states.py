@@ -18,6 +18,7 @@ from .rules import Rule
 
 State = Literal["pending", "firing", "resolved"]
 _QUIET_EVALUATIONS: Final = 2
+_REMOVED: Final = "the rule was removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,17 @@ def advance(alert: Alert | None, reading: Reading | None, rule: Rule, now: datet
     return replace(tripped, state="firing", fired_at=now) if tripped.tripped >= rule.evaluations else tripped
 
 
-def end(alert: Alert, now: datetime) -> Alert:
+def without_rule(alert: Alert, now: datetime) -> Alert | None:
+    """Return an alert after an evaluation without its rule: over in the second one, and kept until that is told."""
+    if alert.state == "firing":
+        gone = replace(alert, under=alert.under + 1)
+        if gone.under < _QUIET_EVALUATIONS:
+            return gone
+        return replace(_end(gone, now), summary=f"{alert.summary} ({_REMOVED})")
+    return alert if alert.is_untold_end else None
+
+
+def _end(alert: Alert, now: datetime) -> Alert:
     """Return a firing alert as over."""
     return replace(alert, state="resolved", resolved_at=now, under=0)
 
@@ -88,7 +99,7 @@ def end(alert: Alert, now: datetime) -> Alert:
 def _of_firing(alert: Alert, reading: Reading | None, rule: Rule, now: datetime) -> Alert:
     if reading is None or (reading.is_under and not rule.kind.once):
         calmer = replace(_seen(alert, reading), under=alert.under + 1)
-        return end(calmer, now) if calmer.under >= _QUIET_EVALUATIONS else calmer
+        return _end(calmer, now) if calmer.under >= _QUIET_EVALUATIONS else calmer
     return replace(_seen(alert, reading), under=0)
 
 

@@ -32,6 +32,7 @@ create table if not exists alerts (
     summary text, tripped integer, under integer, quiet integer, fired_at text, resolved_at text, notified_at text,
     over_told_at text
 );
+create table if not exists told (fingerprint text, receiver text, primary key (fingerprint, receiver));
 create table if not exists groups (rule text primary key, waiting_since text, last_told text, told integer);
 create table if not exists history (
     at text, fingerprint text, rule text, labels text, event text, value text, trip text, unit text, summary text
@@ -115,6 +116,7 @@ class Store:
         """Keep what has changed."""
         gone = [(key,) for key in before if key not in after]
         self._db.executemany("delete from alerts where fingerprint = ?", gone)
+        self._db.executemany("delete from told where fingerprint = ?", gone)
         changed = [(key, alert) for key, alert in after.items() if before.get(key) != alert]
         places = ", ".join("?" * (len(_ALERT) + 1))
         self._db.executemany(
@@ -172,6 +174,17 @@ class Store:
             " where receiver = ? and done_at is null order by made_at desc, rowid desc limit -1 offset ?)",
             (_text(now), receiver, MOST_WAITING),
         )
+
+    def put_told(self, fingerprints: Iterable[str], receiver: str) -> None:
+        """Keep that a receiver knows of some alerts, for as long as these are kept."""
+        self._db.executemany(
+            "insert or ignore into told values (?, ?)", [(fingerprint, receiver) for fingerprint in fingerprints]
+        )
+
+    def told(self, fingerprint: str) -> set[str]:
+        """Return the names of the receivers that know of an alert."""
+        found = self._db.execute("select receiver from told where fingerprint = ?", (fingerprint,))
+        return {row["receiver"] for row in found}
 
     def next_out(self, receiver: str) -> Waiting | None:
         """Return the oldest notification that waits for a receiver."""

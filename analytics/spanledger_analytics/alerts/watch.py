@@ -38,6 +38,8 @@ class Watch:
         self._lookout = Lookout(Ledger(settings.lake), self._calendar)
         self._store = Store(settings.home)
         self._rules = Rules()
+        self._are_known = False
+        """Whether the file has been read, or found not to be there: until then no alert is of a rule that is gone."""
         self._stamp: tuple[int, int] | None = None
         self._delivery: Delivery | None = None
         self._next = clock()
@@ -48,7 +50,7 @@ class Watch:
             return
         self._read_again()
         self._next = self._clock() + self._rules.pace.every.total_seconds()
-        if self._rules.rules:
+        if self._rules.rules or (self._are_known and self._store.alerts()):
             self._evaluate()
 
     def stop(self) -> None:
@@ -74,8 +76,12 @@ class Watch:
         try:
             found = self._path.stat()
             stamp = found.st_mtime_ns, found.st_size
-        except OSError:
+        except FileNotFoundError:
             stamp = None
+            self._are_known = True
+        except OSError as error:
+            LOG.warning("%s can't be looked at (%s); the rules before it stay in force", self._path, error)
+            return
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -87,7 +93,7 @@ class Watch:
             return
         self._store.put_facts(file="")
         LOG.info("%d rules of %s", len(rules.rules), self._path)
-        self._rules = rules
+        self._rules, self._are_known = rules, True
         if self._delivery is not None:
             self._delivery.stop()
         self._delivery = Delivery(self._home, rules)
