@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from naive_detector import naive_scores
 from spanledger_analytics.detector import DEFAULT, Episode, episodes, score
 
 Floats = npt.NDArray[np.float64]
@@ -34,59 +34,10 @@ def some_series(draw: st.DrawFn, rows: int = 1) -> Floats:
     return np.array(row)
 
 
-def naive(series: Floats) -> list[float]:
-    """The definition, hour by hour."""
-    usual = [usual_of(series, hour) for hour in range(len(series))]
-    by_hour = held_against_itself(deviations(series - np.array(usual), np.array(usual)))
-    by_level = held_against_itself(deviations(series, np.zeros(len(series))))
-    known = np.cumsum(~np.isnan(series))
-    return [
-        math.nan if math.isnan(value) or known[hour] <= QUICK.history_h else max(by_hour[hour], by_level[hour])
-        for hour, value in enumerate(series)
-    ]
-
-
-def usual_of(series: Floats, hour: int) -> float:
-    days = range(1, QUICK.season_days + 1)
-    places = [hour - 24 * day for day in days]
-    more = [series[place] - median(series[max(0, place - 24) : place]) for place in places if place >= 0]
-    known = [value for value in more if not math.isnan(value)]
-    return median(known) if len(known) >= QUICK.season_least else 0.0
-
-
-def median(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.median(known)) if known else math.nan
-
-
-def deviations(rest: Floats, usual: Floats) -> list[float]:
-    seen, mean, variance, found = 0, 0.0, 0.0, []
-    for value, base in zip(rest, usual, strict=True):
-        if math.isnan(value):
-            found.append(math.nan)
-            continue
-        spread = math.sqrt(variance) + QUICK.least_spread * abs(base + mean) + 1e-12
-        found.append(abs(value - mean) / spread if seen >= 24 else math.nan)
-        weight = max(QUICK.memory, 1 / (seen + 1))
-        off, seen = value - mean, seen + 1
-        mean += weight * off
-        variance = (1 - weight) * (variance + weight * off * off)
-    return found
-
-
-def held_against_itself(found: list[float]) -> list[float]:
-    scores = []
-    for hour, deviation in enumerate(found):
-        before = [one for one in found[max(0, hour - QUICK.calibration_h) : hour] if not math.isnan(one)]
-        own = float(np.quantile(before, QUICK.calibration_quantile)) if before else 0.0
-        scores.append(deviation / max(own, QUICK.least_quantile))
-    return scores
-
-
 @settings(max_examples=20, deadline=None)
 @given(some_series())
 def test_scores_are_those_of_the_definition(series: Floats) -> None:
-    np.testing.assert_allclose(score(series, QUICK).score[0], naive(series[0]), rtol=1e-6)
+    np.testing.assert_allclose(score(series, QUICK).score[0], naive_scores(series[0], QUICK).score, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)

@@ -165,7 +165,7 @@ def test_broken_caches_are_found_within_the_hour_with_what_changed(tmp_path: Pat
 
 def quarters(*lines: tuple[int, int, int]) -> list[Quarter]:
     """Return quarters of an hour in a row, of calls, input and read tokens."""
-    return [Quarter(START + number * 15 * MINUTE, *told, 0) for number, told in enumerate(lines)]
+    return [Quarter(START + number * 15 * MINUTE, *told, 0, 0, 0) for number, told in enumerate(lines)]
 
 
 def test_few_calls_or_a_small_dip_are_no_break() -> None:

@@ -108,7 +108,7 @@ def anomalies(ledger: Ledger, asked: Question, *, floor: Decimal, top: int, now:
     found = [
         *(one for some, scores in _scored(every) for one in _hours(some, scores, asked, floor)),
         *(one for some in every[1:] for one in _new(some, every[0], asked, floor)),
-        *(_request(one) for one in far_requests(ledger, asked, floor)),
+        *(_request(one) for one in far_requests(ledger, asked, floor, until)),
     ]
     broadest = [TOTAL, *by, *_WITHOUT_SERIES]
     found.sort(key=lambda one: (-one.excess_usd, one.since, broadest.index(one.of), one.name or "", one.kind))
@@ -210,7 +210,7 @@ def _request(one: FarRequest) -> Finding:
 
 def _explained(ledger: Ledger, asked: Question, found: Sequence[Finding], now: datetime) -> list[Finding]:
     """Say who makes them up; two queries for all of one dimension."""
-    end = min(asked.period.end, now)
+    end = min(asked.period.end, now).replace(minute=0, second=0, microsecond=0)
     spent: dict[str, dict[str, pl.DataFrame]] = {}
     for of in dict.fromkeys(one.of for one in found if one.made_by is None):
         some = [one for one in found if one.of == of and one.made_by is None]
@@ -287,5 +287,6 @@ ANOMALIES: Final = Report(
 Each of --by is looked at by itself, and so is the total. How an hour is judged: docs/anomalies.md. Nothing is said
 of a series before it has 48 hours. New is what had no call in the 70 days before. A request is far outside if it
 cost twice the upper quartile of its feature's in the 7 days before (20 at least), and is further above it than
-three times the distance of the quartiles, on a scale of factors. The hour that isn't over isn't judged.""",
+three times the distance of the quartiles, on a scale of factors. The hour that isn't over isn't judged.
+Of each of --by the 200 dearest values are looked at that cost the floor in these days.""",
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import groupby
 from typing import Final
 
@@ -46,6 +47,10 @@ _LEAST_BEFORE: Final = 10
 _LEAST_AFTER: Final = 5
 """Calls that it takes to know a rate."""
 _LINE: Final = ("service", "feature", "agent", "model")
+_COUNTS: Final = (
+    *("calls", "input_tokens", "read_tokens"),
+    *("write_5m_tokens", "write_1h_tokens", "write_12h_tokens"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,9 @@ class Quarter:
     calls: int
     input_tokens: int
     read_tokens: int
-    write_tokens: int
+    write_5m_tokens: int
+    write_1h_tokens: int
+    write_12h_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,11 @@ class Break:
 def find_break(quarters: Sequence[Quarter]) -> Break | None:
     """Return the stretch of quarters (in order) that lost most tokens, None where there is none.
 
-    At least a fifth of the input was read in the day before it, and at most half as much of it since. The quarter right
-    before it may be of both, and is held against neither.
+    At least a fifth of the input was read in the day before it, and at most half as much of it since, in its first
+    quarter and in all of it; in its last one tokens were lost. The quarter right before it may be of both, and is held
+    against neither. Of equal ones it is the earliest, and the shortest.
     """
-    worst, found = 0, None
+    worst, found = Fraction(0), None
     for place, first in enumerate(quarters):
         since, until = first.begin - _LOOKED_BACK, first.begin - _QUARTER
         before = _sum([one for one in quarters[:place] if since <= one.begin < until])
@@ -84,12 +92,11 @@ def find_break(quarters: Sequence[Quarter]) -> Break | None:
             continue
         if not _is_low(first, before):
             continue
-        lost, end = _most_lost(quarters[place:], before)
-        after = _sum(quarters[place : place + end])
-        if lost > worst * before.input_tokens and after and after.calls >= _LEAST_AFTER and _is_low(after, before):
-            worst = lost // before.input_tokens
-            over = place + end < len(quarters)
-            found = Break(first.begin, quarters[place + end - 1].begin + _QUARTER if over else None, before)
+        lost, count = _most_lost(quarters[place:], before)
+        if lost > worst:
+            worst, end = lost, place + count
+            over = end < len(quarters)
+            found = Break(first.begin, quarters[end - 1].begin + _QUARTER if over else None, before)
     return found
 
 
@@ -97,21 +104,22 @@ def _is_low(after: Quarter, before: Quarter) -> bool:
     return 2 * after.read_tokens * before.input_tokens <= before.read_tokens * after.input_tokens
 
 
-def _most_lost(quarters: Sequence[Quarter], before: Quarter) -> tuple[int, int]:
-    """Return the largest sum of lost tokens times `before.input_tokens`, and after how many quarters it is reached."""
-    running = most = end = 0
-    for count, one in enumerate(quarters, 1):
-        running += before.read_tokens * one.input_tokens - before.input_tokens * one.read_tokens
-        if running > most:
-            most, end = running, count
-    return most, end
+def _most_lost(quarters: Sequence[Quarter], before: Quarter) -> tuple[Fraction, int]:
+    """Return the most tokens that a stretch from the first quarter on lost, and how many quarters it has; else 0, 0."""
+    most = count = calls = running = over_half = 0
+    for number, one in enumerate(quarters, 1):
+        lost = before.read_tokens * one.input_tokens - before.input_tokens * one.read_tokens
+        over_half += 2 * before.input_tokens * one.read_tokens - before.read_tokens * one.input_tokens
+        running, calls = running + lost, calls + one.calls
+        if lost > 0 and over_half <= 0 and calls >= _LEAST_AFTER and running > most:
+            most, count = running, number
+    return Fraction(most, before.input_tokens), count
 
 
 def _sum(quarters: Sequence[Quarter]) -> Quarter | None:
     if not quarters:
         return None
-    names = ("calls", "input_tokens", "read_tokens", "write_tokens")
-    return Quarter(quarters[0].begin, *(sum(getattr(one, name) for one in quarters) for name in names))
+    return Quarter(quarters[0].begin, *(sum(getattr(one, name) for one in quarters) for name in _COUNTS))
 
 
 def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) -> Answer:
@@ -139,9 +147,6 @@ def _breaks(lines: pl.DataFrame) -> Iterator[tuple[dict[str, str | None], Break]
             yield dict(zip(_LINE, key, strict=True)), found
 
 
-_COUNTS: Final = ("calls", "input_tokens", "read_tokens", "write_tokens")
-
-
 def _bound(number: int, line: dict[str, str | None], found: Break) -> dict[str, object]:
     """Return a break as the SQL takes it."""
     return {
@@ -152,7 +157,9 @@ def _bound(number: int, line: dict[str, str | None], found: Break) -> dict[str, 
         "broken_to": found.end,
         "input_before": found.before.input_tokens,
         "read_before": found.before.read_tokens,
-        "write_before": found.before.write_tokens,
+        "write_5m_before": found.before.write_5m_tokens,
+        "write_1h_before": found.before.write_1h_tokens,
+        "write_12h_before": found.before.write_12h_tokens,
     }
 
 
@@ -217,6 +224,7 @@ CACHE_BREAKS: Final = Report(
     details="""\
     spanledger report cache-breaks
     A line of calls (service, feature, agent, model) breaks when a fifth of its input or more was read from the cache
-    in the day before, and at most half as much since, over 5 calls or more.
+    in the day before, and at most half as much since, over 5 calls or more: in the first quarter of an hour, and in
+    all of the stretch that lost most.
     Reads the spans of the days asked about.""",
 )

@@ -40,11 +40,16 @@ class FarRequest:
     """How many these are."""
 
 
-def far_requests(ledger: Ledger, asked: Question, floor: Decimal) -> list[FarRequest]:
-    """Return the requests of a period that cost at least `floor` US dollars and are far outside; the dearest first."""
+def far_requests(ledger: Ledger, asked: Question, floor: Decimal, until: datetime | None = None) -> list[FarRequest]:
+    """Return the requests of a period that cost at least `floor` US dollars and are far outside; the dearest first.
+
+    Only calls that began before `until` (UTC; None: the end of the period) count.
+    """
     period = asked.period
     reaching = replace(period, first=period.first - timedelta(days=KIND_DAYS))
     first, last = reaching.utc_days()
+    told = parameters(replace(asked, period=reaching), ("feature",))
+    told["end"] = min(period.end, until or period.end)
     found = ledger.ask(
         "far_requests",
         first=first,
@@ -52,7 +57,7 @@ def far_requests(ledger: Ledger, asked: Question, floor: Decimal) -> list[FarReq
         since=period.begin,
         floor=str(floor),
         least=LEAST,
-        **parameters(replace(asked, period=reaching), ("feature",)),
+        **told,
     )
     return [_request(row) for row in found.to_dicts() if row["cost_usd"] > fence(row["lower_usd"], row["upper_usd"])]
 

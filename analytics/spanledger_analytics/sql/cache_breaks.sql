@@ -1,16 +1,25 @@
 -- What changed when the cache of a line broke, since when, and what was lost? One row a break. A hash is new if no call before
--- the quarter of an hour that the break was seen in, and the one before it, had it. `priced_rows` are those of
--- cache_breaks_rows.
-with calls as (
+-- the quarter of an hour that the break was seen in, and the one before it, had it; having no system prompt is a hash, too,
+-- and a call without fingerprints says nothing. `priced_rows` are those of cache_breaks_rows.
+with sent as (
+    select
+        * replace (
+            case when prefix_chain[1] is not null then coalesce(system_hash, '') end as system_hash,
+            case when prefix_chain[1] is not null then coalesce(tools_hash, '') end as tools_hash
+        )
+    from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks)
+),
+
+calls as (
     select
         *,
         start_time < broken_from - interval 15 minutes as is_before,
         start_time >= broken_from as is_after,
-        bool_or(is_before) over (partition by number, system_hash) as knew_system,
-        bool_or(is_before) over (partition by number, tools_hash) as knew_tools,
-        bool_or(is_before) over (partition by number, prefix_chain[2]) as knew_first,
+        system_hash is null or bool_or(is_before) over (partition by number, system_hash) as knew_system,
+        tools_hash is null or bool_or(is_before) over (partition by number, tools_hash) as knew_tools,
+        prefix_chain[2] is null or bool_or(is_before) over (partition by number, prefix_chain[2]) as knew_first,
         row_number() over (partition by number, prefix_chain[2] order by start_time, span_id) > 1 as is_repeated
-    from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks)
+    from sent
 ),
 
 changes as (
@@ -25,9 +34,9 @@ changes as (
         count(distinct tools_hash) filter (where is_after and not knew_tools) as tools,
         min(start_time) filter (where not is_before and not knew_tools) as tools_since,
         count(*) filter (where is_before and is_repeated and len(prefix_chain) > 1) as first_before,
-        count(*) filter (where is_after and not knew_first and len(prefix_chain) > 1) as first_calls,
+        count(*) filter (where is_after and not knew_first) as first_calls,
         count(distinct prefix_chain[2]) filter (where is_after and not knew_first) as firsts,
-        min(start_time) filter (where not is_before and not knew_first and len(prefix_chain) > 1) as first_since,
+        min(start_time) filter (where not is_before and not knew_first) as first_since,
         min(start_time) filter (where is_after) as seen_since
     from calls
     group by number

@@ -3,7 +3,8 @@
 with calls as (
     select
         *,
-        coalesce(nullif(prefix_chain[-1]::varchar, ''), prompt_hash) as prompt
+        coalesce(prefix_chain[-1]::varchar, prompt_hash) as prompt,
+        row_number() over (partition by trace_id, priced_as, prompt order by start_time, span_id) as place
     from asked_calls_in($files, $begin, $end, null, null::varchar[], null::varchar[], $only, $but, $tags_only, $tags_but)
     where $trace::varchar is null or trace_id = $trace
 )
@@ -12,11 +13,11 @@ select
     trace_id,
     min(start_time) as started,
     priced_as as model,
-    arg_min(feature, (start_time, span_id)) as feature,
+    max(nullif(feature, '')) filter (where place = 1) as feature,
     prompt,
     count(*) as calls,
     sum(cost_usd) as cost_usd,
-    sum(cost_usd) - coalesce(arg_min(coalesce(cost_usd, 0), (start_time, span_id)), 0) as again_usd
+    sum(cost_usd) filter (where place > 1) as again_usd
 from calls
 where prompt is not null
 group by trace_id, priced_as, prompt

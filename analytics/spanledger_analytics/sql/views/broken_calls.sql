@@ -8,7 +8,8 @@ with broken as (
         breaks::struct(
             number bigint, line_service varchar, line_feature varchar, line_agent varchar, line_model varchar,
             looked_from timestamptz, broken_from timestamptz, broken_to timestamptz,
-            input_before bigint, read_before bigint, write_before bigint
+            input_before bigint, read_before bigint,
+            write_5m_before bigint, write_1h_before bigint, write_12h_before bigint
         )[],
         recursive := true
     )
@@ -20,10 +21,10 @@ from asked_calls_in(
 )
 inner join broken
     on
-        service_name is not distinct from line_service
-        and feature is not distinct from line_feature
-        and agent_name is not distinct from line_agent
-        and priced_as is not distinct from line_model
+        nullif(service_name, '') is not distinct from line_service
+        and nullif(feature, '') is not distinct from line_feature
+        and nullif(agent_name, '') is not distinct from line_agent
+        and nullif(priced_as, '') is not distinct from line_model
         and start_time >= looked_from
         and (broken_to is null or start_time < broken_to)
 where input_tokens >= least_tokens;
