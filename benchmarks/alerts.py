@@ -28,6 +28,7 @@ from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.scope import EVERYTHING
 
 EVERY: Final = timedelta(seconds=20)
 NOON: Final = datetime.combine(LAST, datetime.min.time(), UTC) + timedelta(hours=12)
@@ -81,7 +82,7 @@ def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
     path = home / "alerts.toml"
     path.write_text(RULES, "utf-8")
     rules, store = read_rules(path), Store(home)
-    lookout = Lookout(Ledger(lake), Calendar())
+    lookout = Lookout(Ledger(lake, EVERYTHING), Calendar())
     took: list[tuple[datetime, float]] = []
     readings = 0
     for number in range(evaluations):

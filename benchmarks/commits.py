@@ -36,6 +36,7 @@ from made.rows import day_rows
 from made.traces import make_day
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.drill import users
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.spend import days
 from spanledger_collector.commit import Committer
 from spanledger_collector.lake import add_files, live_files, open_table, table_path, write_days
@@ -103,7 +104,7 @@ def measure(commits: int, windows: int, history: int, log_s: int) -> list[dict[s
     with tempfile.TemporaryDirectory(prefix="spanledger-commits-") as folder:
         bench = Bench(Path(folder))
         make_history(bench.lake, source, history)
-        committer, ledger = Committer(bench.home, bench.lake), Ledger(bench.lake)
+        committer, ledger = Committer(bench.home, bench.lake), Ledger(bench.lake, EVERYTHING)
         done = 0
         maintainer = Maintainer(bench.lake, lambda: float(done))
         begun, spent = time.monotonic(), time.process_time()

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector.lake import add_files, write_days
 from spanledger_collector.row import MONEY, SCHEMA, TIME
 from spanledger_collector.tables import SETTLEMENTS
@@ -104,7 +105,7 @@ def main() -> None:
     for label, settled in (("none", 0), ("1000 a day", 1000), ("a fifth", flags.spans // flags.days // 5)):
         with tempfile.TemporaryDirectory() as folder:
             make_lake(Path(folder), flags.spans, flags.days, settled)
-            ledger = Ledger(Path(folder))
+            ledger = Ledger(Path(folder), EVERYTHING)
             figures[label] = {
                 name: {"cpu_ms": round(cpu * 1000), "wall_ms": round(wall * 1000)}
                 for name, cpu, wall in questions(ledger, flags.days)

@@ -17,6 +17,7 @@ from spanledger_analytics.alerts.rules import Rules
 from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.scope import EVERYTHING
 
 NOW: Final = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)
 """A Thursday."""
@@ -31,7 +32,7 @@ def rules_of(folder: Path, text: str) -> Rules:
 
 def lookout_of(folder: Path, rows: Iterable[Row], calendar: Calendar | None = None) -> Lookout:
     """Make a lake of rows, and look at it."""
-    return Lookout(Ledger(make_lake(folder / "lake", list(rows))), calendar or Calendar())
+    return Lookout(Ledger(make_lake(folder / "lake", list(rows)), EVERYTHING), calendar or Calendar())
 
 
 def readings(rules: Rules, lookout: Lookout, now: datetime = NOW) -> list[Reading]:

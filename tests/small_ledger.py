@@ -14,6 +14,7 @@ from typing import Final
 
 from ledger_rows import Row, call, make_lake, outcome
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.scope import EVERYTHING
 
 CALLS: Final = """
 day clock trace user team    customer feature session model           in   read write out  usd   more
@@ -53,7 +54,7 @@ _FIRST_OUTCOME: Final = 1000
 
 def small_ledger(folder: Path) -> Ledger:
     """Write the calls and outcomes to a lake, and open it."""
-    return Ledger(make_lake(folder, [*map(_call, table(CALLS)), *map(_outcome, table(OUTCOMES))]))
+    return Ledger(make_lake(folder, [*map(_call, table(CALLS)), *map(_outcome, table(OUTCOMES))]), EVERYTHING)
 
 
 def table(text: str) -> list[dict[str, str]]:

@@ -33,7 +33,8 @@ from spanledger_collector.row import SCHEMA
 from .box_process import MEGABYTE, Limits, Request, Step, Told, import_paths
 from .connection import prepare
 from .errors import QueryError, StoppedError, UnprotectedError
-from .scope import Scope, extract
+from .extract import extract
+from .scope import EVERYTHING, Scope
 from .snapshot import LakeFiles
 from .sql_errors import explained
 from .views import CATALOGUE, LAKE_NAMES
@@ -138,7 +139,7 @@ class Box:
         files: LakeFiles,
         query: str,
         *,
-        scope: Scope | None = None,
+        scope: Scope = EVERYTHING,
         limits: Limits | None = None,
         as_of: datetime | None = None,
     ) -> Answer:
@@ -152,7 +153,7 @@ class Box:
             UnprotectedError: nothing would keep it from doing harm here.
         """
         users = users_for(files)
-        if not scope:
+        if scope.is_everything:
             return self._asked(files, query, contract.in_force(), users, limits or Limits(), as_of)
         with extract(files, scope, users[0] if users else None, as_of) as extracted:
             return self._asked(extracted, query, contract.NONE, [*users[:1], *users[-1:]], limits or Limits(), as_of)
@@ -205,7 +206,7 @@ def ask(
     files: LakeFiles,
     query: str,
     *,
-    scope: Scope | None = None,
+    scope: Scope = EVERYTHING,
     limits: Limits | None = None,
     as_of: datetime | None = None,
 ) -> Answer:

@@ -26,13 +26,15 @@ from spanledger import contract
 from spanledger.contract import Contract
 from spanledger.lake_path import LakePath, StorePath, lake_path
 from spanledger_collector.catalog import SIDE_TABLES
-from spanledger_collector.rollups import ROLLUPS
+from spanledger_collector.rollups import HOURLY_MODELS, ROLLUPS
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.storage import parquet
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import Session, add_agreements
+from .errors import ScopeError
 from .priced_tables import add_prices
+from .scope import EVERYTHING, TEAM, Scope
 from .snapshot import LakeFiles, LiveFiles, Snapshots, files_now, template
 from .views import CHARGES, PRICES, comments
 
@@ -53,16 +55,30 @@ _MACROS: Final = (
     "asked_cells",
 )
 _NOTED: Final[ContextVar[list[str] | None]] = ContextVar("noted", default=None)
+_ALL: Final = "all_rows"
+"""Schema of the macros over all rows, behind those of a scope."""
+_ADDS_UP: Final = frozenset({"totals", "filter_values"})
+"""Questions without requests: cells of several teams have their answer, too."""
 
 
 class Ledger:
-    """The lake as the product's own queries see it; safe to share between threads."""
+    """The lake as the product's own queries see it, no more of it than a scope; safe to share between threads.
 
-    def __init__(self, lake: LakePath) -> None:
+    A scope is told by teams, or it is everything. Its macros stand before those of all rows (`views/scoped`), so every
+    query sees what is inside and nothing else, however it asks.
+
+    Raises:
+        ScopeError: the scope is told by something else.
+    """
+
+    def __init__(self, lake: LakePath, scope: Scope) -> None:
+        if scope.columns not in ((), (TEAM,)):
+            raise ScopeError(f"a ledger's scope is told by {TEAM} alone, not by {', '.join(scope.columns)}")
         self.lake = lake
+        self.scope = scope
         self._snapshots = Snapshots(lake, (SUPERSEDED, SETTLEMENTS))
         self._beside = {table.name: LiveFiles(lake, table) for table in SIDE_TABLES}
-        self._connections = {touched: open_connection(lake, touched=touched) for touched in (False, True)}
+        self._connections = {touched: self.connect(touched=touched) for touched in (False, True)}
 
     def version(self) -> int:
         """Return the version of the table now, -1 where nothing was collected; part of every cache key."""
@@ -97,12 +113,19 @@ class Ledger:
         return self._ask(query, self._snapshots.now().files_between(begin, end), parameters)
 
     def reach(self) -> tuple[datetime, datetime]:
-        """Return when the earliest and the latest span began (UTC), by the log; now, where nothing was collected."""
+        """Return when the earliest and the latest span began (UTC), by the log; now, where nothing was collected.
+
+        In a scope it is asked of the calls inside, those of days that are counted to a quarter of an hour.
+        """
         spans = self._snapshots.now().spans
         now = datetime.now(UTC)
-        return min((file.start_min for file in spans), default=now), max(
-            (file.start_max for file in spans), default=now
-        )
+        if self.scope.is_everything or not spans:
+            return min((file.start_min for file in spans), default=now), max(
+                (file.start_max for file in spans), default=now
+            )
+        days = [file.dt for file in spans]
+        found = self.ask_rollup("reach", HOURLY_MODELS, min(days), max(days))
+        return found["first"].min() or now, found["last"].max() or now  # type: ignore[return-value]
 
     def ask_rollup(
         self, query: str, rollup: LakeTable | None, first: date, last: date, **parameters: Parameter
@@ -110,14 +133,15 @@ class Ledger:
         """Do what `ask` does, and `sql/counted/<query>.sql` for the days whose cells in a rollup hold (`$cells`).
 
         Each day is answered by one of them, so they have to tell days apart, or be asked about one; rows that two of
-        them answer need to be put in order. Where no rollup fits the question (None), all days are read.
+        them answer need to be put in order. Where no rollup fits the question (None), all days are read; so they are
+        where what it has counted can't be told by the scope's teams.
         """
         snapshot = self._snapshots.now()
-        counted = {} if rollup is None else snapshot.counted(first, last)
+        counted = {} if rollup is None or not self._is_told(query, rollup) else snapshot.counted(first, last)
         files = snapshot.files_beside(counted, first, last)
         frames = []
         if counted and rollup is not None:
-            with self._connections[False].cursor() as cursor:
+            with self._cursor(touched=False) as cursor:
                 cells = {"cells": files.cells[rollup.name]}
                 frames.append(_frame(cursor, f"counted/{query}", cells | parameters))
         if not counted or not files.is_empty:
@@ -128,11 +152,35 @@ class Ledger:
         """Return what is live now of these days (UTC, inclusive; None: no bound)."""
         return self._snapshots.now().files(first, last)
 
+    def connect(self, *, touched: bool) -> duckdb.DuckDBPyConnection:
+        """Open a connection with the macros of the scope; see `open_connection`."""
+        return open_connection(self.lake, touched=touched, scope=self.scope)
+
     def _ask(self, query: str, files: LakeFiles, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
         """Run `sql/<query>.sql` over files."""
-        with self._connections[len(files.touched) > 1].cursor() as cursor:
+        with self._cursor(touched=len(files.touched) > 1) as cursor:
             name_files(cursor, files)
+            if not self.scope.is_everything:
+                cursor.execute("set variable live_files = $files", {"files": files.spans})
             return _frame(cursor, query, {"files": files.spans, **parameters})
+
+    def _cursor(self, *, touched: bool) -> duckdb.DuckDBPyConnection:
+        cursor = self._connections[touched].cursor()
+        _enter(cursor, self.scope)
+        return cursor
+
+    def _is_told(self, query: str, rollup: LakeTable) -> bool:
+        """Say whether the cells of a rollup have the answer for the scope's teams: requests don't add up over them."""
+        if self.scope.is_everything:
+            return True
+        return TEAM in rollup.schema.names and (len(self.scope.values(TEAM)) == 1 or query in _ADDS_UP)
+
+
+def _enter(connection: duckdb.DuckDBPyConnection, scope: Scope) -> None:
+    """Have a new connection or cursor find the macros of a scope, and what is inside."""
+    if not scope.is_everything:
+        connection.execute(f"set search_path = 'main,{_ALL}'")
+        connection.execute("set variable teams = $teams::varchar[]", {"teams": scope.values(TEAM)})
 
 
 def name_files(connection: duckdb.DuckDBPyConnection, files: LakeFiles) -> None:
@@ -244,15 +292,24 @@ def prepare(
         connection.execute("set lock_configuration = true")
 
 
-def open_connection(lake: LakePath | None = None, *, touched: bool = False) -> duckdb.DuckDBPyConnection:
+def open_connection(
+    lake: LakePath | None = None, *, touched: bool = False, scope: Scope = EVERYTHING
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB for the files of a lake, with our table macros, in UTC, blind to Python's variables.
 
     With `touched`, `spans_in` also reads the files of the variable `touched_files`, and shows their rows as what is
-    said about them makes them.
+    said about them makes them. For a scope see `Ledger.connect`.
     """
     connection = duckdb.connect()
     _reach(connection, far=isinstance(lake, StorePath))
+    if scope.is_everything:
+        _add_macros(connection, touched=touched)
+        return connection
+    connection.execute(f"create schema {_ALL}")
+    connection.execute(f"set search_path = '{_ALL}'")
     _add_macros(connection, touched=touched)
+    _enter(connection, scope)
+    connection.execute(load_query("views/scoped"))
     return connection
 
 

@@ -1,44 +1,61 @@
-"""What somebody may see of a lake: rows of some teams, users, customers, ..., as a small lake of its own.
+"""What somebody may see of a lake: everything, or the rows of some teams, users, customers, ...
 
-Rows are copied and not filtered where they are asked for, because SQL sees more of a file than its view shows: other
-columns' statistics, file metadata, the text of the view. The views are then made over the copy as over any lake, so one
-that is added later shows nothing else either; of tables that say nothing about a span, none is copied.
+It is a value without a default where a ledger is opened, so nobody is shown everything because an argument was
+forgotten, and it is hashable, so that it can be part of every key of a cache. `connection.Ledger` keeps it in its SQL;
+the box of ad-hoc SQL reads a copy of what is inside (`extract`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from functools import reduce
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-import duckdb
-
-from spanledger_collector.catalog import SIDE_TABLES
-from spanledger_collector.rollups import ROLLUPS
-from spanledger_collector.row import PARTITION
-from spanledger_collector.tables import CORRECTIONS, OUTCOMES, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
-
-from .connection import connect_files
 from .errors import ScopeError
-from .snapshot import LakeFiles, template
 
-Scope = Mapping[str, tuple[str, ...]]
-"""Column to the values that are inside; a row has to be inside by each column."""
-
+TEAM: Final = "team_id"
 SCOPES: Final = (
-    *("team_id", "customer_id", "user_id", "feature", "session_id", "environment", "service_name", "release"),
+    *(TEAM, "customer_id", "user_id", "feature", "session_id", "environment", "service_name", "release"),
     *("provider_account", "provider_project", "request_type"),
 )
 """Columns that a scope can be told by."""
-_SPAN: Final = (PARTITION, "trace_id", "span_id")
-_ROW: Final = "rows"
-_KEYS: Final = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is inside: rows that have one of the values in each of the columns. Without columns it is everything."""
+
+    inside: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Column and values; without values nothing is inside."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all rows are inside, those that say nothing of themselves included."""
+        return not self.inside
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that it is told by."""
+        return tuple(column for column, _ in self.inside)
+
+    def values(self, column: str) -> tuple[str, ...]:
+        """Return the values of one of its columns that are inside."""
+        return dict(self.inside)[column]
+
+
+EVERYTHING: Final = Scope()
+
+
+def scope_of_teams(teams: Iterable[str]) -> Scope:
+    """Return the scope of who sees the rows of some teams; of none, nothing.
+
+    Raises:
+        ScopeError: a team without a name, which is no team.
+    """
+    named = tuple(sorted(set(teams)))
+    if "" in named:
+        raise ScopeError("a team without a name can't be seen; rows without a team are for those who see everything")
+    return Scope(((TEAM, named),))
 
 
 def parse_scope(words: Iterable[str]) -> Scope:
@@ -47,127 +64,12 @@ def parse_scope(words: Iterable[str]) -> Scope:
     Raises:
         ScopeError: it is not written so, or no scope can be told by the column.
     """
-    scope: dict[str, tuple[str, ...]] = {}
+    inside: dict[str, tuple[str, ...]] = {}
     for word in words:
         column, equals, value = word.partition("=")
         if not equals or not value:
             raise ScopeError(f"{word!r} is no scope; write it as team_id=search")
         if column not in SCOPES:
             raise ScopeError(f"no scope can be told by {column}; there are {', '.join(SCOPES)}")
-        scope[column] = (*scope.get(column, ()), value)
-    return scope
-
-
-@contextlib.contextmanager
-def extract(
-    files: LakeFiles, scope: Scope, user: tuple[int, int] | None = None, as_of: datetime | None = None
-) -> Iterator[LakeFiles]:
-    """Copy what is inside of a scope into a private folder, removed at the end; for root, one of `user`'s.
-
-    A span is inside by what it is settled as; of its earlier versions those are copied that say nothing else. An
-    outcome is inside by what it says itself, by its span, or where the whole trace is inside.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="spanledger-scope-"))
-    try:
-        extracted = _Extraction(files, scope, folder, as_of).files()
-        if user is not None:
-            _give(folder, *user)
-        yield extracted
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Extraction:
-    """A lake's rows on their way into a folder."""
-
-    def __init__(self, files: LakeFiles, scope: Scope, folder: Path, as_of: datetime | None) -> None:
-        self._files = files
-        self._scope = scope
-        self._folder = folder
-        self._connection = connect_files(files, as_of=as_of)
-        spans = self._connection.view("spans")
-        inside = spans.filter(self._says(SPANS, silent=False)).select(*map(duckdb.ColumnExpression, _SPAN))
-        inside.distinct().create(_KEYS)
-        self._spans = self._connection.table(_KEYS)
-
-    def files(self) -> LakeFiles:
-        """Write everything and return what it consists of."""
-        beside = {table.name: self._write(table.name, table, self._beside(table)) for table in SIDE_TABLES}
-        return LakeFiles(
-            spans=self._write("spans", SPANS, self._versions("live_files")),
-            touched=self._write("touched", SPANS, self._versions("touched_files")),
-            beside=beside,
-            pending=[],
-            settled_until=self._files.settled_until,
-            cells={table.name: [template(table)] for table in ROLLUPS},  # counted of everybody's rows, so none is used
-            raw_days=None,
-        )
-
-    def _versions(self, variable: str) -> duckdb.DuckDBPyRelation:
-        rows = self._connection.sql(f"from files_in(getvariable('{variable}'))")
-        return self._of_spans(rows.filter(self._says(SPANS, silent=True)))
-
-    def _beside(self, table: LakeTable) -> duckdb.DuckDBPyRelation | None:
-        if table is OUTCOMES:
-            return self._outcomes()
-        if table not in (CORRECTIONS, SETTLEMENTS, SUPERSEDED):
-            return None
-        rows = self._connection.view(table.name)
-        return self._of_spans(rows.filter(self._says(table, silent=True)))
-
-    def _outcomes(self) -> duckdb.DuckDBPyRelation:
-        rows = self._connection.sql("from rows_in(getvariable('outcomes_files'))")
-        quiet = rows.filter(self._says(OUTCOMES, silent=True))
-        chosen = self._joined(quiet, self._spans, ("trace_id", "span_id"))
-        chosen = chosen.union(self._joined(quiet, self._whole_traces(), ("trace_id",)))
-        if set(self._scope).issubset(OUTCOMES.schema.names):
-            chosen = chosen.union(rows.filter(self._says(OUTCOMES, silent=False)))
-        return chosen  # the view shows each outcome once
-
-    def _whole_traces(self) -> duckdb.DuckDBPyRelation:
-        """Return the traces with a span inside, and none that says it is outside."""
-        trace = duckdb.ColumnExpression("trace_id")
-        outside = self._connection.view("spans").filter(~self._says(SPANS, silent=True)).select(trace).distinct()
-        return self._joined(self._spans.select(trace).distinct(), outside, ("trace_id",), "anti")
-
-    def _of_spans(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-        return self._joined(rows, self._spans, _SPAN)
-
-    def _joined(
-        self, rows: duckdb.DuckDBPyRelation, keys: duckdb.DuckDBPyRelation, columns: tuple[str, ...], how: str = "semi"
-    ) -> duckdb.DuckDBPyRelation:
-        same = " and ".join(f"{_ROW}.{column} = {_KEYS}.{column}" for column in columns)
-        return rows.set_alias(_ROW).join(keys.set_alias(_KEYS), same, how=how)
-
-    def _says(self, table: LakeTable, *, silent: bool) -> duckdb.Expression:
-        """Return the condition that a row says it is inside; with `silent`, or doesn't say."""
-        conditions = [
-            _one_of(column, values, silent=silent)
-            for column, values in self._scope.items()
-            if column in table.schema.names
-        ]
-        return reduce(lambda left, right: left & right, conditions, duckdb.ConstantExpression(True))
-
-    def _write(self, name: str, table: LakeTable, rows: duckdb.DuckDBPyRelation | None) -> list[str]:
-        folder = self._folder / name
-        if rows is not None:
-            rows.write_parquet(str(folder), partition_by=[PARTITION], compression="zstd")
-        written = sorted(folder.rglob("*.parquet"))
-        for path in written:
-            path.chmod(0o444)
-        return [template(table), *map(str, written)]
-
-
-def _one_of(column: str, values: tuple[str, ...], *, silent: bool) -> duckdb.Expression:
-    named = duckdb.ColumnExpression(column)
-    told = duckdb.CoalesceOperator(
-        named.isin(*map(duckdb.ConstantExpression, values)), duckdb.ConstantExpression(False)
-    )
-    return told | named.isnull() if silent else told
-
-
-def _give(folder: Path, user: int, group: int) -> None:
-    """Make everything another user's, where there can be such a user."""
-    with contextlib.suppress(OSError):
-        for path in (*folder.rglob("*"), folder):
-            os.chown(path, user, group)
+        inside[column] = (*inside.get(column, ()), value)
+    return Scope(tuple(inside.items()))

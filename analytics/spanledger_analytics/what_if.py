@@ -10,7 +10,7 @@ from datetime import date
 
 import polars as pl
 
-from .connection import Ledger, Parameter, load_query, name_files, open_connection, relation
+from .connection import Ledger, Parameter, load_query, name_files, relation
 from .pricing import priced
 
 
@@ -34,7 +34,7 @@ def ask_priced(
     """
     files = ledger.files(first, last)
     told = {"files": files.spans, **parameters}
-    with open_connection(ledger.lake, touched=len(files.touched) > 1) as connection:
+    with ledger.connect(touched=len(files.touched) > 1) as connection:
         name_files(connection, files)
         connection.execute(load_query("views/what_if"))
         connection.execute(load_query("views/broken_calls"))

@@ -12,6 +12,7 @@ import polars as pl
 from asked.texts import TEXTS, fill
 from spanledger_analytics import drill, spend
 from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.scope import EVERYTHING
 
 Frame = Callable[[dict[str, Any]], pl.DataFrame]
 TOTALS = ("requests", "calls", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls", "errors")
@@ -33,7 +34,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], int | None]] = {
 
 def open_engine(lake: Path) -> Callable[[dict[str, Any]], Callable[[], list[list[Any]]]]:
     """Return what answers a question."""
-    ledger = Ledger(lake)
+    ledger = Ledger(lake, EVERYTHING)
     views = connect(lake)
 
     def sql(text: str) -> Frame:

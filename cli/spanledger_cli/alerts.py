@@ -107,11 +107,12 @@ def check(home: Path | None, lake: LakePath | None, rules: Path | None, form: st
     from spanledger_analytics.alerts.store import Store
     from spanledger_analytics.connection import Ledger
     from spanledger_analytics.reports.calendar import Calendar
+    from spanledger_analytics.scope import EVERYTHING
 
     settings = _settings(home, rules, lake)
     asked = _rules(settings)
     lakes.check_readable(settings.lake)
-    ledger = Ledger(settings.lake)
+    ledger = Ledger(settings.lake, EVERYTHING)
     if ledger.version() < 0:
         lakes.say_empty(settings.lake)
     lookout = Lookout(ledger, Calendar(settings.zone, settings.billing_day))
@@ -135,10 +136,11 @@ def list_(home: Path | None, since: timedelta, form: str) -> None:
     """
     from spanledger_analytics.alerts.episodes import episodes
     from spanledger_analytics.alerts.store import Store
+    from spanledger_analytics.scope import EVERYTHING
 
     settings = load(home=home)
     store = Store(settings.home)
-    _show(episodes(store, datetime.now(UTC) - since), form)
+    _show(episodes(store, EVERYTHING, datetime.now(UTC) - since), form)
     facts = store.facts()
     if "evaluated_at" in facts:
         say(f"evaluated last at {facts['evaluated_at']}, in {facts.get('cpu_ms', '?')} ms of CPU")

@@ -19,6 +19,7 @@ from spanledger_analytics.reports.answer import Answer, Option, Report, Value
 from spanledger_analytics.reports.calendar import UNITS, Calendar, Period
 from spanledger_analytics.reports.question import TAG, WHO, Question, parse_by, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 from . import lakes
 from .answer import FORMATS, write
@@ -122,7 +123,7 @@ def _answering(report: Report) -> Any:
         calendar = Calendar(settings.zone, settings.billing_day)
         period = _period(report, calendar, first, last)
         asked = Question(period, parse_by(by) if by is not None else report.by, parse_where(where))
-        ledger = Ledger(settings.lake)
+        ledger = Ledger(settings.lake, EVERYTHING)
         if ledger.version() < 0:
             lakes.say_empty(settings.lake)
         _show(report.answer(ledger, asked, **options), form, output)

@@ -150,12 +150,12 @@ def command(
     lakes.check_readable(path)
     moment = as_of.replace(tzinfo=UTC) if as_of else None
     files = files_now(path, unfolded=moment is not None)
-    if files.in_store and (shell or (safe and not scope)):
+    if files.in_store and (shell or (safe and scope.is_everything)):
         raise click.UsageError(_NOT_FAR.format("shell" if shell else "safe"))
     if shell:
         sys.exit(open_shell(files, moment))
     most_rows = MOST_TABLE_ROWS + 1 if form == "table" else None
-    if safe or scope:
+    if safe or not scope.is_everything:
         limits = Limits(seconds=max_seconds, rows=min(max_rows, most_rows or max_rows))
         answer = box.ask(files, text, scope=scope, limits=limits, as_of=moment)
     else:

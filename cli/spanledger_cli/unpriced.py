@@ -13,6 +13,7 @@ import polars as pl
 from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.scope import EVERYTHING
 
 from . import lakes
 from .answer import FORMATS, write
@@ -36,7 +37,7 @@ def command(lake: LakePath | None, first: datetime | None, last: datetime | None
     path = load(lake=lake).lake
     lakes.check_readable(path)
     days = [day.date() if day is not None else None for day in (first, last)]
-    found = Ledger(path).ask("unpriced_models", first=days[0], last=days[1])
+    found = Ledger(path, EVERYTHING).ask("unpriced_models", first=days[0], last=days[1])
     lines = [_line(row) for row in found.iter_rows(named=True)]
     answer = found.with_columns(pl.Series("add", lines, pl.String)).to_arrow()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -18,7 +18,7 @@ from streamlit.navigation.page import Page
 from spanledger_dashboard.components import links
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
-from spanledger_dashboard.data import Lake, configured_lake
+from spanledger_dashboard.data import configured_lake, shown_lake
 from spanledger_dashboard.pages import explore, overview
 
 _ICON: Final = Path(__file__).parent / "assets" / "icon.svg"
@@ -79,9 +79,8 @@ def _show_sections(sections: Mapping[str, list[Page]]) -> None:
 def _page(place: Place) -> Page:
     def draw() -> None:
         with told(f"page {place.title}"):
-            path = configured_lake()
-            if Lake(path).is_empty():
-                show_empty(path)
+            if shown_lake().is_empty():
+                show_empty(configured_lake())
             else:
                 place.draw()
 

@@ -27,6 +27,7 @@ from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import add_up, totals
+from spanledger_analytics.scope import EVERYTHING, Scope
 from spanledger_analytics.spend import Filters
 
 from .charts.colours import palette
@@ -51,48 +52,50 @@ Stamp = tuple[int | datetime | None, ...]
 _DAY: Final = timedelta(days=1)
 _QUARTER_MINUTES: Final = 15
 """Reports count open days to the last full quarter of an hour."""
+_LEDGERS: Final = 64
+"""Lakes and scopes that are open at a time; each has two connections to DuckDB."""
 _KNOWN: Final = timedelta(days=89)
 """How far back filters and colours look."""
 _KNOWN_S: Final = 20
 """How old what they offer may be; it is looked up again behind the page."""
 
 
-@st.cache_resource(show_spinner=False)
-def _open(lake: str) -> Ledger:
-    return Ledger(lake_path(lake))
+@st.cache_resource(max_entries=_LEDGERS, show_spinner=False)
+def _open(lake: str, scope: Scope) -> Ledger:
+    return Ledger(lake_path(lake), scope)
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _ask(lake: str, stamp: int, question: str, arguments: tuple[Argument, ...]) -> pl.DataFrame:
-    return _QUESTIONS[question](_open(lake), *arguments)
+def _ask(lake: str, scope: Scope, stamp: int, question: str, arguments: tuple[Argument, ...]) -> pl.DataFrame:
+    return _QUESTIONS[question](_open(lake, scope), *arguments)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _report(
-    lake: str, stamp: Stamp, name: str, asked: Question, options: tuple[tuple[str, Value], ...]
+    lake: str, scope: Scope, stamp: Stamp, name: str, asked: Question, options: tuple[tuple[str, Value], ...]
 ) -> tuple[Answer, list[str]]:
     with noting() as queries:
-        answer = REPORTS[name].answer(_open(lake), asked, **dict(options))
+        answer = REPORTS[name].answer(_open(lake, scope), asked, **dict(options))
     return answer, queries
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _totals(lake: str, stamp: Stamp, asked: Question) -> pl.DataFrame:
-    return totals(_open(lake), asked)
+def _totals(lake: str, scope: Scope, stamp: Stamp, asked: Question) -> pl.DataFrame:
+    return totals(_open(lake, scope), asked)
 
 
-@st.cache_data(ttl=_KNOWN_S, max_entries=16, show_spinner=False, refresh_mode="background")
-def _known(lake: str, today: date, has_calls: bool) -> pl.DataFrame:
-    return spend.filter_values(_open(lake), today - _KNOWN, today)
+@st.cache_data(ttl=_KNOWN_S, max_entries=_LEDGERS, show_spinner=False, refresh_mode="background")
+def _known(lake: str, scope: Scope, today: date, has_calls: bool) -> pl.DataFrame:
+    return spend.filter_values(_open(lake, scope), today - _KNOWN, today)
 
 
 class Lake:
-    """The lake that this dashboard shows; its methods are the questions of spanledger_analytics."""
+    """The lake that this dashboard shows, as far as a scope; its methods are the questions of spanledger_analytics."""
 
-    def __init__(self, path: LakePath) -> None:
+    def __init__(self, path: LakePath, scope: Scope) -> None:
         # Everything that is kept is kept under this key, and the ledger is opened by it.
-        self._key = str(path)
-        self._ledger = _open(self._key)
+        self._key = str(path), scope
+        self._ledger = _open(*self._key)
 
     def is_empty(self) -> bool:
         """Tell whether nothing was ever collected here."""
@@ -155,7 +158,7 @@ class Lake:
     def totals(self, asked: Question) -> pl.DataFrame:
         """See `reports.totals.totals`; only the days that aren't over are asked again while calls come in."""
         halves = [replace(asked, period=period) for period in _halves(asked.period)]
-        frames = [_totals(self._key, self._stamp(half, half.period.utc_days()[0]), half) for half in halves]
+        frames = [_totals(*self._key, self._stamp(half, half.period.utc_days()[0]), half) for half in halves]
         return frames[0] if len(frames) == 1 else add_up(pl.concat(frames), asked.by)
 
     def rate(self, moment: datetime) -> live.Rate:
@@ -168,7 +171,7 @@ class Lake:
 
     def known(self, dimension: str, today: date) -> list[str]:
         """Return the values of a filter, dearest first."""
-        values = _known(self._key, today, not self.is_empty())
+        values = _known(*self._key, today, not self.is_empty())
         found = values.filter(pl.col("dimension") == dimension)
         ordered = found.sort("cost_usd", "value", descending=[True, False], nulls_last=True)
         return ordered["value"].to_list()
@@ -184,7 +187,7 @@ class Lake:
         # The weeks before tell what is usual, and days to compare with may lie anywhere.
         whole = ".." in str(options.get("against"))
         stamp = self._stamp(asked, None, report, whole=whole)
-        return _report(self._key, stamp, name, asked, tuple(sorted(options.items())))
+        return _report(*self._key, stamp, name, asked, tuple(sorted(options.items())))
 
     def _stamp(
         self, asked: Question, first: date | None, report: Report | None = None, *, whole: bool = False
@@ -201,7 +204,7 @@ class Lake:
 
     def _asked(self, question: str, first: date, last: date, *arguments: Argument) -> pl.DataFrame:
         """Answer from the cache while the files of `first` to `last` stay as they are."""
-        return _ask(self._key, self._ledger.stamp(first, last), question, arguments)
+        return _ask(*self._key, self._ledger.stamp(first, last), question, arguments)
 
     def _by_halves(self, question: str, first: date, last: date, filters: Filters) -> pl.DataFrame:
         halves = _split(first, last, now().date())
@@ -229,6 +232,11 @@ def _halves(period: Period) -> Iterator[Period]:
 def now() -> datetime:
     """Return this moment, UTC; the one clock of the pages."""
     return datetime.now(UTC)
+
+
+def shown_lake() -> Lake:
+    """Return the configured lake, as far as whoever looks at the page may see it."""
+    return Lake(configured_lake(), EVERYTHING)
 
 
 def configured_calendar() -> Calendar:

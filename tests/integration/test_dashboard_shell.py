@@ -23,6 +23,7 @@ from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import totals
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 from spanledger_collector.tables import LakeTable
 from spanledger_dashboard.command import command_of
@@ -42,7 +43,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 @pytest.mark.parametrize("name", ["spend", "movers", "margin"])
 def test_a_card_shows_what_its_command_prints(ledger: Ledger, name: str) -> None:
     asked = Question(WEEKS, REPORTS[name].by, parse_where(["user=ann,eve"]))
-    answer = Lake(ledger.lake).report(name, asked)
+    answer = Lake(ledger.lake, EVERYTHING).report(name, asked)
     argv = command_of(name, asked, {}).replace("'", "").split()[1:]
     printed = CliRunner().invoke(cli, [*argv, "--lake", str(ledger.lake), "--format", "csv"])
     assert printed.exit_code == 0
@@ -51,7 +52,7 @@ def test_a_card_shows_what_its_command_prints(ledger: Ledger, name: str) -> None
 
 
 def test_an_answer_names_the_queries_that_it_is_made_of(ledger: Ledger) -> None:
-    lake = Lake(ledger.lake)
+    lake = Lake(ledger.lake, EVERYTHING)
     assert lake.queries("unit-cost", Question(WEEKS, ("feature",))) == ["work", "totals"]
     assert lake.queries("spend", Question(WEEKS, ("feature",))) == ["totals"]
     with noting() as queries:
@@ -85,7 +86,7 @@ def test_sums_of_days_that_are_over_and_of_today_are_those_of_both(tmp_path: Pat
         today = calendar.today()
         for by in ((), ("day", "model"), ("hour",), ("month", "team")):
             asked = Question(Period(today - timedelta(days=6), today, calendar), by)
-            assert Lake(path).totals(asked).equals(totals(Ledger(path), asked))
+            assert Lake(path, EVERYTHING).totals(asked).equals(totals(Ledger(path, EVERYTHING), asked))
 
 
 def test_a_report_is_asked_again_when_a_call_or_an_outcome_came_in(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_report_is_asked_again_when_a_call_or_an_outcome_came_in(tmp_path: Pat
     path = make_lake(tmp_path / "lake", [call(1, 1, start, uncached=800_000, output=0, session_id="s")])
     today = NOW.date()
     asked = Question(Period(today - timedelta(days=6), today))
-    lake = Lake(path)
+    lake = Lake(path, EVERYTHING)
 
     def told() -> tuple[Decimal | None, Decimal | None, int]:
         row = lake.report("unit-cost", asked, more=True).frame.row(0, named=True)

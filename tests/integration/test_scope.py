@@ -18,7 +18,8 @@ from spanledger_analytics import box
 from spanledger_analytics.box_process import Limits
 from spanledger_analytics.connection import connect_files
 from spanledger_analytics.errors import QueryError, ScopeError
-from spanledger_analytics.scope import SCOPES, extract, parse_scope
+from spanledger_analytics.extract import extract
+from spanledger_analytics.scope import SCOPES, Scope, parse_scope, scope_of_teams
 from spanledger_analytics.snapshot import LakeFiles, files_now
 from spanledger_analytics.views import LAKE_NAMES
 from spanledger_collector.lake import add_files, write_days, write_file
@@ -35,7 +36,7 @@ from spanledger_collector.tables import (
 
 START = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
-SCOPE = {"team_id": ("search",)}
+SCOPE = scope_of_teams(["search"])
 HIDDEN = ("growth", "u-hidden", "f-hidden", "m-hidden", "o-hidden", "fee-hidden", "7.77", "1234567")
 """What stands in rows that are outside, and nowhere else."""
 OURS = call(1, 1, START, team_id="search", user_id="u-1")
@@ -209,7 +210,7 @@ def test_the_copy_is_private_and_gone_at_the_end(files: LakeFiles) -> None:
 
 def test_values_of_one_column_are_alternatives_and_columns_are_not() -> None:
     words = ("team_id=search", "team_id=a=b", "environment=production")
-    assert parse_scope(words) == {"team_id": ("search", "a=b"), "environment": ("production",)}
+    assert parse_scope(words) == Scope((("team_id", ("search", "a=b")), ("environment", ("production",))))
     assert set(SCOPES) <= set(SCHEMA.names)
     with pytest.raises(ScopeError, match="'team_id' is no scope; write it as team_id=search"):
         parse_scope(["team_id"])

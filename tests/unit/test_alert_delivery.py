@@ -28,6 +28,7 @@ from spanledger_analytics.alerts.silences import parse_matchers
 from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.scope import EVERYTHING
 
 EVERY = timedelta(seconds=20)
 TOLD: Mapping[str, Any] = {
@@ -57,7 +58,7 @@ class World:
         kind = replace(KINDS["velocity"], readings=lambda terms, rule, lookout: self.readings)
         rule = Rule("r", kind, None, "team", receivers=tuple(receiver.name for receiver in receivers), **more)
         self.rules = Rules((rule,), {receiver.name: receiver for receiver in receivers})
-        self.lookout = Lookout(Ledger(folder / "lake"), Calendar())
+        self.lookout = Lookout(Ledger(folder / "lake", EVERYTHING), Calendar())
         self.store = Store(folder)
 
     def run(self, *values: int) -> None:

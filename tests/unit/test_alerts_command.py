@@ -21,6 +21,7 @@ from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.alerts.watch import Watch
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 from spanledger_cli.alerts import _STARTING_FILE
 from waiting import wait_until
@@ -142,7 +143,7 @@ def test_the_report_tells_what_fires_and_what_has_fired(home: Path) -> None:
     assert (row["state"], row["rule"], row["scope"], row["resolved_at"]) == ("firing", "fast", "team=search", None)
     assert "1 firing, 0 over in these days" in words
     now = datetime.now(UTC)
-    rules, lookout = read_rules(home / "alerts.toml"), Lookout(Ledger(home.parent / "lake"), Calendar())
+    rules, lookout = read_rules(home / "alerts.toml"), Lookout(Ledger(home.parent / "lake", EVERYTHING), Calendar())
     for minute in (61, 62):
         evaluate(rules, lookout, Store(home), now + timedelta(minutes=minute))
     ((row,), words) = report()

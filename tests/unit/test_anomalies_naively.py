@@ -22,6 +22,7 @@ from spanledger_analytics.counting import refresh_rollups
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
 HOURS = 9 * 24
@@ -215,7 +216,11 @@ def test_rows_are_those_of_a_naive_report(seed: int, floor: int, minutes: int, c
         if counted:
             refresh_rollups(lake)
         asked = Question(DAYS, tuple(WHO))
-        found = REPORTS["anomalies"].answer(Ledger(lake), asked, floor=Decimal(floor), top=0, now=now.isoformat()).frame
+        found = (
+            REPORTS["anomalies"]
+            .answer(Ledger(lake, EVERYTHING), asked, floor=Decimal(floor), top=0, now=now.isoformat())
+            .frame
+        )
     expected = [
         {name: one["name"] if one["of"] == name else None for name in WHO} | one
         for one in naive(rows, tuple(WHO), Decimal(floor), now)

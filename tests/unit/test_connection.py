@@ -15,6 +15,7 @@ import pytest
 from deltalake import write_deltalake
 
 from spanledger_analytics.connection import Ledger, connect, connect_files
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.snapshot import files_now
 from spanledger_analytics.views import NAMES
 from spanledger_collector.catalog import SIDE_TABLES
@@ -62,12 +63,12 @@ def test_views_hold_every_committed_span_once(lake: Path) -> None:
 def test_a_lake_that_does_not_exist_answers_with_no_rows(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
     assert connect(missing).execute("select count(*) from spans").fetchall() == [(0,)]
-    assert Ledger(missing).version() == -1
+    assert Ledger(missing, EVERYTHING).version() == -1
     assert not missing.exists()
 
 
 def test_a_lake_that_is_deleted_and_made_again_is_read_anew(lake: Path) -> None:
-    ledger = Ledger(lake)
+    ledger = Ledger(lake, EVERYTHING)
     add_files(lake, [write_file(lake, "b", rows(5, 1))], writer="w", version=8)
     before = ledger.version()
     shutil.rmtree(lake)
@@ -77,7 +78,7 @@ def test_a_lake_that_is_deleted_and_made_again_is_read_anew(lake: Path) -> None:
     add_files(lake, [write_file(lake, "c", rows(6, 1))], writer="w", version=1)
     assert (before, gone, again, ledger.version()) == (2, -1, 0, 1)
 
-    made_twice = Ledger(lake)
+    made_twice = Ledger(lake, EVERYTHING)
     assert made_twice.version() == 1
     shutil.rmtree(lake)
     open_table(lake)
@@ -94,7 +95,7 @@ def test_a_file_from_before_a_column_existed_reads_as_null(lake: Path) -> None:
     assert answer == [(None, None)]
     run = connect(lake).execute("select calls, unpriced_calls, cost_usd from traces where dt = '2026-11-05'").fetchall()
     assert run == [(1, 1, None)]
-    asked = Ledger(lake).ask("coverage", first=date(2026, 11, 4))
+    asked = Ledger(lake, EVERYTHING).ask("coverage", first=date(2026, 11, 4))
     assert asked.select("spans", "unpriced_calls").rows() == [(6, 1)]
 
 
@@ -152,7 +153,7 @@ def test_a_view_beside_the_spans_has_their_days(lake: Path) -> None:
 
 def test_days_outside_the_bounds_are_not_read(lake: Path) -> None:
     (table_path(lake) / "dt=2026-11-03" / "a.parquet").unlink()
-    answer = Ledger(lake).ask("coverage", first=date(2026, 11, 4), last=date(2026, 11, 4))
+    answer = Ledger(lake, EVERYTHING).ask("coverage", first=date(2026, 11, 4), last=date(2026, 11, 4))
     assert answer.select("spans", "days", "calls", "unpriced_calls").rows() == [(5, 1, 5, 0)]
 
 

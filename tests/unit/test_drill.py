@@ -12,6 +12,7 @@ import pytest
 from ledger_rows import Row, call, make_lake, span
 from spanledger_analytics import drill, live, spend, tree
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.spend import Filters
 
 DAY = date(2026, 11, 3)
@@ -35,7 +36,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    return Ledger(make_lake(tmp_path_factory.mktemp("drill") / "lake", ROWS))
+    return Ledger(make_lake(tmp_path_factory.mktemp("drill") / "lake", ROWS), EVERYTHING)
 
 
 def rows(frame: pl.DataFrame, *columns: str) -> list[tuple[object, ...]]:
@@ -164,7 +165,7 @@ def test_unpriced_calls_have_a_reason(ledger: Ledger) -> None:
 
 def test_what_a_plan_pays_for_has_no_price_to_miss(tmp_path: Path) -> None:
     paid = call(9, 1, NINE, "a model of the plan", billing_basis="plan", unpriced_reason="plan", user_id="ann")
-    lake = Ledger(make_lake(tmp_path / "lake", [paid]))
+    lake = Ledger(make_lake(tmp_path / "lake", [paid]), EVERYTHING)
     frames = [
         *(ask(lake, DAY, DAY) for ask in (spend.days, spend.days_by_model)),
         *(ask(lake, DAY) for ask in (spend.hours, spend.hours_by_model, drill.users)),
@@ -189,7 +190,7 @@ def test_what_is_estimated_stands_apart_in_every_sum(tmp_path: Path) -> None:
         # What the provider states is no guess.
         call(8, 4, NINE, "gpt-5", 1000, 100, **left) | {"cost_source": "provider"},
     ]
-    lake = Ledger(make_lake(tmp_path / "lake", calls))
+    lake = Ledger(make_lake(tmp_path / "lake", calls), EVERYTHING)
     frames = [
         *(ask(lake, DAY, DAY) for ask in (spend.days, spend.days_by_model)),
         *(ask(lake, DAY) for ask in (spend.hours, spend.hours_by_model, drill.users)),
@@ -229,7 +230,7 @@ def test_quiet_minutes_are_zeros_and_the_running_one_is_left_out(ledger: Ledger)
 
 
 def test_an_empty_lake_answers_with_no_rows(tmp_path: Path) -> None:
-    empty = Ledger(tmp_path / "lake")
+    empty = Ledger(tmp_path / "lake", EVERYTHING)
     assert spend.days(empty, DAY, DAY).is_empty()
     assert drill.users(empty, DAY, 9).is_empty()
     assert live.rate(empty, NINE).last_span is None

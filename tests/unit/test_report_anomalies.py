@@ -21,6 +21,7 @@ from spanledger_analytics.reports.excess import Part, divided, parts, spending
 from spanledger_analytics.reports.far_requests import KIND_DAYS, LEAST, far_requests
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 
 ANOMALIES = REPORTS["anomalies"]
@@ -65,7 +66,7 @@ def runaway() -> Row:
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     rows = [*calm(), *loop(), *newcomer(), runaway()]
-    return Ledger(make_lake(tmp_path_factory.mktemp("anomalies") / "lake", rows))
+    return Ledger(make_lake(tmp_path_factory.mktemp("anomalies") / "lake", rows), EVERYTHING)
 
 
 def test_hours_of_the_total(ledger: Ledger) -> None:
@@ -170,7 +171,9 @@ def test_a_user_is_judged_alike_alone_and_among_others(ledger: Ledger) -> None:
 
 def test_a_ledger_that_has_just_begun_has_nothing_new_and_says_so(tmp_path: Path) -> None:
     rows = [*calm()][:40]
-    young = Ledger(make_lake(tmp_path / "lake", [*rows, call(99, 1, BEGIN + 19 * ONE_HOUR, "gpt-5", 40_000_000, 0)]))
+    young = Ledger(
+        make_lake(tmp_path / "lake", [*rows, call(99, 1, BEGIN + 19 * ONE_HOUR, "gpt-5", 40_000_000, 0)]), EVERYTHING
+    )
     answer = ANOMALIES.answer(young, Question(Period(date(2026, 10, 1), date(2026, 10, 1)), ("user",)), now=NOW)
     assert answer.frame.height == 0
     assert answer.notes[:2] == (
@@ -245,7 +248,7 @@ def random_requests(draw: random.Random) -> Iterator[Row]:
 def test_far_requests_are_those_of_a_naive_count(tmp_path: Path) -> None:
     rows = list(random_requests(random.Random(11)))
     asked = replace(Question(LAST_DAYS), period=LAST_DAYS)
-    found = far_requests(Ledger(make_lake(tmp_path / "lake", rows)), asked, Decimal(1))
+    found = far_requests(Ledger(make_lake(tmp_path / "lake", rows), EVERYTHING), asked, Decimal(1))
     told = {(one.feature, one.trace_id): (one.cost_usd, one.calls, one.median_usd, one.requests) for one in found}
     assert told == naive(rows, LAST_DAYS)
     assert len(told) > 5

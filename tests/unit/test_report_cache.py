@@ -18,6 +18,7 @@ from spanledger_analytics.reports.cache_breaks import Quarter, find_break
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -35,7 +36,7 @@ PRICES: Final[dict[str, tuple[int | str, ...]]] = {
 def ask(
     tmp_path: Path, rows: Sequence[Row], by: tuple[str, ...] = ()
 ) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
-    answer = HEALTH.answer(Ledger(make_lake(tmp_path, rows)), Question(Period(DAY, DAY), by))
+    answer = HEALTH.answer(Ledger(make_lake(tmp_path, rows), EVERYTHING), Question(Period(DAY, DAY), by))
     return answer.frame.rows(), answer.notes
 
 
@@ -144,7 +145,7 @@ def test_broken_caches_are_found_within_the_hour_with_what_changed(tmp_path: Pat
         *line(4100, "away", START + hour, 10, 0, **other),
         *line(5000, "fine", START, 120, 8000, **other),
     ]
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     answer = BREAKS.answer(ledger, Question(Period(DAY, DAY)))
     begin, share = START + hour, Decimal("0.8")
     assert answer.frame.select(
@@ -247,7 +248,7 @@ def _told(rows: Sequence[Row]) -> tuple[object, ...]:
 @pytest.mark.parametrize("seed", [11])
 def test_health_is_that_of_a_naive_replay(tmp_path: Path, seed: int) -> None:
     rows = random_prompts(random.Random(seed), 250, DAY, 1)
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     answer = HEALTH.answer(ledger, Question(Period(DAY, DAY)))
     with connect(ledger.lake) as connection:
         calls = connection.sql("select * from llm_calls").pl().to_dicts()

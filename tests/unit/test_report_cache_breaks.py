@@ -22,6 +22,7 @@ from spanledger_analytics.reports.cache_breaks import Quarter, find_break
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 BEGIN = datetime(2026, 11, 2, tzinfo=UTC)
@@ -230,7 +231,7 @@ def share(part: int, whole: int) -> Decimal:
 def test_breaks_are_those_of_a_naive_look_at_every_stretch(seed: int) -> None:
     rows = list(random_lines(random.Random(seed)))
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(make_lake(Path(folder) / "lake", rows))
+        ledger = Ledger(make_lake(Path(folder) / "lake", rows), EVERYTHING)
         found = BREAKS.answer(ledger, Question(Period(BEGIN.date(), DAY + timedelta(days=9)))).frame
     assert_frame_equal(found, pl.DataFrame(naive(rows), schema=found.schema))
 

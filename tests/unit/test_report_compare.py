@@ -21,6 +21,7 @@ from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.compare import EXTRAS
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 
 SECOND_WEEK = Period(date(2026, 11, 9), date(2026, 11, 15))
@@ -136,7 +137,7 @@ def lake_of_features(folder: Path, before_and_after: dict[str, tuple[str, str]],
                 start = DEPLOY + timedelta(minutes=(30 * number if side else -30 * (number + 1)))
                 half = Decimal(amount) / 2
                 rows += [dollars(trace, two, start + timedelta(minutes=31 * two), half, feature) for two in (0, 1)]
-    return Ledger(make_lake(folder, rows))
+    return Ledger(make_lake(folder, rows), EVERYTHING)
 
 
 def ask_deploy(ledger: Ledger, *conditions: str, **options: str | int) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -189,7 +190,7 @@ def test_members_of_a_control_weigh_what_they_did_before(tmp_path: Path) -> None
         *(dollars(number, 1, DEPLOY - timedelta(hours=1), Decimal(2), "b") for number in range(30, 32)),
         *(dollars(number, 1, DEPLOY + timedelta(hours=1), Decimal(2), "b") for number in range(40, 46)),
     ]
-    frame, _ = ask_deploy(Ledger(make_lake(tmp_path, rows)), "feature=find")
+    frame, _ = ask_deploy(Ledger(make_lake(tmp_path, rows), EVERYTHING), "feature=find")
     # Before: 6 at 1.00 and 2 at 2.00, after 2 and 6; at the weights of before (6 : 2) nothing changed.
     assert frame.row(1, named=True)["per_request_before_usd"] == Decimal("1.25")
     assert frame["per_request_change_usd"].to_list() == [0, 0, 0]
@@ -218,7 +219,7 @@ def test_the_interval_is_as_wide_as_the_spread_of_requests_makes_it(tmp_path: Pa
         for number, cost in enumerate(costs):
             start = DEPLOY + timedelta(minutes=number + 1) * (1 if after else -1)
             rows.append(dollars(draw.getrandbits(60) * 4 + place, 1, start, cost, feature))
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     frame, notes = ask_deploy(ledger, "feature=find", control="feature=other")
     again, _ = ask_deploy(ledger, "feature=find", control="feature=other")
     assert frame.equals(again)

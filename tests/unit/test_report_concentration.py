@@ -21,6 +21,7 @@ from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import totals
 from spanledger_analytics.reports.weights import divided, parts_of
+from spanledger_analytics.scope import EVERYTHING
 
 WEEKS = Period(date(2026, 11, 2), date(2026, 11, 15))
 CONCENTRATION = REPORTS["concentration"]
@@ -83,7 +84,7 @@ def test_ranks_are_of_all_the_days(ledger: Ledger, by: tuple[str, ...]) -> None:
 
 
 def test_no_calls_are_no_rows(tmp_path: Path) -> None:
-    answer = CONCENTRATION.answer(Ledger(make_lake(tmp_path, [])), Question(WEEKS, ("user",)))
+    answer = CONCENTRATION.answer(Ledger(make_lake(tmp_path, []), EVERYTHING), Question(WEEKS, ("user",)))
     assert (answer.frame.height, answer.notes) == (0, ("no calls in these days",))
 
 
@@ -159,7 +160,7 @@ def test_several_tags_on_a_call_divide_it(tmp_path: Path) -> None:
         call(number, 1, NOON, "gpt-5", uncached, 0, tags={"project": tag} if tag else None)
         for number, (tag, uncached) in enumerate(said, 1)
     ]
-    ledger = Ledger(make_lake(tmp_path, calls))
+    ledger = Ledger(make_lake(tmp_path, calls), EVERYTHING)
     asked = Question(WEEKS, ("tag.project",))
     answer = CONCENTRATION.answer(ledger, asked, split=True)
     assert answer.frame.select("tag.project", "cost_usd", "calls").rows() == [
@@ -177,7 +178,7 @@ def test_several_tags_on_a_call_divide_it(tmp_path: Path) -> None:
 def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     lake = make_lake(tmp_path, [_random_call(draw, number) for number in range(1, 200)])
-    ledger = Ledger(lake)
+    ledger = Ledger(lake, EVERYTHING)
     with connect(lake) as connection:
         calls = connection.sql("select tags['p'] as p, cost_usd, input_tokens from llm_calls").fetchall()
     naive: dict[str | None, Fraction] = {}

@@ -17,6 +17,7 @@ from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -29,7 +30,7 @@ def ask_day(
     tmp_path: Path, rows: Sequence[Row], by: tuple[str, ...] = (), **options: str
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Ask about the day of rows; return parts without their zeros, and the notes."""
-    answer = DRIVERS.answer(Ledger(make_lake(tmp_path, rows)), Question(Period(DAY, DAY), by), **options)
+    answer = DRIVERS.answer(Ledger(make_lake(tmp_path, rows), EVERYTHING), Question(Period(DAY, DAY), by), **options)
     return [{name: value for name, value in row.items() if value} for row in answer.frame.to_dicts()], answer.notes
 
 
@@ -133,7 +134,7 @@ def test_a_loop_is_named_with_what_it_cost(tmp_path: Path) -> None:
         *(call(9, number, START, "gpt-5", 800_000, 0, **same) for number in range(2)),
         *(call(10, number, START, "gpt-5", 800, 0, **sized(0, 0, 0, 0, 4, chain=[1, number])) for number in range(5)),
     ]
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     asked = Question(Period(DAY, DAY))
     answer = LOOPS.answer(ledger, asked)
     assert answer.frame.rows() == [(TRACE, START, "gpt-5", "f", 4, dollars("3"), dollars("4"), "2")]
@@ -225,7 +226,7 @@ def _on(layers: Sequence[tuple[int, int, int]], place: int, which: int) -> int:
 
 @pytest.mark.parametrize(("seed", "by"), [(1, ()), (2, ("feature", "user"))])
 def test_parts_are_those_of_a_naive_split_and_add_up(tmp_path: Path, seed: int, by: tuple[str, ...]) -> None:
-    ledger = Ledger(make_lake(tmp_path, random_prompts(random.Random(seed), 300, DAY, 2)))
+    ledger = Ledger(make_lake(tmp_path, random_prompts(random.Random(seed), 300, DAY, 2)), EVERYTHING)
     answer = DRIVERS.answer(ledger, Question(Period(DAY, DAY + timedelta(days=1)), by))
     with connect(ledger.lake) as connection:
         calls = connection.sql("select * from llm_calls").pl().to_dicts()

@@ -16,6 +16,7 @@ from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -47,7 +48,7 @@ def by_hand() -> list[Row]:
 
 
 def test_each_finding_has_its_calls_and_dollars_the_dearest_first(tmp_path: Path) -> None:
-    ledger = Ledger(make_lake(tmp_path, by_hand()))
+    ledger = Ledger(make_lake(tmp_path, by_hand()), EVERYTHING)
     answer = EFFICIENCY.answer(ledger, Question(Period(DAY, DAY), ("feature",)))
     share = [Decimal(text) for text in ("0.257334", "0.193001", "0.186567", "0.128667", "0.102934", "0.036284", "0")]
     assert answer.frame.select(
@@ -144,7 +145,7 @@ def naive(calls: Sequence[Row], short_in: int, short_out: int) -> dict[tuple[obj
 
 
 def test_findings_are_those_of_a_naive_look(tmp_path: Path) -> None:
-    ledger = Ledger(make_lake(tmp_path, random_rows(5)))
+    ledger = Ledger(make_lake(tmp_path, random_rows(5)), EVERYTHING)
     period = Period(DAY, DAY + timedelta(days=1))
     frame = EFFICIENCY.answer(ledger, Question(period, ("feature",)), short_in=12_000, short_out=700).frame
     with connect(ledger.lake) as connection:

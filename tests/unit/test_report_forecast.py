@@ -21,6 +21,7 @@ from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 
 FORECAST = REPORTS["forecast"]
@@ -33,7 +34,7 @@ NOVEMBER_12 = Period(date(2026, 11, 1), date(2026, 11, 12))
 def even(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Ten days of November: each hour team a spends $1 and b $2; nobody's calls have no price."""
     rows = [row for hour in range(HOURS) for row in _even(hour)]
-    return Ledger(make_lake(tmp_path_factory.mktemp("even") / "lake", rows))
+    return Ledger(make_lake(tmp_path_factory.mktemp("even") / "lake", rows), EVERYTHING)
 
 
 def _even(hour: int) -> list[Row]:
@@ -77,7 +78,7 @@ def test_what_is_even_goes_on(even: Ledger) -> None:
 def test_rollups_say_the_same(even: Ledger, tmp_path: Path) -> None:
     lake = Path(shutil.copytree(even.lake, tmp_path / "lake"))
     refresh_rollups(lake)
-    counted = FORECAST.answer(Ledger(lake), Question(TEN_DAYS))
+    counted = FORECAST.answer(Ledger(lake, EVERYTHING), Question(TEN_DAYS))
     assert (counted.frame.rows(), counted.notes) == (
         FORECAST.answer(even, Question(TEN_DAYS)).frame.rows(),
         FORECAST.answer(even, Question(TEN_DAYS)).notes,
@@ -221,7 +222,7 @@ def test_a_few_days_are_a_little_and_one_is_nothing(small: Ledger) -> None:
 
 
 def test_nothing_is_forecast_of_nothing(tmp_path: Path) -> None:
-    answer = FORECAST.answer(Ledger(make_lake(tmp_path, [])), Question(TEN_DAYS))
+    answer = FORECAST.answer(Ledger(make_lake(tmp_path, []), EVERYTHING), Question(TEN_DAYS))
     reason = "nothing was spent in any whole hour; a forecast needs 48 hours"
     assert answer.frame.select("spent_usd", "forecast_usd", "reason").rows() == [(Decimal(0), None, reason)]
 

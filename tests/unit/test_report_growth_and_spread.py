@@ -19,6 +19,7 @@ from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.spread import FACTORS, doubling
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -29,7 +30,7 @@ GROWTH, SPREAD = REPORTS["growth"], REPORTS["spread"]
 def test_each_step_of_the_standard_agent_sends_more(tmp_path: Path) -> None:
     """3,000, 4,550, 5,400 tokens; $0.0315, $0.056, $0.06. History is 100 of 4,550 and 1,950 of 5,400."""
     rows = [*hotel_with_fingerprints(7, START), call(8, 1, START, "gpt-5", 1000, 0, **sized(0, 0, 0, 0, 9, chain=[9]))]
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     answer = GROWTH.answer(ledger, ASKED)
     assert answer.frame.rows() == [
         (1, 2, 2000, None, 0, Decimal("0.016375"), Decimal("0.03275")),
@@ -47,7 +48,7 @@ def test_each_step_of_the_standard_agent_sends_more(tmp_path: Path) -> None:
 
 
 def test_steps_are_those_of_a_naive_count_and_add_up(tmp_path: Path) -> None:
-    ledger = Ledger(make_lake(tmp_path, random_prompts(random.Random(3), 300, DAY, 1)))
+    ledger = Ledger(make_lake(tmp_path, random_prompts(random.Random(3), 300, DAY, 1)), EVERYTHING)
     with connect(ledger.lake) as connection:
         calls = connection.sql("select * from llm_calls order by start_time, span_id").pl().to_dicts()
     asked = Question(Period(DAY, DAY), ("feature",))
@@ -83,7 +84,7 @@ def balanced(count: int = 40) -> list[Row]:
 
 
 def test_what_the_model_alone_decides_is_explained_by_the_model(tmp_path: Path) -> None:
-    answer = SPREAD.answer(Ledger(make_lake(tmp_path, balanced())), ASKED)
+    answer = SPREAD.answer(Ledger(make_lake(tmp_path, balanced()), EVERYTHING), ASKED)
     assert answer.frame.rows()[0] == ("model", 1.0, 1.0, 1.0, 2, "claude-opus-4-5", 5.0)
     others = {row[0]: row[1:4] for row in answer.frame.rows()[1:-1]}
     assert others == {factor: (0, 0, 0) for factor in FACTORS if factor != "model"}
@@ -96,12 +97,12 @@ def test_what_the_model_alone_decides_is_explained_by_the_model(tmp_path: Path) 
 
 
 def test_too_few_requests_or_equal_ones_have_nothing_to_explain(tmp_path: Path) -> None:
-    few = SPREAD.answer(Ledger(make_lake(tmp_path / "few", balanced(29))), ASKED)
+    few = SPREAD.answer(Ledger(make_lake(tmp_path / "few", balanced(29)), EVERYTHING), ASKED)
     assert (few.frame.rows(), few.notes) == (
         [],
         ("29 requests with a cost are too few to explain their spread; it takes 30",),
     )
-    same = SPREAD.answer(Ledger(make_lake(tmp_path / "same", balanced(80)[::2])), ASKED)
+    same = SPREAD.answer(Ledger(make_lake(tmp_path / "same", balanced(80)[::2]), EVERYTHING), ASKED)
     assert same.notes == ("all 40 requests cost the same",)
 
 
@@ -157,7 +158,7 @@ def test_factors_explain_what_a_naive_fit_says_and_all_add_up_to_one(tmp_path: P
         tools = sum(results > 0 for _, results in told)
         level = {"length": doubling(told[0][0]), "turns": doubling(turns), "tools": doubling(tools)}
         requests.append(level | {"cost": cost, "model": model, "feature": feature or "-", "user": user})
-    frame = SPREAD.answer(Ledger(make_lake(tmp_path, rows)), ASKED).frame
+    frame = SPREAD.answer(Ledger(make_lake(tmp_path, rows), EVERYTHING), ASKED).frame
     found = dict(frame.select("factor", "explained_share").rows())
     assert {factor: found[factor] for factor in FACTORS} == pytest.approx(naive(requests), abs=2e-6)
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)

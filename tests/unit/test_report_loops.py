@@ -19,6 +19,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 DAY = date(2026, 11, 3)
 LOOPS = REPORTS["loops"]
@@ -73,7 +74,7 @@ def cost(calls: Sequence[Row]) -> Decimal | None:
 def test_loops_are_those_of_a_naive_count(seed: int, times: int) -> None:
     rows = random_loops(random.Random(seed))
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(make_lake(Path(folder) / "lake", rows))
+        ledger = Ledger(make_lake(Path(folder) / "lake", rows), EVERYTHING)
         period = Period(DAY, DAY)
         found = LOOPS.answer(ledger, Question(period), times=times).frame
         of_ann = LOOPS.answer(ledger, Question(period, (), parse_where(["user=ann"])), times=times).frame

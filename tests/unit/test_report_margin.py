@@ -17,6 +17,7 @@ from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import UNITS, Calendar, Period, Unit
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector.revenue import read_revenue, take_revenue
 
 MONTH = Period(date(2026, 11, 1), date(2026, 11, 30))
@@ -83,7 +84,7 @@ def test_a_row_of_calls_without_a_price_has_no_margin(tmp_path: Path) -> None:
     noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
     lake = make_lake(tmp_path, [call(1, 1, noon, "unknown", customer_id="acme")])
     take_revenue(lake, read_revenue(PAID, "invoices.csv", NONE))
-    answer = MARGIN.answer(Ledger(lake), Question(MONTH, ("customer",), parse_where(["customer=acme"])))
+    answer = MARGIN.answer(Ledger(lake, EVERYTHING), Question(MONTH, ("customer",), parse_where(["customer=acme"])))
     assert answer.frame.select(*NAMES, "unpriced_calls").rows() == [("acme", Decimal(30), None, None, None, None, 1)]
     assert answer.notes[-1] == "no margin: 1 row none of whose calls has a price"
 
@@ -91,7 +92,7 @@ def test_a_row_of_calls_without_a_price_has_no_margin(tmp_path: Path) -> None:
 def test_revenue_without_any_call_is_there(tmp_path: Path) -> None:
     lake = make_lake(tmp_path, [])
     take_revenue(lake, read_revenue(PAID, "invoices.csv", NONE))
-    frame = MARGIN.answer(Ledger(lake), Question(MONTH, ("month", "customer"))).frame
+    frame = MARGIN.answer(Ledger(lake, EVERYTHING), Question(MONTH, ("month", "customer"))).frame
     assert frame.select("month", "customer", "margin_usd").rows() == [
         (date(2026, 11, 1), "zeta", Decimal(10)),
         (date(2026, 11, 1), "beta", Decimal(15)),
@@ -134,7 +135,7 @@ def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
     period = Period(first, first + timedelta(days=draw.randrange(12)), calendar)
     unit, who = draw.choice(UNITS[1:]), draw.choice(["customer", "team"])
     where = draw.choice([[], [f"{who}=x"], [f"{who}!="]])
-    found = MARGIN.answer(Ledger(lake), Question(period, (unit, who), parse_where(where))).frame
+    found = MARGIN.answer(Ledger(lake, EVERYTHING), Question(period, (unit, who), parse_where(where))).frame
     counted = payments[10:]  # what `a` said first is replaced
     expected = _naive(lake, counted, period, unit, who, where)
     assert {(row[0], row[1]): row[2:] for row in found.select(unit, who, "revenue_usd", "cost_usd").rows()} == expected

@@ -23,6 +23,7 @@ from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.decomposition import PARTS, decompose
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 SECOND_WEEK = Period(date(2026, 11, 9), date(2026, 11, 15))
 NOW = "2026-11-20T00:00"
@@ -132,7 +133,9 @@ def test_swapping_the_periods_negates_every_part(ledger: Ledger) -> None:
 def test_a_cost_without_a_price_has_no_change(tmp_path: Path) -> None:
     days = [datetime(2026, 11, day, 9, tzinfo=UTC) for day in (2, 3)]
     lake = make_lake(tmp_path, [call(1, 1, days[0]), call(2, 1, days[1], "local")])
-    answer = MOVERS.answer(Ledger(lake), Question(Period(date(2026, 11, 3), date(2026, 11, 3)), ("team",)), now=NOW)
+    answer = MOVERS.answer(
+        Ledger(lake, EVERYTHING), Question(Period(date(2026, 11, 3), date(2026, 11, 3)), ("team",)), now=NOW
+    )
     assert answer.frame.select("change_usd", "cost_before_usd", "volume_usd", "state").rows() == [
         (None, Decimal("0.00225"), None, "both")
     ]
@@ -279,7 +282,7 @@ def test_parts_of_random_ledgers_add_up_to_what_spend_says(tmp_path: Path) -> No
              draw.randrange(900), cache_read=draw.choice([0, 700]), team_id=draw.choice(["a", "b", "c", None]))
         for number in range(1, 300)
     ]  # fmt: skip
-    ledger = Ledger(make_lake(tmp_path, rows))
+    ledger = Ledger(make_lake(tmp_path, rows), EVERYTHING)
     frame = MOVERS.answer(ledger, Question(SECOND_WEEK, ("team", "model")), now=NOW, top=0).frame.drop_nulls(
         "change_usd"
     )

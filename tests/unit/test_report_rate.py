@@ -17,6 +17,7 @@ from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector.lake import file_path, live_files, open_for_reading
 from spanledger_collector.tables import SPANS
 
@@ -93,7 +94,7 @@ def test_a_week_ago_is_the_same_time_of_day_though_clocks_changed(tmp_path: Path
     starts = [datetime(2026, 10, 28, 10, 59, tzinfo=UTC), datetime(2026, 10, 21, 9, 59, tzinfo=UTC)]
     lake = make_lake(tmp_path, [call(number, 1, start) for number, start in enumerate(starts)])
     berlin = Question(Period(date(2026, 10, 28), date(2026, 10, 28), Calendar("Europe/Berlin")))
-    row = RATE.answer(Ledger(lake), berlin, now="2026-10-28T12:00").frame.row(0, named=True)
+    row = RATE.answer(Ledger(lake, EVERYTHING), berlin, now="2026-10-28T12:00").frame.row(0, named=True)
     assert row["usd_per_hour"] == row["week_before_usd"] == Decimal("0.00225") * 4
 
 
@@ -113,7 +114,7 @@ def test_what_has_no_rate_says_what_has(
 
 
 def test_an_empty_lake_has_no_rate(tmp_path: Path) -> None:
-    answer = RATE.answer(Ledger(make_lake(tmp_path, [])), Question(DAY), now="2026-11-09T09:25")
+    answer = RATE.answer(Ledger(make_lake(tmp_path, []), EVERYTHING), Question(DAY), now="2026-11-09T09:25")
     assert answer.frame.height == 0
     assert answer.notes[0].startswith("$0.00 an hour over 15 minutes")
 
@@ -123,7 +124,7 @@ def test_only_files_that_may_hold_what_is_asked_are_opened(tmp_path: Path) -> No
     hours = [0, 1, 3, 9, 17, 24, 60, 100, 165, 168, 169, 171, 180, 192]
     for number, hour in enumerate(hours):
         make_lake(tmp_path, [call(hour, 1, now - timedelta(hours=hour, minutes=5))], version=number)
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path, EVERYTHING)
     asked = Question(DAY, ("team",))
     before = RATE.answer(ledger, asked, now="2026-11-09T18:00")
     table = open_for_reading(tmp_path)
@@ -133,7 +134,7 @@ def test_only_files_that_may_hold_what_is_asked_are_opened(tmp_path: Path) -> No
     for file in gone:
         file_path(tmp_path, file).unlink()
     assert len(gone) == len(hours) - 4
-    again = RATE.answer(Ledger(tmp_path), asked, now="2026-11-09T18:00")
+    again = RATE.answer(Ledger(tmp_path, EVERYTHING), asked, now="2026-11-09T18:00")
     assert again.frame.equals(before.frame)
     assert before.frame["calls"].to_list() == [1]
 
@@ -152,7 +153,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
         told["duration_us"] = draw.choice([0, 900_000, 40_000_000, 1_500_000_000, None])
         model = draw.choice(["gpt-5", "claude-haiku-4-5", "unknown"])
         rows.append(call(number // 3, number, start, model, draw.randrange(9_000), draw.randrange(900), **told))
-    return Ledger(make_lake(tmp_path_factory.mktemp("busy"), rows))
+    return Ledger(make_lake(tmp_path_factory.mktemp("busy"), rows), EVERYTHING)
 
 
 @pytest.fixture(scope="module")

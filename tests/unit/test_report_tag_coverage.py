@@ -15,6 +15,7 @@ from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING
 
 WEEKS = Period(date(2026, 11, 2), date(2026, 11, 15))
 COVERAGE = REPORTS["tag-coverage"]
@@ -42,7 +43,7 @@ def test_tags_of_ones_own_and_calls_that_say_nothing(tmp_path: Path) -> None:
         call(2, 1, NOON, "gpt-5", 2_400_000, 0, user_id="", service_name="shop"),
         call(3, 1, NOON, "unknown", 5, 0, team_id="search", service_name="desk"),
     ]
-    answer = COVERAGE.answer(Ledger(make_lake(tmp_path, calls)), Question(WEEKS, ("service",)))
+    answer = COVERAGE.answer(Ledger(make_lake(tmp_path, calls), EVERYTHING), Question(WEEKS, ("service",)))
     nothing = (0, Decimal(0), Decimal(0))
     known = ("team", "customer", "user", "feature", "session")
     assert answer.frame.rows() == [
@@ -56,7 +57,7 @@ def test_tags_of_ones_own_and_calls_that_say_nothing(tmp_path: Path) -> None:
 
 
 def test_no_calls_are_told_of(tmp_path: Path) -> None:
-    answer = COVERAGE.answer(Ledger(make_lake(tmp_path, [])), Question(WEEKS, ("service",)))
+    answer = COVERAGE.answer(Ledger(make_lake(tmp_path, []), EVERYTHING), Question(WEEKS, ("service",)))
     assert (answer.frame.height, answer.notes) == (0, ("no calls in these days",))
 
 
@@ -77,7 +78,7 @@ def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
             count, cost = expected.get(key, (0, None))
             known = one["cost_usd"] if cost is None else cost + (one["cost_usd"] or 0)
             expected[key] = (count + 1, known)
-    frame = COVERAGE.answer(Ledger(lake), Question(WEEKS, ("day",))).frame
+    frame = COVERAGE.answer(Ledger(lake, EVERYTHING), Question(WEEKS, ("day",))).frame
     found = {(row[0], row[1]): row[2:] for row in frame.select("day", "tag", "calls", "cost_usd").rows() if row[2]}
     assert found == expected
 

@@ -21,6 +21,7 @@ from spanledger_analytics.reports.calendar import UNITS, Calendar, Period
 from spanledger_analytics.reports.question import TAG, WHO, Question, Where, parse_by, parse_where
 from spanledger_analytics.reports.requests import requests
 from spanledger_analytics.reports.totals import MEASURES, hourly, totals
+from spanledger_analytics.scope import EVERYTHING
 
 FIRST = date(2026, 10, 23)
 DAYS = 6
@@ -55,7 +56,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     lake = make_lake(tmp_path_factory.mktemp("totals") / "lake", random_calls(random.Random(5), 600))
     if request.param == "rollups":
         refresh_rollups(lake)
-    return Ledger(lake)
+    return Ledger(lake, EVERYTHING)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_every_hour_is_there_and_hours_add_up_to_the_total(ledger: Ledger) -> No
 
 
 def test_an_empty_lake_has_no_rows(tmp_path: Path) -> None:
-    ledger = Ledger(make_lake(tmp_path, []))
+    ledger = Ledger(make_lake(tmp_path, []), EVERYTHING)
     asked = Question(Period(FIRST, FIRST))
     assert totals(ledger, asked).height == 0
     assert totals(ledger, asked, ("day", "model")).height == 0

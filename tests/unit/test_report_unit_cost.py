@@ -22,6 +22,7 @@ from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import totals
 from spanledger_analytics.reports.unit_cost import unit_cost
+from spanledger_analytics.scope import EVERYTHING
 
 WEEKS = Period(date(2026, 11, 2), date(2026, 11, 15))
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -38,7 +39,7 @@ def ask(ledger: Ledger, *by: str, now: datetime = NOW, where: Iterable[str] = ()
 
 
 def lake_of(folder: Path, rows: list[Row]) -> Ledger:
-    return Ledger(make_lake(folder, rows))
+    return Ledger(make_lake(folder, rows), EVERYTHING)
 
 
 def later(trace: int, hours: float, name: str = "resolved", **said: Any) -> Row:
@@ -246,7 +247,7 @@ def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     lake = make_lake(tmp_path, [*_random_calls(draw), *_random_outcomes(draw)])
     unit, by = draw.choice(["session", "trace"]), draw.choice([("feature",), ("model",), ("day",), ("user", "model")])
-    ledger = Ledger(lake)
+    ledger = Ledger(lake, EVERYTHING)
     frame = ask(ledger, *by, unit=unit).frame
     found = {
         row[: len(by)]: row[len(by) :] for row in frame.select(*by, "cost_usd", "calls", "requests", *COUNTS).rows()

@@ -20,6 +20,7 @@ from spanledger.contract_file import read_contract
 from spanledger_analytics import drill, spend
 from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.export import Choice, export
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.snapshot import files_now
 from spanledger_collector import candidates, lake as lake_module, repricing, traces
 from spanledger_collector.candidates import Wanted
@@ -214,7 +215,7 @@ def test_views_as_of_a_moment_show_what_was_known_then(lake: Path, sign: Sign) -
 
 def test_every_answer_about_money_follows_and_what_was_booked_stays(lake: Path, sign: Sign) -> None:
     commit(lake, metered(1, user_id="ann"), metered(2, trace=2, user_id="ann", provider="anthropic"))
-    ledger, day = Ledger(lake), NOON.date()
+    ledger, day = Ledger(lake, EVERYTHING), NOON.date()
     before, stamp = _answers(lake, ledger), ledger.stamp(day, day)
     booked = ask(lake, "select * from spans_as_booked order by span_id")
     sign(HALF)

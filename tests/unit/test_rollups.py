@@ -31,6 +31,7 @@ from spanledger_analytics.cells_check import Difference, check_rollups
 from spanledger_analytics.connection import Ledger, connect, load_query
 from spanledger_analytics.counting import Refreshed, due_days, refresh, refresh_rollups
 from spanledger_analytics.rollup import Roller, rollup_command
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.snapshot import Snapshots
 from spanledger_analytics.spend import Filters
 from spanledger_analytics.verify import Fault, Subject, verify
@@ -178,7 +179,7 @@ def test_whatever_happens_to_a_lake_its_rollups_answer_what_its_spans_do(bench: 
     life = Life(bench, seed)
     life.take()
     refresh_rollups(bench.lake)
-    counted, raw = Ledger(bench.lake), RawLedger(bench.lake)
+    counted, raw = Ledger(bench.lake, EVERYTHING), RawLedger(bench.lake, EVERYTHING)
     for _ in life.run():
         for cells, spans in life.answers(counted, raw):
             assert cells.schema == spans.schema
@@ -222,10 +223,10 @@ def test_a_day_without_calls_is_counted_and_a_day_without_spans_is_taken_out(ben
     bench.commit(booked([agent(1), metered(2, trace=2, start_time=NOON + DAY)]))
     assert refresh_rollups(bench.lake) == Refreshed(DAYS[1:], [])
     assert counted(bench.lake) == DAYS[1:]
-    assert spend.days(Ledger(bench.lake), DAYS[0], DAYS[2])["dt"].to_list() == [DAYS[2]]
+    assert spend.days(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2])["dt"].to_list() == [DAYS[2]]
     spans = open_table(bench.lake)
     replace_files(spans, [file for file in live_files(spans) if file.dt == DAYS[2]], [], same_rows=False)
-    assert spend.days(Ledger(bench.lake), DAYS[0], DAYS[2]).rows() == []
+    assert spend.days(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2]).rows() == []
     assert refresh_rollups(bench.lake) == Refreshed([], [DAYS[2]])
     assert [file.dt for file in live_files(open_table(bench.lake, HOURLY_USERS), HOURLY_USERS)] == [DAYS[1]]
 
@@ -233,7 +234,7 @@ def test_a_day_without_calls_is_counted_and_a_day_without_spans_is_taken_out(ben
 def test_provisional_calls_are_counted_again_when_they_are_settled(bench: Bench) -> None:
     bench.commit(booked([metered(1, 9), metered(2, trace=2, start_time=NOON + DAY)]))
     refresh_rollups(bench.lake)
-    ledger = Ledger(bench.lake)
+    ledger = Ledger(bench.lake, EVERYTHING)
     assert spend.days(ledger, DAYS[0], DAYS[2])["provisional_calls"].to_list() == [1, 0]
     settle_new(bench.lake, timedelta(0))
     assert counted(bench.lake) == [DAYS[2]]
@@ -372,14 +373,14 @@ def test_one_that_is_killed_leaves_answers_right_and_the_next_one_ends_the_work(
     bench: Bench, name: str, when: str, times: int
 ) -> None:
     bench.commit(booked([metered(1, trace=1), metered(2, trace=2, start_time=NOON + DAY)]))
-    before = spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2])
+    before = spend.days_by_model(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2])
     command = [sys.executable, "-c", STAGE, str(bench.lake), name, when, str(times)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == -9, done.stderr
     assert counted(bench.lake) == []
-    assert spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2]).rows() == before.rows()
+    assert spend.days_by_model(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2]).rows() == before.rows()
     assert refresh_rollups(bench.lake) == Refreshed(DAYS[1:], [])
-    assert spend.days_by_model(Ledger(bench.lake), DAYS[0], DAYS[2]).rows() == before.rows()
+    assert spend.days_by_model(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2]).rows() == before.rows()
     assert check_rollups(bench.lake) == []
     for table in ROLLUPS:
         assert [file.dt for file in live_files(open_table(bench.lake, table), table)] == DAYS[1:]

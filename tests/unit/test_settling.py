@@ -16,6 +16,7 @@ import pytest
 from ledger_rows import make_lake
 from settled_rows import NOON, Row, agent, booked, metered, span
 from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector import maintain, settle, settling
 from spanledger_collector.jobs import Terms, run_jobs
 from spanledger_collector.lake import open_table, read_rows, table_path
@@ -212,7 +213,7 @@ def test_all_columns_that_are_settled_are_shown(lake: Path) -> None:
 
 def test_the_products_questions_are_about_rows_as_settled(lake: Path) -> None:
     commit(lake, agent(1), span(2, user_id="u"), metered(3, 2), metered(4, 2, start_time=NOON + DAY))
-    ledger = Ledger(lake)
+    ledger = Ledger(lake, EVERYTHING)
     day = {"team": None, "feature": None, "model": None, "environment": None}
     before = ledger.ask("days", **day).select("dt", "calls", "provisional_calls").rows()
     stamp = ledger.stamp(NOON.date(), NOON.date())

@@ -14,6 +14,7 @@ import pytest
 from committing import NOON, Bench, rows
 from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.drill import trace
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector import commit, maintain
 from spanledger_collector.commit import Committer
 from spanledger_collector.errors import LakeError
@@ -47,7 +48,7 @@ def spans(bench: Bench) -> Answer:
 
 
 def test_a_fuller_copy_that_comes_later_counts_alone(bench: Bench) -> None:
-    ledger = Ledger(bench.lake)
+    ledger = Ledger(bench.lake, EVERYTHING)
     bench.commit(rows(range(4), **OPEN))
     before = ledger.ask("coverage").select("spans", "unpriced_calls").rows()
     bench.commit(rows(range(2, 3), taken=LATER, **ENDED), rows(range(8, 9)))
@@ -100,7 +101,7 @@ def test_a_fuller_copy_is_charged_where_the_older_one_was(bench: Bench) -> None:
 def test_only_files_around_a_superseded_row_are_read_with_care(bench: Bench) -> None:
     bench.commit(rows(range(1), NOON + timedelta(hours=3)), rows(range(4, 8), **OPEN))
     bench.commit(rows(range(4, 5), taken=LATER, **ENDED))
-    files = Ledger(bench.lake)._snapshots.now().files()
+    files = Ledger(bench.lake, EVERYTHING)._snapshots.now().files()
     assert (len(files.spans), len(files.touched)) == (2, 3)
 
 

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import polars as pl
 
+from spanledger_analytics.reports.question import WHO
+from spanledger_analytics.scope import TEAM, Scope
+
 from .evaluate import Seen
-from .reading import Reading, fingerprint
+from .reading import Reading, fingerprint, label_name
 from .silences import Silence
 from .states import Alert
 from .store import Store
@@ -39,20 +42,25 @@ _SEEN: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "unit": pl.String,
     "summary": pl.String,
 }
+_TEAM: Final = label_name(next(name for name, column in WHO.items() if column == TEAM))
 _OWN: Final = frozenset({"alertname", "kind", "severity", "scope"})
 
 
-def episodes(store: Store, since: datetime | None = None) -> pl.DataFrame:
+def episodes(store: Store, scope: Scope, since: datetime | None = None) -> pl.DataFrame:
     """Return each time that an alert fired since a moment (None: as long as it is kept), and those that fire now.
 
     Those that fire come first, then the latest. `state` is firing, resolved, or pending; value and trip level are those
-    of now for what fires, of the end for what is over.
+    of now for what fires, of the end for what is over. An alert is inside of a scope if it is one team's: one of a rule
+    by something else may be about calls of all.
     """
-    made = [_open(alert, "pending") for alert in store.alerts().values() if alert.state == "pending"]
-    firing = {alert.fingerprint for alert in store.alerts().values() if alert.state == "firing"}
-    made += [_open(alert, "firing") for alert in store.alerts().values() if alert.state == "firing"]
+    alerts = [alert for alert in store.alerts().values() if _is_inside(alert.labels, scope)]
+    made = [_open(alert, "pending") for alert in alerts if alert.state == "pending"]
+    firing = {alert.fingerprint for alert in alerts if alert.state == "firing"}
+    made += [_open(alert, "firing") for alert in alerts if alert.state == "firing"]
     ends: dict[str, Mapping[str, Any]] = {}
     for event in store.history():
+        if not _is_inside(event["labels"], scope):
+            continue
         if event["event"] == "resolved":
             ends[event["fingerprint"]] = event
         elif event["fingerprint"] in ends:
@@ -82,6 +90,12 @@ def seen_now(
             cells = (reading.value, reading.trip, reading.unit, reading.summary)
             made.append((one.rule.name, scope_text(labels), state, *cells))
     return pl.DataFrame(made, schema=_SEEN, orient="row")
+
+
+def _is_inside(labels: Mapping[str, str], scope: Scope) -> bool:
+    if scope.is_everything:
+        return True
+    return scope.columns == (TEAM,) and labels["scope"] == _TEAM and labels.get(_TEAM) in scope.values(TEAM)
 
 
 def _state(reading: Reading, alert: Alert | None) -> str:

@@ -16,6 +16,7 @@ from spanledger.errors import SpanledgerError
 from spanledger.settings import Settings
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.scope import EVERYTHING
 
 from .delivery import Delivery
 from .evaluate import evaluate
@@ -35,7 +36,7 @@ class Watch:
         self._home = settings.home
         self._clock = clock
         self._calendar = Calendar(settings.zone, settings.billing_day)
-        self._lookout = Lookout(Ledger(settings.lake), self._calendar)
+        self._lookout = Lookout(Ledger(settings.lake, EVERYTHING), self._calendar)
         self._store = Store(settings.home)
         self._rules = Rules()
         self._are_known = False

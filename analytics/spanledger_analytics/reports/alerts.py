@@ -46,7 +46,7 @@ def alerts(ledger: Ledger, asked: Question, *, home: str) -> Answer:
         nothing = pl.DataFrame(schema=EPISODES)
         return Answer(nothing, ("nothing was ever evaluated in this home; spanledger alerts init begins",))
     store = Store(folder)
-    found = episodes(store, asked.period.begin)
+    found = episodes(store, ledger.scope, asked.period.begin)
     store.close()
     found = found.filter(pl.col("fired_at").is_null() | (pl.col("fired_at") < asked.period.end))
     return Answer(found, (_said(found),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spanledger.lake_path import LakePath
-from spanledger_dashboard.data import Lake
+from spanledger_dashboard.data import shown_lake
 
 _EVERY_S = 3
 
@@ -13,7 +13,7 @@ _EVERY_S = 3
 @st.fragment(run_every=_EVERY_S)
 def show_empty(path: LakePath) -> None:
     """Say what to run, and go on by itself when spans arrive."""
-    if not Lake(path).is_empty():
+    if not shown_lake().is_empty():
         st.rerun()
     st.subheader("No spans yet", anchor=False)
     st.text(f"This dashboard reads {path}, where nothing has been collected.")

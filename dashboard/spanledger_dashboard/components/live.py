@@ -7,9 +7,8 @@ from typing import Final
 
 import streamlit as st
 
-from spanledger.lake_path import LakePath
 from spanledger_dashboard.charts.colours import BLUE
-from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.data import now, shown_lake
 from spanledger_dashboard.format import ago, count, many, markdown, usd
 
 from .sparkline import show_sparkline
@@ -18,10 +17,10 @@ EVERY_S: Final = 5
 
 
 @st.fragment(run_every=EVERY_S)
-def show_live(path: LakePath) -> None:
+def show_live() -> None:
     """Draw spend rate, requests and tokens a minute over the last five minutes, and the age of the last span."""
     moment = now()
-    lake = Lake(path)
+    lake = shown_lake()
     rate = lake.rate(moment)
     minutes = lake.minutes(moment)
     costs = [float(cost) for cost in minutes["cost_usd"]]

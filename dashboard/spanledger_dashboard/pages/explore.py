@@ -10,7 +10,7 @@ import streamlit as st
 
 from spanledger_dashboard.components.place import show_crumbs, show_filters
 from spanledger_dashboard.components.trouble import told
-from spanledger_dashboard.data import Lake, configured_lake, now
+from spanledger_dashboard.data import Lake, now, shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.levels import days, hours, requests, trace, users
 from spanledger_dashboard.state import BadLinkError, View, go, parse
@@ -34,7 +34,7 @@ def _draw() -> None:
         st.warning(markdown(str(error), 300))
         st.button("Show all days", on_click=go, args=(View(),), type="primary")
         return
-    lake = Lake(configured_lake())
+    lake = shown_lake()
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         show_crumbs(view)
         if view.trace is None:

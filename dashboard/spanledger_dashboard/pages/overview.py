@@ -13,7 +13,7 @@ from spanledger_dashboard.components.breakdown import show_breakdown
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.links import open_page
 from spanledger_dashboard.components.live import show_live
-from spanledger_dashboard.data import Lake, configured_lake, now
+from spanledger_dashboard.data import Lake, now, shown_lake
 from spanledger_dashboard.format import change, count, day_name, markdown, usd, usd_exact
 from spanledger_dashboard.levels import days
 from spanledger_dashboard.state import BadLinkError, View, parse
@@ -23,7 +23,7 @@ _WEEK = timedelta(days=7)
 
 def page() -> None:
     """Draw the page; picking a day goes on in Explore."""
-    show_live(configured_lake())
+    show_live()
     _panel()
 
 
@@ -35,7 +35,7 @@ def _panel() -> None:
     except BadLinkError as error:
         st.warning(markdown(str(error), 300))
         view = View()
-    lake = Lake(configured_lake())
+    lake = shown_lake()
     moment = now()
 
     def drill(day: date) -> None:
