@@ -6,17 +6,21 @@ add up to it; the trace page alone shows a request whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Final
 
 import polars as pl
 
 from spanledger_collector.rollups import HOURLY_USERS
+from spanledger_collector.tables import OUTCOMES
 
 from .connection import Ledger
 from .spend import ALL, Filters
 
 NO_USER = ""
 """Stands for calls without a user, in frames and as an argument."""
+_DAY: Final = timedelta(days=1)
 
 
 def users(ledger: Ledger, day: date, hour: int | None = None, filters: Filters = ALL) -> pl.DataFrame:
@@ -35,7 +39,7 @@ def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Fi
     """
     return ledger.ask(
         "requests",
-        first=day - timedelta(days=1),
+        first=day - _DAY,
         last=day,
         day=day,
         hour=hour,
@@ -44,6 +48,30 @@ def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Fi
     )
 
 
-def trace(ledger: Ledger, day: date, trace_id: str) -> pl.DataFrame:
-    """Return every span of a trace that touches a UTC day, by start; a day either side is looked at too."""
-    return ledger.ask("trace", first=day - timedelta(days=1), last=day + timedelta(days=1), trace=trace_id)
+def trace(ledger: Ledger, day: date | None, trace_id: str) -> pl.DataFrame:
+    """Return every span of a trace that touches a UTC day (None: whenever it was), by start.
+
+    A day either side is looked at, too. What was recorded on a span beyond these columns is told by `span`.
+    """
+    first, last = _around(day)
+    return ledger.ask("trace", first=first, last=last, trace=trace_id)
+
+
+def span(ledger: Ledger, day: date, trace_id: str, span_id: str) -> pl.DataFrame:
+    """Return all that was recorded on one span of a trace that touches a UTC day: one row, none where there is none."""
+    first, last = _around(day)
+    return ledger.ask("span", first=first, last=last, trace=trace_id, span=span_id)
+
+
+def outcomes(ledger: Ledger, day: date, trace_id: str, sessions: Sequence[str]) -> pl.DataFrame:
+    """Return how the work of a trace that touches a UTC day ended: what was said of it, then of its sessions.
+
+    The latest come first. Columns: name, label, score, value_usd, occurred_at (UTC), source, of_trace.
+    """
+    first, last = _around(day)
+    files = ledger.files_of(OUTCOMES, first)
+    return ledger.ask("trace_outcomes", first=first, last=last, outcomes=files, trace=trace_id, sessions=list(sessions))
+
+
+def _around(day: date | None) -> tuple[date | None, date | None]:
+    return (None, None) if day is None else (day - _DAY, day + _DAY)

@@ -6,7 +6,7 @@ ring of parents (broken emitters make them) is cut at its earliest span.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,10 @@ class Node:
     calls: int
     """Charged LLM calls, itself and all below."""
     unpriced_calls: int
+    errors: int
+    """Failed spans of any role, itself and all below."""
+    parent: int | None
+    """Its place in the list of nodes; None at the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,12 @@ class Facts:
     estimated_calls: int
     """Calls whose cost is that of tokens that nobody reported."""
     estimated_usd: Decimal
+    retries: int
+    """Attempts of charged calls beyond the first."""
+    retry_usd: Decimal | None
+    """What those that failed may have cost; in no other sum."""
+    tools_usd: Decimal | None
+    """What was declared for other steps than LLM calls; in no other sum."""
 
 
 def is_charged(span: SpanRow) -> bool:
@@ -75,28 +85,34 @@ def total(costs: Iterable[object]) -> Decimal | None:
     return sum(known, Decimal(0)) if known else None
 
 
+def steps(trace: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans of the work itself, without those that only say how it ended; all, where there are no others."""
+    work = trace.filter(~pl.col("is_outcome"))
+    return work if work.height else trace
+
+
 def nodes(trace: pl.DataFrame) -> list[Node]:
     """Return the spans depth first, siblings by start; [] for an empty trace."""
     spans = trace.to_dicts()
     if not spans:
         return []
     started = spans[0]["start_time"]
-    children = _children(spans)
-    found: list[Node] = []
-    for span, depth, below in _walk(spans, children):
-        charged = [each for each in below if is_charged(each)]
-        found.append(
-            Node(
-                span=span,
-                depth=depth,
-                offset_us=_microseconds(span["start_time"] - started),
-                duration_us=span["duration_us"] or 0,
-                cost_usd=total(each["cost_usd"] for each in charged),
-                calls=len(charged),
-                unpriced_calls=sum(map(_is_unpriced, charged)),
-            )
+    order = _order(spans, _children(spans))
+    sums = _sums(order)
+    return [
+        Node(
+            span=span,
+            depth=depth,
+            offset_us=_microseconds(span["start_time"] - started),
+            duration_us=span["duration_us"] or 0,
+            cost_usd=below.cost_usd,
+            calls=below.calls,
+            unpriced_calls=below.unpriced_calls,
+            errors=below.errors,
+            parent=parent,
         )
-    return found
+        for (span, depth, parent), below in zip(order, sums, strict=True)
+    ]
 
 
 def facts(trace: pl.DataFrame) -> Facts:
@@ -118,6 +134,9 @@ def facts(trace: pl.DataFrame) -> Facts:
         cost_usd=total(span["cost_usd"] for span in charged),
         estimated_calls=len(estimated),
         estimated_usd=sum(estimated, Decimal(0)),
+        retries=sum(max(0, (span["attempts"] or 1) - 1) for span in charged),
+        retry_usd=total(span["retry_cost_usd"] for span in charged),
+        tools_usd=total(span["cost_usd"] for span in spans if not is_charged(span) and span["duplicate_of"] is None),
     )
 
 
@@ -139,24 +158,57 @@ def _children(spans: Sequence[SpanRow]) -> dict[object, list[SpanRow]]:
     return children
 
 
-def _walk(
-    spans: Sequence[SpanRow], children: dict[object, list[SpanRow]]
-) -> Iterator[tuple[SpanRow, int, list[SpanRow]]]:
-    """Yield (span, depth, the span and all below it), depth first."""
+@dataclass(slots=True)
+class _Sums:
+    """What a span and all below it amount to."""
+
+    cost_usd: Decimal | None = None
+    calls: int = 0
+    unpriced_calls: int = 0
+    errors: int = 0
+
+    def add(self, other: _Sums) -> None:
+        if other.cost_usd is not None:
+            self.cost_usd = other.cost_usd + (self.cost_usd or 0)
+        self.calls += other.calls
+        self.unpriced_calls += other.unpriced_calls
+        self.errors += other.errors
+
+
+_Placed = tuple[SpanRow, int, int | None]
+"""A span, its depth, and the place of the span above it."""
+
+
+def _sums(order: Sequence[_Placed]) -> list[_Sums]:
+    """Return the sums of each span; from the end, so that each is whole when it is added to its parent."""
+    sums = [_own(span) for span, _, _ in order]
+    for place in range(len(order) - 1, -1, -1):
+        parent = order[place][2]
+        if parent is not None:
+            sums[parent].add(sums[place])
+    return sums
+
+
+def _own(span: SpanRow) -> _Sums:
+    failed = int(span["status"] == "error")
+    if not is_charged(span):
+        return _Sums(errors=failed)
+    return _Sums(span["cost_usd"], 1, int(_is_unpriced(span)), failed)
+
+
+def _order(spans: Sequence[SpanRow], children: dict[object, list[SpanRow]]) -> list[_Placed]:
+    """Return the spans depth first."""
     seen: set[object] = set()
-    order: list[tuple[SpanRow, int]] = []
+    order: list[_Placed] = []
     # A ring of parents hangs from no top, so what the tops don't reach is walked from its earliest span.
     for top in [*children.get(None, []), *spans]:
-        stack = [(top, 0)]
+        stack: list[_Placed] = [(top, 0, None)]
         while stack:
-            span, depth = stack.pop()
+            span, depth, parent = stack.pop()
             if span["span_id"] in seen:
                 continue
             seen.add(span["span_id"])
-            order.append((span, depth))
-            stack += [(child, depth + 1) for child in reversed(children.get(span["span_id"], []))]
-    for place, (span, depth) in enumerate(order):
-        end = place + 1
-        while end < len(order) and order[end][1] > depth:
-            end += 1
-        yield span, depth, [each for each, _ in order[place:end]]
+            place = len(order)
+            order.append((span, depth, parent))
+            stack += [(child, depth + 1, place) for child in reversed(children.get(span["span_id"], []))]
+    return order

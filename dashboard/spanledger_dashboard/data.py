@@ -8,7 +8,7 @@ name, so that all of them share a few bounded caches.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
@@ -43,6 +43,7 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "users": drill.users,
         "requests": drill.requests,
         "trace": drill.trace,
+        "span": drill.span,
         "live_minutes": live.minutes,
     }
 )
@@ -139,6 +140,19 @@ class Lake:
         """See `drill.trace`."""
         return self._asked("trace", day - _DAY, day + _DAY, day, trace_id)
 
+    def day_of_trace(self, trace_id: str) -> date | None:
+        """Return the UTC day on which a trace began, by a look at all days; None where it isn't in the lake."""
+        began = self._asked("trace", None, None, None, trace_id)["start_time"].to_list()
+        return min(began).date() if began else None
+
+    def span(self, day: date, trace_id: str, span_id: str) -> pl.DataFrame:
+        """See `drill.span`."""
+        return self._asked("span", day - _DAY, day + _DAY, day, trace_id, span_id)
+
+    def outcomes(self, day: date, trace_id: str, sessions: Sequence[str]) -> pl.DataFrame:
+        """See `drill.outcomes`; never cached, because it is told of spans long after they came."""
+        return drill.outcomes(self._ledger, day, trace_id, sessions)
+
     def report(self, name: str, asked: Question, **options: Value) -> Answer:
         """Ask a report of `spanledger report` by its name; options that aren't named have their defaults.
 
@@ -202,7 +216,7 @@ class Lake:
         beside = (hash(tuple(self._ledger.files_of(table))) for table in report.beside)
         return files, clock if is_open else None, *beside
 
-    def _asked(self, question: str, first: date, last: date, *arguments: Argument) -> pl.DataFrame:
+    def _asked(self, question: str, first: date | None, last: date | None, *arguments: Argument) -> pl.DataFrame:
         """Answer from the cache while the files of `first` to `last` stay as they are."""
         return _ask(*self._key, self._ledger.stamp(first, last), question, arguments)
 

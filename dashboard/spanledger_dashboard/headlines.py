@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -85,6 +87,24 @@ def trace(name: str, facts: Facts, split: Resent) -> str:
     if split.resent_usd and split.billed_usd and split.resent_usd * 20 > split.billed_usd:
         sentence += f"; {share(split.resent_usd, split.billed_usd)} of it re-sends history"
     return sentence
+
+
+def succeeded(outcome: Mapping[str, Any]) -> bool | None:
+    """Tell whether a row of the query `trace_outcomes` is a success; None where it is neither said nor scored."""
+    label = (outcome["label"] or "").lower()
+    if label in ("success", "pass"):
+        return True
+    if label:
+        return False if label in ("failure", "fail") else None
+    return None if outcome["score"] is None else outcome["score"] >= 1
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """Say how work ended: what was judged, how, of what, and what it was worth."""
+    judged = row["label"] or (f"score {row['score'].normalize():f}" if row["score"] is not None else "done")
+    worth = f", worth {usd(row['value_usd'])}" if row["value_usd"] is not None else ""
+    of = "" if row["of_trace"] else " (said of its session)"
+    return f"{visible(row['name'] or 'outcome', 40)}: {visible(judged, 40)}{worth}{of}"
 
 
 def history(split: Resent) -> str:

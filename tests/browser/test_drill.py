@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from browsing import click_place, click_row, heading, metric, settle
 from spanledger_analytics.connection import connect
@@ -143,6 +143,14 @@ def test_a_step_of_the_waterfall_shows_all_that_was_recorded_on_it(page: Page, a
     assert heading(page) == "invoke_agent hotel-search cost $0.1475; 54 % of it re-sends history"
     expect(page.get_by_text("12,950 input tokens; 5,000 of them were new")).to_be_visible()
     expect(page.get_by_text("$0.0680; $0.1475 was billed, 2.17x")).to_be_visible()
-    click_place(page, "waterfall-none", 3)
+    step(page, "chat gpt-4-turbo", 1).click()
     go_to_url(page, "s=[0-9a-f]{16}")
-    expect(page.get_by_role("combobox", name="Step")).to_have_value(re.compile("chat gpt-4-turbo"))
+    expect(page.get_by_text("2.1 s  ·  $0.056  ·  4,550 tokens in, 350 out")).to_be_visible()
+    expect(step(page, "chat gpt-4-turbo", 1)).to_have_attribute("aria-selected", "true")
+    page.go_back()
+    expect(page.get_by_text("4,550 tokens in, 350 out")).to_have_count(0)
+
+
+def step(page: Page, name: str, number: int = 0) -> Locator:
+    """Return a step of the waterfall: the n-th of those that are called so."""
+    return page.locator(".st-key-waterfall [role=treeitem]").filter(has_text=name).nth(number)

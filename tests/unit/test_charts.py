@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,14 +10,13 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from ledger_rows import call, hotel_trace, span, trace_frame
+from ledger_rows import call, hotel_trace, trace_frame
 from spanledger_analytics.parts import parts
 from spanledger_analytics.resent import resent
-from spanledger_analytics.tree import nodes
-from spanledger_dashboard.charts.colours import GREY, RED, palette
+from spanledger_dashboard.charts.colours import GREY, palette
 from spanledger_dashboard.charts.ranking import users_figure
 from spanledger_dashboard.charts.spend import days_figure, hours_figure
-from spanledger_dashboard.charts.trace import history_figure, twin_figure, waterfall_figure
+from spanledger_dashboard.charts.trace import history_figure, twin_figure
 
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 3)
@@ -111,11 +110,9 @@ def test_users_show_cost_share_and_the_lack_of_a_user() -> None:
 def test_names_reach_no_figure_as_tags(name: str) -> None:
     users = totals(user_id=[name], cost_usd=[Decimal(1)])
     by_model = totals(dt=[FIRST], model=[name], cost_usd=[Decimal(1)])
-    tree = nodes(trace_frame([call(1, 1, START, name=name, response_model=name, status="error", error_type=name)]))
     figures = (
         users_figure(users, Decimal(1)),
         days_figure(totals(dt=[FIRST], cost_usd=[Decimal(1)]), by_model, {}, FIRST, FIRST, TODAY),
-        waterfall_figure(tree, {}, None),
     )
     for figure in figures:
         shown = [trace for trace in traces(figure) if trace.pop("customdata", None) is None] + [
@@ -124,34 +121,6 @@ def test_names_reach_no_figure_as_tags(name: str) -> None:
         assert name not in str(shown)
     hovers = [column[1] for figure in figures for column in traces(figure)[-1]["customdata"]]
     assert not [hover for hover in hovers if name in hover]
-
-
-def test_the_waterfall_shows_time_cost_and_failure() -> None:
-    failed = span(1, 9, START, name="pay", role="tool", status="error", error_type="Timeout", duration_us=0)
-    tree = nodes(trace_frame([*hotel_trace(1, START), failed]))
-    names, times, costs, *hits = traces(waterfall_figure(tree, {"gpt-4-turbo": "#3D5FC4"}, None))
-    assert list(names["text"]) == [
-        "◆ invoke_agent hotel-search",
-        "chat gpt-4-turbo",
-        "⚙ execute_tool search",
-        "chat gpt-4-turbo",
-        "⚙ execute_tool availability",
-        "chat gpt-4-turbo",
-        "✕ ⚙ pay",
-    ]
-    assert list(times["base"]) == [0.0, 0.1, 1.5, 2.5, 4.7, 5.2, 0.0]
-    assert times["x"][0] == 7.4
-    assert times["x"][6] > 0
-    assert [color == RED for color in times["marker"]["line"]["color"]] == [False] * 6 + [True]
-    assert list(costs["text"]) == ["Σ $0.148", "$0.032", "", "$0.056", "", "$0.060", ""]
-    assert [[row[0] for row in hit["customdata"]] for hit in hits] == [[node.span["span_id"] for node in tree]] * 3
-
-
-def test_a_picked_step_is_tinted() -> None:
-    tree = nodes(trace_frame(hotel_trace(1, START)))
-    shapes = waterfall_figure(tree, {}, tree[3].span["span_id"]).to_dict()["layout"]["shapes"]
-    assert [(shape["y0"], shape["y1"]) for shape in shapes] == [(2.5, 3.5)]
-    assert "shapes" not in waterfall_figure(tree, {}, "0" * 16).to_dict()["layout"]
 
 
 def test_history_splits_each_calls_input() -> None:
@@ -170,6 +139,18 @@ def test_many_calls_stand_side_by_side() -> None:
     assert list(bars[0]["x"]) == list(range(1, 21))
     assert list(bars[0]["y"])[:3] == [1000, 900, 900]
     assert list(bars[1]["y"])[:3] == [0, 1100, 2100]
+
+
+def test_hundreds_of_calls_become_areas_of_the_same_numbers() -> None:
+    start = START.replace(hour=0)
+    calls = [call(1, number, start + timedelta(minutes=number), uncached=1000 * number) for number in range(1, 161)]
+    areas = traces(history_figure(resent(trace_frame(calls))))
+    assert [(area["name"], area["type"], list(area["y"])[1:3]) for area in areas] == [
+        ("new text", "scatter", [900, 900]),
+        ("history, sent again", "scatter", [1100, 2100]),
+        ("output", "scatter", [100, 100]),
+    ]
+    assert areas[0]["customdata"][1] == "gpt-5: 2,000 in, 100 out, $0.0035; 39 % of it for history"
 
 
 def test_twin_bars_are_shares_of_tokens_and_of_cost() -> None:

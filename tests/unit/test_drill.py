@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ledger_rows import Row, call, make_lake, span
+from ledger_rows import Row, call, make_lake, outcome, span
 from spanledger_analytics import drill, live, spend, tree
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.scope import EVERYTHING
@@ -117,6 +117,39 @@ def test_a_trace_has_every_span_even_those_that_are_not_charged(ledger: Ledger) 
 def test_a_trace_is_found_from_the_day_after_it_began(ledger: Ledger) -> None:
     assert drill.trace(ledger, DAY + timedelta(days=1), f"{1:032x}").height == 4
     assert drill.trace(ledger, DAY + timedelta(days=2), f"{1:032x}").height == 0
+
+
+def test_a_trace_is_found_without_its_day(ledger: Ledger) -> None:
+    assert drill.trace(ledger, None, f"{4:032x}")["start_time"].to_list() == [TEN - timedelta(days=1)]
+    assert drill.trace(ledger, None, "f" * 32).is_empty()
+
+
+def test_one_step_is_told_whole(ledger: Ledger) -> None:
+    found = drill.span(ledger, DAY, ROOT["trace_id"], ROOT["span_id"]).row(0, named=True)
+    assert {name: value for name, value in found.items() if value not in (None, [])} == ROOT | {
+        "dt": DAY,
+    }
+    assert drill.span(ledger, DAY, ROOT["trace_id"], "f" * 16).is_empty()
+
+
+def test_outcomes_are_those_of_the_trace_and_then_of_its_sessions(tmp_path: Path) -> None:
+    said = [
+        outcome(1, 9, NINE, success=False),
+        outcome(1, 10, TEN, success=True),
+        outcome(2, 9, TEN, success=True, session_id="s-1"),
+        outcome(3, 9, TEN, success=False, session_id="s-2"),
+    ]
+    lake = Ledger(make_lake(tmp_path / "lake", [call(1, 1, NINE, session_id="s-1"), *said]), EVERYTHING)
+    found = drill.outcomes(lake, DAY, f"{1:032x}", ["s-1"])
+    assert found.select("name", "label", "occurred_at", "of_trace").rows() == [
+        ("resolved", "success", TEN, True),
+        ("resolved", "failure", NINE, True),
+        ("resolved", "success", TEN, False),
+    ]
+    spans = drill.trace(lake, DAY, f"{1:032x}")
+    assert spans["name"].to_list() == ["chat gpt-5", "outcome resolved", "outcome resolved"]
+    assert tree.steps(spans)["name"].to_list() == ["chat gpt-5"]
+    assert tree.steps(spans[1:]).height == 2
 
 
 @pytest.mark.parametrize(

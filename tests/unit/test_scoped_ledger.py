@@ -52,6 +52,9 @@ ANSWERS: Final[Mapping[str, Callable[[Ledger], Any]]] = {
     ],
     "requests of another team": lambda ledger: drill.requests(ledger, TODAY, None, "birch-user-1"),
     "traces": lambda ledger: [drill.trace(ledger, TODAY, trace) for trace in _traces()],
+    "traces without their day": lambda ledger: [drill.trace(ledger, None, trace) for trace in _traces()],
+    "steps": lambda ledger: [drill.span(ledger, TODAY, *step) for step in _steps(ledger)],
+    "outcomes": lambda ledger: [drill.outcomes(ledger, TODAY, trace, _sessions(ledger)) for trace in _traces()],
     "rate": lambda ledger: live.rate(ledger, LAST),
     "minutes": lambda ledger: live.minutes(ledger, LAST),
 }
@@ -69,6 +72,15 @@ def _users(ledger: Ledger, day: date) -> list[str]:
 def _traces() -> list[str]:
     """Return one of each team, one of nobody and one that two teams share, all of today."""
     return [f"{trace:032x}" for trace in (0xA3BE_0000, 0xB1BC_0000, 0x0B0D_0000, 0x5A5A_0000)]
+
+
+def _steps(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(trace, step) for trace in _traces() for step in drill.trace(ledger, TODAY, trace)["span_id"]]
+
+
+def _sessions(ledger: Ledger) -> list[str]:
+    named = [drill.trace(ledger, TODAY, trace)["session_id"].drop_nulls() for trace in _traces()]
+    return sorted({session for each in named for session in each})
 
 
 @pytest.fixture(scope="module")

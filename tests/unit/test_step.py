@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
 
-from spanledger_analytics.tree import Node
-from spanledger_dashboard.components.step import recorded
+from spanledger_dashboard.components.step import attempts, recorded
 
 
 def test_what_was_said_and_heard_is_not_shown_to_who_looks_at_costs() -> None:
     attributes = {"gen_ai.input.messages": '"a secret"', "gen_ai.output.messages": '"another"', "plan": '"gold"'}
-    node = Node(
-        {"name": "chat gpt-4o", "attributes": attributes, "resource": {}}, 0, 0, 1, Decimal(1), 1, unpriced_calls=0
-    )
+    span = {"name": "chat gpt-4o", "tags": {"tenant": "acme"}, "attributes": attributes, "resource": {}, "events": "[]"}
 
-    assert dict(recorded(node).iter_rows()) == {
+    assert dict(recorded(span).iter_rows()) == {
         "name": "chat gpt-4o",
+        "tags.tenant": "acme",
         "attributes.gen_ai.input.messages": "(10 characters of content, to be read with SQL)",
         "attributes.gen_ai.output.messages": "(9 characters of content, to be read with SQL)",
         "attributes.plan": '"gold"',
     }
+
+
+def test_each_attempt_says_how_it_was_answered_and_whether_it_was_billed() -> None:
+    def attempt(number: int, **said: object) -> dict[str, object]:
+        told: dict[str, object] = {"spanledger.attempt.number": number, "spanledger.attempt.duration": 0.5 * number}
+        told |= {f"spanledger.attempt.{name}": value for name, value in said.items() if name != "status"}
+        return {"name": "spanledger.attempt", "attributes": told | {"http.response.status_code": said.get("status")}}
+
+    events = [
+        attempt(1, status=429, billed="no", retry_after="2"),
+        {"name": "exception", "attributes": {}},
+        attempt(2, status=500, billed="unknown"),
+        attempt(3, billed="yes"),
+    ]
+    assert attempts({"events": json.dumps(events)}).rows() == [
+        (1, "429", "500 ms", "no", "2"),
+        (2, "500", "1.0 s", "perhaps", ""),
+        (3, "ok", "1.5 s", "yes", ""),
+    ]
+    assert attempts({"events": None}).is_empty()

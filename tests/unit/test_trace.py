@@ -100,6 +100,21 @@ def test_the_tree_is_read_depth_first_and_sums_what_is_below() -> None:
         ("chat gpt-4-turbo", 1, 1, "0.060000000000"),
     ]
     assert [node.offset_us for node in tree] == [0, 100_000, 1_500_000, 2_500_000, 4_700_000, 5_200_000]
+    assert [node.parent for node in tree] == [None, 0, 0, 0, 0, 0]
+
+
+def test_failures_and_missing_prices_are_counted_up_the_tree() -> None:
+    root = span(1, 0, START, role="agent")
+    agent = span(1, 1, after(1), role="agent", status="error", parent_span_id=root["span_id"])
+    failed = span(1, 2, after(2), role="tool", status="error", parent_span_id=agent["span_id"])
+    unpriced = call(1, 3, after(3), "llama-4-local", parent_span_id=agent["span_id"])
+    tree = nodes(trace_frame([root, agent, failed, unpriced]))
+    assert [(node.errors, node.calls, node.unpriced_calls, node.cost_usd) for node in tree] == [
+        (2, 1, 1, None),
+        (2, 1, 1, None),
+        (1, 0, 0, None),
+        (0, 1, 1, None),
+    ]
 
 
 def test_orphans_and_rings_of_parents_are_shown_once_each() -> None:
@@ -132,6 +147,18 @@ def test_facts_count_charged_calls_only() -> None:
     assert (found.spans, found.calls, found.unpriced_calls, found.errors) == (8, 4, 1, 1)
     assert (found.input_tokens, found.output_tokens) == (12_960, 601)
     assert (found.cost_usd, found.duration_us) == (Decimal("0.147500000000"), 7_400_000)
+    assert (found.retries, found.retry_usd, found.tools_usd) == (0, None, None)
+
+
+def test_facts_keep_retries_and_declared_charges_out_of_the_cost() -> None:
+    repeated = call(1, 1, START, uncached=1000, output=0, attempts=3, retry_cost_usd=Decimal("0.002"))
+    found = facts(trace_frame([repeated, span(1, 2, after(2), role="tool", cost_usd=Decimal("0.25"))]))
+    assert (found.cost_usd, found.retries, found.retry_usd, found.tools_usd) == (
+        Decimal("0.00125"),
+        2,
+        Decimal("0.002"),
+        Decimal("0.25"),
+    )
 
 
 def test_parts_add_up_to_what_was_billed() -> None:

@@ -1,4 +1,4 @@
--- What happened in one trace? One row a span, by start.
+-- What happened in one trace? One row a span, by start; what else was recorded on one of them is told by span.sql.
 select
     span_id,
     parent_span_id,
@@ -44,6 +44,7 @@ select
     cost_cache_write,
     cost_output,
     cost_other,
+    retry_cost_usd,
     unpriced_reason,
     cost_source,
     price_id,
@@ -55,9 +56,7 @@ select
     finish_reason,
     response_id,
     duplicate_of,
-    dialect,
-    attributes,
-    resource
+    is_outcome(role, name, events) as is_outcome
 from spans_in($files)
 where trace_id = $trace
 order by start_time, span_id;

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import streamlit as st
+
+_NARROWEST_PX: Final = 150
+"""Two stand beside each other on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Kpi:
 
 def show_kpis(kpis: Sequence[Kpi]) -> None:
     """Draw the numbers as cards of one size."""
-    with st.grid(len(kpis)):
+    with st.grid(len(kpis), min_column_width=_NARROWEST_PX):
         for kpi in kpis:
             st.metric(
                 kpi.label,

@@ -1,65 +1,96 @@
-"""One step of a trace in full: every column and attribute that was recorded."""
+"""One step of a trace in full: what it cost, its attempts, and every column and attribute that was recorded."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
 from spanledger import names
-from spanledger_analytics.tree import Node
-from spanledger_dashboard.format import visible
-from spanledger_dashboard.state import View, go
+from spanledger_analytics.tree import SpanRow, is_charged
+from spanledger_dashboard.format import duration, markdown, usd_exact, visible
 
-_MAPS: Final = ("attributes", "resource")
+_MAPS: Final = ("tags", "units", "attributes", "resource")
+_APART: Final = {*_MAPS, "events"}
 _LONGEST: Final = 2000
+_HEIGHT_PX: Final = 330
+_NO: Final = {"no": "no", "yes": "yes", "unknown": "perhaps"}
+"""Whether an attempt was billed, in words."""
 
 
-def show_step(view: View, tree: Sequence[Node]) -> None:
-    """Offer the steps by name (the way without a mouse) and list the picked one's values."""
-    steps = {
-        str(node.span["span_id"]): "\u2003" * node.depth + visible(str(node.span["name"] or "(no name)"), 60)
-        for node in tree
-    }
-    st.session_state["step"] = view.span if view.span in steps else None
-
-    def picked() -> None:
-        go(view.at_span(st.session_state["step"]))
-
-    st.selectbox(
-        "Step",
-        list(steps),
-        index=None,
-        key="step",
-        format_func=steps.__getitem__,
-        placeholder="Pick a step, here or above, to see all that was recorded on it",
-        on_change=picked,
-        label_visibility="collapsed",
+def show_step(span: SpanRow) -> None:
+    """Draw a row of the query `span`."""
+    st.markdown(f"**{markdown(span['name'] or '(no name)', 200)}**  \n{markdown(_in_short(span), 300)}")
+    tries = attempts(span)
+    if tries.height:
+        st.markdown(_table(tries))
+    column = st.column_config
+    st.dataframe(
+        recorded(span),
+        key="recorded",
+        hide_index=True,
+        height=_HEIGHT_PX,
+        alt="Everything recorded on the picked step.",
+        column_config={"column": column.TextColumn(width="medium"), "value": column.TextColumn(width="large")},
     )
-    for node in tree:
-        if node.span["span_id"] == view.span:
-            column = st.column_config
-            st.dataframe(
-                recorded(node),
-                hide_index=True,
-                alt="Everything recorded on the picked step.",
-                column_config={
-                    "column": column.TextColumn(width="medium"),
-                    "value": column.TextColumn(width="large"),
-                },
-            )
 
 
-def recorded(node: Node) -> pl.DataFrame:
+def _in_short(span: SpanRow) -> str:
+    words = [duration(span["duration_us"])]
+    if is_charged(span):
+        words += [
+            usd_exact(span["cost_usd"]),
+            f"{span['input_tokens'] or 0:,} tokens in, {span['output_tokens'] or 0:,} out",
+        ]
+    if span["cost_usd"] is None and span["unpriced_reason"]:
+        words.append(f"no price: {visible(span['unpriced_reason'])}")
+    if span["retry_cost_usd"]:
+        words.append(f"failed attempts may have cost {usd_exact(span['retry_cost_usd'])} more, in no sum")
+    if span["status"] == "error":
+        words.append(f"failed: {visible(span['error_type'] or span['status_message'] or 'error')}")
+    return "  ·  ".join(words)
+
+
+def attempts(span: SpanRow) -> pl.DataFrame:
+    """Return the HTTP attempts that a call told of: attempt, answer, took, billed, retry after; no rows if none."""
+    told = [event["attributes"] for event in _events(span) if event.get("name") == names.ATTEMPT_EVENT]
+    rows = [
+        (
+            int(each.get(names.ATTEMPT_NUMBER, number)),
+            str(each.get(names.HTTP_STATUS) or each.get(names.ERROR_TYPE) or "ok"),
+            duration(float(each.get(names.ATTEMPT_DURATION_S, 0)) * 1e6),
+            _NO.get(str(each.get(names.ATTEMPT_BILLED)), "perhaps"),
+            str(each.get(names.ATTEMPT_RETRY_AFTER, "")),
+        )
+        for number, each in enumerate(told, start=1)
+    ]
+    named = ("attempt", "answer", "took", "billed", "retry after")
+    kinds = (pl.Int64, pl.String, pl.String, pl.String, pl.String)
+    return pl.DataFrame(rows, schema=dict(zip(named, kinds, strict=True)), orient="row")
+
+
+def _table(tries: pl.DataFrame) -> str:
+    """Write attempts as Markdown, because a data grid costs a tenth of a second."""
+    lines = ["| " + " | ".join(tries.columns) + " |", "|--:|:--|--:|:--|:--|"]
+    lines += ["| " + " | ".join(markdown(str(value), 40) for value in row) + " |" for row in tries.iter_rows()]
+    return "\n".join(lines)
+
+
+def _events(span: SpanRow) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = json.loads(span["events"]) if span["events"] else []
+    return found
+
+
+def recorded(span: SpanRow) -> pl.DataFrame:
     """Return what is known of a step as rows of column and value, unknown ones left out."""
-    rows = [(name, _written(value)) for name, value in node.span.items() if name not in _MAPS and value is not None]
+    rows = [(name, _written(value)) for name, value in span.items() if name not in _APART and value is not None]
     for name in _MAPS:
-        rows += [(f"{name}.{key}", _shown(key, value)) for key, value in _pairs(node.span[name])]
+        rows += [(f"{name}.{key}", _shown(key, value)) for key, value in _pairs(span.get(name))]
     return pl.DataFrame(
         {
             "column": [visible(name, 200) for name, _ in rows],

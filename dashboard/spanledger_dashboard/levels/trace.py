@@ -1,30 +1,37 @@
-"""Level five: one request, step by step, and why it costs what it does."""
+"""Level five: one request, step by step, how it ended, and why it costs what it does.
+
+What takes longer than the waterfall comes after it, in places kept free: how the request ended, and the drivers, which
+price its calls a second time. Picking a step redraws the waterfall and the step, and nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from spanledger_analytics.parts import Part, parts
 from spanledger_analytics.resent import Resent, resent
 from spanledger_analytics.spend import Doubts
-from spanledger_analytics.tree import Facts, Node, facts, nodes
+from spanledger_analytics.tree import Facts, facts, nodes, steps
 from spanledger_dashboard import headlines
-from spanledger_dashboard.charts.trace import history_figure, twin_figure, waterfall_figure
+from spanledger_dashboard.charts.trace import history_figure, twin_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.step import show_step
+from spanledger_dashboard.components.waterfall import show_waterfall
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import count, duration, many, markdown, usd, usd_exact, visible
-from spanledger_dashboard.state import View, go
+from spanledger_dashboard.state import View, go, parse
 
-_TALLEST_PX: Final = 640
-"""Taller waterfalls scroll in a box of their own."""
+_MOST_OUTCOMES: Final = 4
+_COLOURS: Final[dict[bool | None, Literal["green", "red", "gray"]]] = {True: "green", False: "red", None: "gray"}
+"""Of what is said about the end of work."""
 
 
 def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
@@ -34,15 +41,20 @@ def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
         st.warning("No step of this request is in the lake around that day: the link is wrong, or it was deleted.")
         st.button("Show all days", on_click=go, args=(view.top(),), type="primary")
         return
-    tree, summary, split = nodes(spans), facts(spans), resent(spans)
-    name = str(tree[0].span["name"] or "(no name)")
-    show_heading(headlines.trace(name, summary, split), headlines.took(summary) + _tags(spans), _doubts(summary))
+    work = steps(spans)
+    summary, split = facts(work), resent(work)
+    show_heading(
+        headlines.trace(str(work["name"][0] or "(no name)"), summary, split),
+        headlines.took(summary) + _tags(spans),
+        _doubts(summary),
+    )
+    ended = st.empty()
     _kpis(summary)
-    _waterfall(view, lake, tree)
-    show_step(view, tree)
+    _steps(day, trace_id, lake)
     if summary.calls:
-        _why(split, parts(spans))
-    show_table(spans.drop("attributes", "resource"), key="trace", query="trace")
+        _why(split, parts(work))
+    show_table(spans, key="trace", query="trace")
+    _outcomes(ended, spans, day, trace_id, lake)
 
 
 def _tags(spans: pl.DataFrame) -> str:
@@ -67,24 +79,52 @@ def _kpis(summary: Facts) -> None:
     show_kpis(
         [
             Kpi("Cost", usd(cost, places), None, f"{usd(each, places)} a call" if each else None, usd_exact(cost)),
-            Kpi("LLM calls", count(summary.calls), None, many(summary.spans, "step")),
-            Kpi("Tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"),
+            Kpi("LLM calls", count(summary.calls), None, f"{many(summary.spans, 'step')}{_retries(summary)}"),
+            Kpi(
+                "Tokens in / out",
+                f"{count(summary.input_tokens)} / {count(summary.output_tokens)}",
+                help=f"{summary.input_tokens:,} in, {summary.output_tokens:,} out",
+            ),
             Kpi("Took", duration(summary.duration_us), None, errors),
         ]
     )
 
 
-def _waterfall(view: View, lake: Lake, tree: Sequence[Node]) -> None:
-    figure = waterfall_figure(tree, lake.colours(now().date()), view.span)
-    tall = figure.to_dict()["layout"]["height"] > _TALLEST_PX
-    with st.container(height=_TALLEST_PX if tall else "content", border=tall, key="waterfall-box"):
-        show_figure(
-            figure,
-            # A picked step changes the figure; a key of its own lets the same step be clicked again.
-            key=f"waterfall-{view.span or 'none'}",
-            alt=f"Waterfall of {many(len(tree), 'step')}: name, time and cost of each.",
-            pick=lambda span: go(view.at_span(None if span == view.span else span)),
+def _retries(summary: Facts) -> str:
+    if not summary.retries:
+        return ""
+    cost = f", perhaps {usd(summary.retry_usd)} beside the bill" if summary.retry_usd else ""
+    return f", {many(summary.retries, 'attempt')} repeated{cost}"
+
+
+def _outcomes(place: DeltaGenerator, spans: pl.DataFrame, day: date, trace_id: str, lake: Lake) -> None:
+    """Say how the work ended, where somebody said so."""
+    sessions = spans["session_id"].drop_nulls().unique(maintain_order=True).to_list()
+    said = lake.outcomes(day, trace_id, sessions)
+    if said.height:
+        with place.container(horizontal=True, gap="small", vertical_alignment="center"):
+            for row in said.head(_MOST_OUTCOMES).iter_rows(named=True):
+                st.badge(markdown(headlines.outcome(row), 200), color=_COLOURS[headlines.succeeded(row)])
+
+
+@st.fragment
+def _steps(day: date, trace_id: str, lake: Lake) -> None:
+    """Draw the waterfall and the picked step; both are in the cache when a step is picked."""
+    view = parse(st.query_params.to_dict())
+    tree = nodes(steps(lake.trace(day, trace_id)))
+    picked = view.span if view.span in {node.span["span_id"] for node in tree} else None
+    with st.container(border=True, key="steps"):
+        show_waterfall(
+            trace_id,
+            tree,
+            lake.colours(now().date()),
+            picked,
+            lambda span: go(view.at_span(span)),
         )
+        if picked is not None:
+            show_step(lake.span(day, trace_id, picked).row(0, named=True))
+        elif view.span is not None:
+            st.caption("The step that this link names is not in the request.")
 
 
 def _why(split: Resent, kinds: Sequence[Part]) -> None:

@@ -6,6 +6,13 @@ create or replace macro is_call(role, duplicate_of, cost_usd, unpriced_reason) a
     and (role = 'inference' or cost_usd is not null or unpriced_reason <> 'aggregate')
 );
 
+-- Whether a span only carries an outcome, which is no step of the work: it may be said tomorrow, of another trace.
+create or replace macro is_outcome(role, name, events) as (
+    role is not distinct from 'other'
+    and starts_with(name, 'outcome ')
+    and coalesce(contains(events, '"gen_ai.evaluation.result"'), false)
+);
+
 -- Whether its trace may still change a call: nobody has looked at the whole of it, and it has something above it, or
 -- an emitter other than ours told of it.
 create or replace macro may_change(ingested_at, parent_span_id, dialect) as (

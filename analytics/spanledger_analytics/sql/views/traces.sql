@@ -1,5 +1,5 @@
 -- The spans of work, each marked whether it is a charged call (and `roots_first`, an order), without those that
--- only carry an outcome: it may be said tomorrow, of another trace. By the variable `as_of`, of those taken until then.
+-- only carry an outcome. By the variable `as_of`, of those taken until then.
 create or replace macro work_in(files) as table
 select
     *,
@@ -13,11 +13,7 @@ select
 from spans_in(files)
 where
     (getvariable('as_of') is null or ingested_at <= getvariable('as_of'))
-    and not (
-        role is not distinct from 'other'
-        and starts_with(name, 'outcome ')
-        and coalesce(contains(events, '"gen_ai.evaluation.result"'), false)
-    );
+    and not is_outcome(role, name, events);
 
 -- Runs; one row a trace. What many spans may say is that of the root, or else of the earliest that says it. The outcome
 -- is the latest of the trace, or else of its session. With days, of runs that began on one of them (inclusive; null: no
