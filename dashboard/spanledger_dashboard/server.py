@@ -31,6 +31,8 @@ _SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "runner.magicEnabled": "false",
+        # It holds back the last messages of each step by a tenth of a second; Python collects by itself.
+        "runner.postScriptGC": "false",
         "logger.hideWelcomeMessage": "true",
         "global.disableWidgetStateDuplicationWarning": "true",
     }
