@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
+from pathlib import PurePath
 from typing import Final
 
 import duckdb
@@ -26,7 +27,7 @@ from spanledger import contract
 from spanledger.contract import Contract
 from spanledger.lake_path import LakePath, StorePath, lake_path
 from spanledger_collector.catalog import SIDE_TABLES
-from spanledger_collector.rollups import HOURLY_MODELS, ROLLUPS
+from spanledger_collector.rollups import DAILY_CUBE, HOURLY_MODELS, ROLLUPS
 from spanledger_collector.row import SCHEMA
 from spanledger_collector.storage import parquet
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
@@ -53,6 +54,7 @@ _MACROS: Final = (
     "chosen_cells",
     "asked_calls",
     "asked_cells",
+    "amounts",
 )
 _NOTED: Final[ContextVar[list[str] | None]] = ContextVar("noted", default=None)
 _ALL: Final = "all_rows"
@@ -90,6 +92,11 @@ class Ledger:
         Days that are over keep theirs while today's grows, so that their answers stay cached.
         """
         return self._snapshots.now().stamp(first, last)
+
+    def counted(self, first: date, last: date) -> dict[date, str]:
+        """Return the days (UTC, inclusive) that rollups have counted as they are, each with a name for that count."""
+        found = self._snapshots.now().counted(first, last)
+        return {dt: PurePath(cells[DAILY_CUBE.name].path).stem for dt, cells in found.items()}
 
     def files_of(self, table: LakeTable, first: date | None = None) -> list[str]:
         """Return the live files of a table beside `spans`, of the days from `first` on (None: all), for a parameter."""
@@ -210,10 +217,15 @@ def noting() -> Iterator[list[str]]:
         _NOTED.reset(token)
 
 
-def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+def note(*queries: str) -> None:
+    """Add queries to the list of who is `noting`."""
     noted = _NOTED.get()
-    if noted is not None and query not in noted:
-        noted.append(query)
+    if noted is not None:
+        noted += [query for query in queries if query not in noted]
+
+
+def _frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Parameter]) -> pl.DataFrame:
+    note(query)
     frame: pl.DataFrame = relation(cursor, query, parameters).pl()
     return frame
 
@@ -282,7 +294,7 @@ def prepare(
     add_agreements(connection, agreed)
     connection.execute(load_query("views/currency"))
     connection.execute(load_query("views/fees"))
-    for name in ("traces", "sessions", "all", "amounts", *sorted(priced)):
+    for name in ("traces", "sessions", "all", *sorted(priced)):
         connection.execute(load_query(f"views/{name}"))
     connection.execute(comments(columns=described, without={PRICES.name, CHARGES.name}.difference(priced)))
     if locked:

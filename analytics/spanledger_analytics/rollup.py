@@ -1,4 +1,4 @@
-"""The rollup process: days that are over and quiet are counted into the rollups.
+"""The rollup process: days that are over and quiet are counted into the rollups, and what pages ask of them is kept.
 
 It only watches, and loads neither DuckDB nor Delta: it looks whether the logs of the lake have changed. The counting
 is done by a process that ends with it, at the lowest priority and in bounded memory, and rests twenty times as long as
@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from spanledger.lake_path import LakePath, lake_path
@@ -36,6 +36,8 @@ _LOOK_S: Final = 60.0
 _REST: Final = 20
 """How many times as long as it worked it rests."""
 _IDLE_S: Final = 0.5
+_AHEAD_S: Final = 60.0
+"""So long it answers what pages will ask, before it rests."""
 _COUNTED_FROM: Final = ("spans", "superseded", "settlements")
 """Named here, because `tables` loads Arrow."""
 
@@ -103,9 +105,14 @@ def lock_path(lake: LakePath) -> Path:
 
 def count_once(lake: LakePath) -> dict[str, object]:
     """Count the days that are due, unless another process of this machine does; says if there are others that wait."""
+    from spanledger_collector.rollups import DAILY_CUBE
     from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
+    from .connection import Ledger
     from .counting import due_days, refresh, tidy
+    from .kept import tidy_kept
+    from .reports.ahead import keep_ahead
+    from .scope import EVERYTHING
     from .snapshot import Snapshots
 
     with if_free(lock_path(lake)) as free:
@@ -115,7 +122,10 @@ def count_once(lake: LakePath) -> dict[str, object]:
         done = refresh(snapshot, due_days(snapshot, datetime.now(UTC)))
         tidy(lake)
         now = Snapshots(lake, (SUPERSEDED, SETTLEMENTS)).now()
-    return {"counted": len(done.counted), "waiting": len(now.counted()) < len(now.fingerprints())}
+        counted = now.counted()
+        left = keep_ahead(Ledger(lake, EVERYTHING), datetime.now(UTC).date(), _AHEAD_S)
+        tidy_kept(lake, {PurePath(cells[DAILY_CUBE.name].path).stem for cells in counted.values()})
+    return {"counted": len(done.counted), "waiting": left or len(counted) < len(now.fingerprints())}
 
 
 def main() -> None:

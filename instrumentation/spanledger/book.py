@@ -9,6 +9,7 @@ price. Which book is in force is one value for the process: the shipped one, or 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import re
@@ -99,6 +100,8 @@ class PriceBook:
     def __init__(self, base: str, overlay: str, base_name: str = "base") -> None:
         self._list_names: dict[Origin, str] = {"base": base_name, "overlay": "overlay"}
         self._providers: dict[str, _Provider] = {}
+        self.digest: Final = hashlib.blake2b(f"{base}\0{overlay}".encode(), digest_size=8).hexdigest()
+        """Tells books apart."""
         self._read(base, "base")
         self._read(overlay, "overlay")
 

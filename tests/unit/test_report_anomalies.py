@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
 import pytest
@@ -254,6 +254,10 @@ def test_far_requests_are_those_of_a_naive_count(tmp_path: Path) -> None:
     assert len(told) > 5
 
 
+def three_digits(cost: Decimal) -> Decimal:
+    return cost.quantize(Decimal((0, (1,), cost.adjusted() - 2)), rounding=ROUND_DOWN)
+
+
 def naive(rows: list[Row], period: Period) -> dict[tuple[str | None, str], tuple[Decimal, int, Decimal, int]]:
     requests: dict[tuple[str | None, str], list[Row]] = {}
     for row in rows:
@@ -264,7 +268,7 @@ def naive(rows: list[Row], period: Period) -> dict[tuple[str | None, str], tuple
     before: dict[str | None, list[Decimal]] = {}
     for (feature, trace), cost in costs.items():
         if requests[feature, trace][0]["start_time"] < period.begin and cost:
-            before.setdefault(feature, []).append(cost)
+            before.setdefault(feature, []).append(three_digits(cost))
     far = {}
     for (feature, trace), cost in costs.items():
         kind = sorted(before.get(feature, []))

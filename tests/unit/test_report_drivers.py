@@ -155,10 +155,11 @@ def naive(calls: Sequence[Row], by: Sequence[str]) -> dict[tuple[object, ...], t
     prompts = set()
     for one in sorted(calls, key=lambda row: (row["start_time"], row["span_id"])):
         chain = one["prefix_chain"] or []
-        last = before.get((one["trace_id"], *chain[:1])) if chain else None
-        repeated = bool(chain) and (one["trace_id"], chain[-1]) in prompts
-        prompts |= {(one["trace_id"], chain[-1])} if chain else set()
-        before[one["trace_id"], *chain[:1]] = one
+        day = one["dt"]
+        last = before.get((day, one["trace_id"], *chain[:1])) if chain else None
+        repeated = bool(chain) and (day, one["trace_id"], chain[-1]) in prompts
+        prompts |= {(day, one["trace_id"], chain[-1])} if chain else set()
+        before[day, one["trace_id"], *chain[:1]] = one
         for part, (cost, sent_again, saved, tokens) in _parts(one, last, repeated=repeated).items():
             if cost or tokens:
                 row = found.setdefault((*(one[name] for name in by), part), [0, 0, 0, 0])

@@ -47,21 +47,21 @@ def random_loops(draw: random.Random, count: int = 120) -> list[Row]:
 
 
 def naive(calls: Sequence[Row], times: int) -> list[tuple[Any, ...]]:
-    """Put calls of one trace, model and prompt on one heap each, and look at those that are high enough."""
-    heaps: dict[tuple[str, str, str], list[Row]] = {}
+    """Put calls of one trace, model, prompt and feature on a heap, and look at those that are high enough."""
+    heaps: dict[tuple[str, str, str, str | None], list[Row]] = {}
     for one in sorted(calls, key=lambda row: (row["start_time"], row["span_id"])):
         prompt = str(one["prefix_chain"][-1]) if one["prefix_chain"] else one["prompt_hash"]
         if prompt is not None:
-            heaps.setdefault((one["trace_id"], one["response_model"], prompt), []).append(one)
+            heaps.setdefault((one["trace_id"], one["response_model"], prompt, one["feature"] or None), []).append(one)
     found = [
         (
-            *(trace, heap[0]["start_time"], model, heap[0]["feature"] or None, len(heap)),
+            *(trace, heap[0]["start_time"], model, feature, len(heap)),
             *(cost(heap[1:]), cost(heap), prompt),
         )
-        for (trace, model, prompt), heap in heaps.items()
+        for (trace, model, prompt, feature), heap in heaps.items()
         if len(heap) >= times
     ]
-    return sorted(found, key=lambda row: (row[5] is None, -(row[5] or 0), row[0], row[2], row[7]))
+    return sorted(found, key=lambda row: (row[5] is None, -(row[5] or 0), row[0], row[2], row[7], row[1]))
 
 
 def cost(calls: Sequence[Row]) -> Decimal | None:

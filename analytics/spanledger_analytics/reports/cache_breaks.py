@@ -21,6 +21,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.what_if import ask_priced
 
 from .answer import Answer, Option, Report, usd
+from .cells import CUBE, Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
 from .totals import parameters
@@ -126,8 +127,7 @@ def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
     """Return the breaks of the period, one a line at most, what lost most first."""
     first, last = asked.period.utc_days()
     told = parameters(asked, ()) | {"least": max(1, least)}
-    lines = ledger.ask("cache_lines", first=first, last=last, **told)
-    breaks = list(_breaks(lines))
+    breaks = list(_breaks(_lines(ask_cells(ledger, asked, line_cells(least), ("day", *CUBE)))))
     rows = []
     if breaks:
         told["breaks"] = [_bound(number, line, found) for number, (line, found) in enumerate(breaks)]
@@ -137,6 +137,23 @@ def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
         ["lost_usd", "since", *_LINE], descending=[True, *[False] * 5], nulls_last=True
     )
     return Answer(frame.select(*COLUMNS), tuple(map(_sentence, frame.to_dicts())))
+
+
+def line_cells(least: int = LEAST_TOKENS) -> Cells:
+    """Return the question about quarters of an hour of lines; calls of fewer than `least` input tokens don't count."""
+
+    def ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+        first, last = asked.period.utc_days()
+        return ledger.ask("cache_lines", first=first, last=last, least=max(1, least), **parameters(asked, asked.by))
+
+    return Cells("cache_lines", ("cache_lines",), ask, (max(1, least),))
+
+
+def _lines(cells: pl.DataFrame) -> pl.DataFrame:
+    """Return a row a line and quarter of an hour, in order, of lines that ever read."""
+    named = cells.select("feature", "model", "quarter_hour", *_COUNTS, service="line_service", agent="line_agent")
+    lines = named.group_by(*_LINE, "quarter_hour").agg(pl.col(name).sum() for name in _COUNTS)
+    return lines.filter(pl.col("read_tokens").sum().over(_LINE) > 0).sort(*_LINE, "quarter_hour", nulls_last=True)
 
 
 def _breaks(lines: pl.DataFrame) -> Iterator[tuple[dict[str, str | None], Break]]:
@@ -226,5 +243,5 @@ CACHE_BREAKS: Final = Report(
     A line of calls (service, feature, agent, model) breaks when a fifth of its input or more was read from the cache
     in the day before, and at most half as much since, over 5 calls or more: in the first quarter of an hour, and in
     all of the stretch that lost most.
-    Reads the spans of the days asked about.""",
+    Reads spans, of days that are over once (docs/reports.md).""",
 )

@@ -19,6 +19,7 @@ from spanledger_analytics.what_if import ask_priced
 
 from .answer import Answer, Option, Report, said_of_totals, share, usd
 from .cache_breaks import LEAST_TOKENS, cache_breaks
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
 from .totals import labelled, parameters, totals
@@ -32,8 +33,9 @@ WAYS: Final = {
 """Way of caching to what is written to the cache; of equal ones the first is best."""
 AS_IS: Final = "as it is"
 _FEW: Final = 5
+_QUERIES: Final = ("cache_health", "cache_health_rows", "cache_health_ways")
 COLUMNS: Final = {
-    "prefix": "Hash of tools and system prompt; `rare`: those of fewer than 5 calls; NULL: calls without fingerprints.",
+    "prefix": "Hash of tools and system prompt; `rare`: those of fewer than 5 calls a UTC day; NULL: no fingerprints.",
     "calls": "Charged calls with input.",
     "input_usd": "What their input cost, cached or not, US dollars; NULL where none has a price.",
     "hit_share": "Read from the cache, of cacheable_tokens, 0 to 1; NULL where nothing was cacheable.",
@@ -51,19 +53,7 @@ _COUNTS: Final = ("calls", "input_tokens", "cacheable_tokens", "cache_read_token
 
 def cache_health(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) -> Answer:
     """Return a row for each of what is asked for and each prefix, by group, what could be saved most first."""
-    first, last = asked.period.utc_days()
-    told = parameters(asked, asked.by)
-    limits = {"few": _FEW, "least": max(1, least)}
-    found = ask_priced(
-        ledger,
-        "cache_health",
-        "cache_health_rows",
-        "cache_health_ways",
-        first=first,
-        last=last,
-        **limits,
-        **told,
-    )
+    found = ask_cells(ledger, asked, prefix_cells(least))
     rows = [_judged(row) for row in _added(labelled(found, asked, asked.by), (*asked.by, "prefix")).to_dicts()]
     frame = pl.DataFrame(rows, schema=_schema(found, asked)).sort(
         [*asked.by, "could_save_usd", "input_usd", "prefix"],
@@ -73,6 +63,18 @@ def cache_health(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
     broken = cache_breaks(ledger, asked, least=least).notes
     notes = (*said_of_totals(totals(ledger, asked, ())), *_said(frame, least), *broken)
     return Answer(frame.select(*asked.by, *COLUMNS), notes)
+
+
+def prefix_cells(least: int = LEAST_TOKENS) -> Cells:
+    """Return the question about prefixes that the report adds up."""
+    limits = {"few": _FEW, "least": max(1, least)}
+
+    def ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+        first, last = asked.period.utc_days()
+        told = parameters(asked, asked.by)
+        return ask_priced(ledger, *_QUERIES, first=first, last=last, **limits, **told)
+
+    return Cells("cache_health", _QUERIES, ask, tuple(limits.values()), prices=True)
 
 
 def _added(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -157,5 +159,5 @@ CACHE_HEALTH: Final = Report(
     details="""\
     spanledger report cache-health --by feature
     spanledger report cache-health --by model --where team=search
-    Reads the spans of the days asked about, and prices each of their calls six times.""",
+    Reads spans, of days that are over once (docs/reports.md), and prices each of their calls six times.""",
 )

@@ -20,6 +20,7 @@ from spanledger_analytics.resent import resent
 from spanledger_analytics.what_if import ask_priced
 
 from .answer import Answer, Option, Report, calls_told, said_of_totals, share, usd
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .loops import repeated
 from .question import Question
@@ -53,9 +54,7 @@ _SUMS: Final = ("cost_usd", "again_usd", "saved_usd")
 
 def drivers(ledger: Ledger, asked: Question, *, trace: str | None = None) -> Answer:
     """Return what the dollars were for: a row for each of what is asked for and each part, dearest first."""
-    first, last = asked.period.utc_days()
-    told = parameters(asked, asked.by, trace)
-    found = ask_priced(ledger, "drivers", "drivers_rows", first=first, last=last, **told)
+    found = ask_cells(ledger, asked, DRIVER_CELLS) if trace is None else _ask(ledger, asked, trace)
     frame = _shares(_added(labelled(found, asked, asked.by), (*asked.by, "part")), asked.by)
     all_parts = _shares(_added(found, ("part",)), ())
     all_calls = totals(ledger, asked, ()) if trace is None else totals_of_trace(ledger, asked, trace)
@@ -72,6 +71,15 @@ def drivers(ledger: Ledger, asked: Question, *, trace: str | None = None) -> Ans
             *_retries(all_calls),
         ),
     )
+
+
+def _ask(ledger: Ledger, asked: Question, trace: str | None = None) -> pl.DataFrame:
+    first, last = asked.period.utc_days()
+    told = parameters(asked, asked.by, trace)
+    return ask_priced(ledger, "drivers", "drivers_rows", first=first, last=last, **told)
+
+
+DRIVER_CELLS: Final = Cells("drivers", ("drivers", "drivers_rows"), _ask, prices=True)
 
 
 def _added(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -168,7 +176,8 @@ DRIVERS: Final = Report(
     spanledger report drivers --by feature
     spanledger report drivers --trace 4bf92f3577b34da6a3ce929d0e0e4736
     spanledger report drivers --by model --where team=search --format csv
-    Reads the spans of the days asked about, and prices those that used a prompt cache a second time. Parts:
+    Reads spans, of days that are over once (docs/reports.md), and prices those that used a prompt cache a second
+    time. A conversation that goes on after midnight (UTC) begins anew there. Parts:
     """
     + "\n    ".join(f"{part}: {what}" for part, what in PARTS.items()),
 )

@@ -18,11 +18,15 @@ from spanledger_analytics.what_if import ask_priced
 from spanledger_collector.tables import OUTCOMES
 
 from .answer import Answer, Option, Report, calls_told, said_of_totals, share, usd
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
 from .totals import labelled, parameters, totals
 from .work import work
 
+SHORT_IN: Final = 1000
+SHORT_OUT: Final = 200
+"""Tokens of an easy call, at most."""
 LOWEST_SUCCESS: Final = Decimal("0.5")
 """Score of an outcome."""
 FINDINGS: Final = {
@@ -50,10 +54,7 @@ COLUMNS: Final = {
 
 def efficiency(ledger: Ledger, asked: Question, *, short_in: int, short_out: int) -> Answer:
     """Return a row for each of what is asked for and each finding that is true of a call, the dearest first."""
-    first, last = asked.period.utc_days()
-    told = parameters(asked, asked.by)
-    limits = {"short_in": max(1, short_in), "short_out": max(1, short_out)}
-    found = ask_priced(ledger, "efficiency", "efficiency_rows", first=first, last=last, **limits, **told)
+    found = ask_cells(ledger, asked, finding_cells(short_in, short_out))
     groups, successes = totals(ledger, asked), _successes(ledger, asked)
     frame = _with_shares(_added(labelled(found, asked, asked.by), asked), groups, successes, asked)
     all_calls, all_successes = totals(ledger, asked, ()), sum(successes.values())
@@ -64,6 +65,18 @@ def efficiency(ledger: Ledger, asked: Question, *, short_in: int, short_out: int
             f"a success took {tokens:,} tokens, those of work without success included ({all_successes:,} of them)"
         )
     return Answer(frame.select(*asked.by, *COLUMNS), tuple(notes))
+
+
+def finding_cells(short_in: int = SHORT_IN, short_out: int = SHORT_OUT) -> Cells:
+    """Return the question about findings that the report adds up, by what makes a call easy."""
+    limits = {"short_in": max(1, short_in), "short_out": max(1, short_out)}
+
+    def ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+        first, last = asked.period.utc_days()
+        told = parameters(asked, asked.by)
+        return ask_priced(ledger, "efficiency", "efficiency_rows", first=first, last=last, **limits, **told)
+
+    return Cells("efficiency", ("efficiency", "efficiency_rows"), ask, tuple(limits.values()), prices=True)
 
 
 def _successes(ledger: Ledger, asked: Question) -> dict[tuple[object, ...], int]:
@@ -148,13 +161,14 @@ EFFICIENCY: Final = Report(
     by=("feature", "model"),
     beside=(OUTCOMES,),
     options=(
-        Option("short_in", int, 1000, "Most input tokens of an easy call."),
-        Option("short_out", int, 200, "Most output tokens of an easy call."),
+        Option("short_in", int, SHORT_IN, "Most input tokens of an easy call."),
+        Option("short_out", int, SHORT_OUT, "Most output tokens of an easy call."),
     ),
     details="""\
     spanledger report efficiency --by feature
     spanledger report efficiency --by model --where team=search --short-in 500
-    Reads the spans of the days asked about, and prices easy calls at each model that their feature uses. Findings:
+    Reads spans, of days that are over once (docs/reports.md), and prices easy calls at each model that their feature
+    uses that day. Findings:
     """
     + "\n    ".join(f"{finding}: {what}" for finding, what in FINDINGS.items()),
 )

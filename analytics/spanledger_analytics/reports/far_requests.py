@@ -1,19 +1,25 @@
 """Requests far outside their kind: held against what requests of the same feature cost in the days before.
 
 Costs of requests differ by factors, so the rule is Tukey's for what is far out, on a scale of factors: as far above the
-upper quartile as three times the distance of the quartiles. It takes the quartiles as they are found, so it is exact.
+upper quartile as three times the distance of the quartiles. Quartiles are of costs rounded down to three digits, so
+that days are counted once and for all; the cost of a request that is told of is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
+
+import polars as pl
 
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.kept import DayQuestion, answered
 
+from .calendar import Period
+from .cells import chosen, fits
 from .question import Question
 from .totals import parameters
 
@@ -21,7 +27,19 @@ KIND_DAYS: Final = 7
 """So many days before the period tell what is usual."""
 LEAST: Final = 20
 """A kind of fewer requests is none."""
+MOST: Final = 50
+"""So many requests of a day and feature are looked at, the dearest."""
 _FAR: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What requests of a feature cost, US dollars."""
+
+    lower_usd: Decimal
+    median_usd: Decimal
+    upper_usd: Decimal
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +64,58 @@ def far_requests(ledger: Ledger, asked: Question, floor: Decimal, until: datetim
     Only calls that began before `until` (UTC; None: the end of the period) count.
     """
     period = asked.period
-    reaching = replace(period, first=period.first - timedelta(days=KIND_DAYS))
-    first, last = reaching.utc_days()
-    told = parameters(replace(asked, period=reaching), ("feature",))
-    told["end"] = min(period.end, until or period.end)
-    found = ledger.ask(
-        "far_requests",
-        first=first,
-        last=last,
-        since=period.begin,
-        floor=str(floor),
-        least=LEAST,
-        **told,
-    )
-    return [_request(row) for row in found.to_dicts() if row["cost_usd"] > fence(row["lower_usd"], row["upper_usd"])]
+    reaching = replace(asked, period=replace(period, first=period.first - timedelta(days=KIND_DAYS)))
+    costs = _costs(ledger, reaching, period.begin, min(period.end, until or period.end))
+    kinds = {feature: kind for feature, kind in _kinds(costs) if kind.requests >= LEAST}
+    found = []
+    dear = costs.filter(pl.col("trace_id").is_not_null(), pl.col("is_after"), pl.col("cost_usd") >= floor)
+    for row in dear.sort(["cost_usd", "trace_id"], descending=[True, False]).to_dicts():
+        kind = kinds.get(row["feature"])
+        if kind and row["cost_usd"] >= 2 * kind.upper_usd and row["cost_usd"] > fence(kind.lower_usd, kind.upper_usd):
+            told = {name: row[name] for name in ("trace_id", "started", "feature", "user", "calls", "cost_usd")}
+            found.append(FarRequest(**told, median_usd=kind.median_usd, requests=kind.requests))
+    return found
+
+
+def _ask(ledger: Ledger, asked: Question, since: datetime, end: datetime) -> pl.DataFrame:
+    first, last = asked.period.utc_days()
+    told = parameters(asked, ("feature",)) | {"end": end}
+    return ledger.ask("request_costs", first=first, last=last, since=since, most=MOST, **told)
+
+
+def _ask_days(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    period = Period(first, last)
+    return _ask(ledger, Question(period), period.end, period.end)
+
+
+REQUEST_COSTS: Final = DayQuestion("request_costs", ("request_costs",), _ask_days, (MOST,))
+
+
+def _costs(ledger: Ledger, asked: Question, since: datetime, end: datetime) -> pl.DataFrame:
+    """Return what `request_costs.sql` does; the day that ends early is asked by itself."""
+    first, last = asked.period.first, (end - timedelta(microseconds=1)).date()
+    if not fits(asked, ()) or not asked.where.dimensions() <= {"feature"} or last <= first:
+        return _ask(ledger, asked, since, end)
+    days = answered(ledger, REQUEST_COSTS, first, last - timedelta(days=1)).filter(chosen(asked.where))
+    whole = days.with_columns((pl.col("dt") >= since.date()).alias("is_after")).collect()
+    return pl.concat([whole, _ask(ledger, replace(asked, period=Period(last, last)), since, end)])
+
+
+def _kinds(costs: pl.DataFrame) -> Iterator[tuple[str | None, _Kind]]:
+    before = costs.filter(pl.col("trace_id").is_null(), ~pl.col("is_after"))
+    summed = before.group_by("feature", "cost_usd").agg(pl.col("requests").sum()).sort("cost_usd")
+    for (feature,), rows in summed.partition_by("feature", as_dict=True, maintain_order=True).items():
+        lower, median, upper = (_quartile(rows, quarter) for quarter in (1, 2, 3))
+        yield feature, _Kind(lower, median, upper, int(rows["requests"].sum()))
+
+
+def _quartile(rows: pl.DataFrame, quarter: int) -> Decimal:
+    """Return a quartile of costs in order, each there so many times."""
+    place = -(-int(rows["requests"].sum()) * quarter // 4)
+    found: Decimal = rows.filter(pl.col("requests").cum_sum() >= place)["cost_usd"][0]
+    return found
 
 
 def fence(lower: Decimal, upper: Decimal) -> Decimal:
     """Return the cost beyond which a request is far out, by the quartiles of its kind."""
     return upper * (upper / lower) ** _FAR
-
-
-def _request(row: Mapping[str, Any]) -> FarRequest:
-    return FarRequest(**{name: row[name] for name in FarRequest.__slots__})

@@ -14,6 +14,7 @@ import polars as pl
 from spanledger_analytics.connection import Ledger
 
 from .answer import Answer, Option, Report, said_of_totals, share, usd
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
 from .totals import labelled, parameters, totals
@@ -42,9 +43,7 @@ _COUNTS: Final = (
 
 def growth(ledger: Ledger, asked: Question, *, most: int) -> Answer:
     """Return a row for each of what is asked for and each step, in order."""
-    first, last = asked.period.utc_days()
-    told = parameters(asked, asked.by)
-    found = ledger.ask("growth", first=first, last=last, most=max(2, most), **told)
+    found = ask_cells(ledger, asked, growth_cells(most))
     by = (*asked.by, "step")
     cost = pl.col("cost_usd")
     summed = (
@@ -58,6 +57,16 @@ def growth(ledger: Ledger, asked: Question, *, most: int) -> Answer:
     frame = _averages(summed.sort(by, nulls_last=True))
     notes = (*said_of_totals(totals(ledger, asked, ())), *_said(frame))
     return Answer(frame.select(*asked.by, *COLUMNS), notes)
+
+
+def growth_cells(most: int = MOST) -> Cells:
+    """Return the question about steps that the report adds up; the last is `most` and all beyond."""
+
+    def ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+        first, last = asked.period.utc_days()
+        return ledger.ask("growth", first=first, last=last, most=max(2, most), **parameters(asked, asked.by))
+
+    return Cells("growth", ("growth",), ask, (most,))
 
 
 def _averages(frame: pl.DataFrame) -> pl.DataFrame:
@@ -111,5 +120,5 @@ GROWTH: Final = Report(
     details="""\
     spanledger report growth --by feature
     spanledger report growth --where agent=researcher --most 50
-    Reads the spans of the days asked about.""",
+    Reads spans, of days that are over once (docs/reports.md).""",
 )

@@ -13,6 +13,7 @@ import polars as pl
 from spanledger_analytics.connection import Ledger
 
 from .answer import Answer, Report, calls_told, said_of_totals, share, usd
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
 from .totals import add_up, labelled, parameters, totals
@@ -31,9 +32,8 @@ _PICO: Final = 12
 
 def tag_coverage(ledger: Ledger, asked: Question) -> Answer:
     """Return what calls say, a row each of `by` and tag, in their order: KNOWN, other tags by name, none of them."""
-    first, last = asked.period.utc_days()
     by = asked.by
-    found = ledger.ask("tag_coverage", first=first, last=last, **parameters(asked, by))
+    found = ask_cells(ledger, asked, TAG_CELLS)
     said = add_up(labelled(found, asked, by), (*by, "tag"))
     whole = totals(ledger, asked)
     every = pl.DataFrame({"tag": [*KNOWN, None]}, schema={"tag": pl.String})
@@ -42,6 +42,14 @@ def tag_coverage(ledger: Ledger, asked: Question) -> Answer:
     rows = wanted.join(said, on=[*by, "tag"], how="left", nulls_equal=True)
     rows = rows.join(groups, on=by, how="left", nulls_equal=True) if by else rows.join(groups, how="cross")
     return Answer(_shares(rows).sort(*by, "place", "tag", nulls_last=True).select(*by, *COLUMNS), _said(whole, said))
+
+
+def _ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+    first, last = asked.period.utc_days()
+    return ledger.ask("tag_coverage", first=first, last=last, **parameters(asked, asked.by))
+
+
+TAG_CELLS: Final = Cells("tag_coverage", ("tag_coverage",), _ask)
 
 
 def _shares(rows: pl.DataFrame) -> pl.DataFrame:
@@ -87,5 +95,6 @@ TAG_COVERAGE: Final = Report(
     spanledger report tag-coverage --by service
     spanledger report tag-coverage --by day --where environment=production
 
-How calls come to say something is in docs/tags.md. Reads the spans of the days asked.""",
+How calls come to say something is in docs/tags.md.
+Reads spans, of days that are over once (docs/reports.md).""",
 )

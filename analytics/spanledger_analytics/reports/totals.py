@@ -1,23 +1,26 @@
 """What calls of a period come to, by any dimensions and units of time: what most reports are made of.
 
 Days that a rollup has counted are answered by the smallest one that tells apart what is asked for, all others by their
-spans; both say the same. Counts add up in every direction. Requests don't, and so are no part of this.
+spans; both say the same. So do kept answers (`kept`), which tell hours by feature and team, and days by user and
+customer. Counts add up in every direction. Requests don't, and so are no part of this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import polars as pl
 
 from spanledger_analytics.connection import Ledger, Parameter
+from spanledger_analytics.kept import DAY, DayQuestion, answered, is_kept
 from spanledger_collector.rollups import DAILY_CUBE, HOURLY_FEATURES, HOURLY_MODELS, HOURLY_USERS
 from spanledger_collector.tables import LakeTable
 
 from .calendar import UNITS, Calendar, Period, Unit
+from .cells import CUBE, chosen
 from .question import TAG, WHO, Question, Where
 
 COSTS: Final = ("cost_usd", "cost_input", "cost_cache_read", "cost_cache_write", "cost_output", "cost_other")
@@ -28,6 +31,8 @@ COUNTS: Final = (
 )
 MEASURES: Final = (*COUNTS, *MONEY)
 """Columns of `totals` after what rows are told apart by."""
+_PEOPLE: Final = ("user", "customer", "team")
+_BY_DAY: Final = "day"
 _QUARTER: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
 
@@ -40,6 +45,12 @@ def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> 
     is Decimal US dollars, NULL where no call of the row has a price.
     """
     by = asked.by if by is None else by
+    told = {name for name in by if name not in UNITS} | asked.where.dimensions()
+    if told & {"user", "customer"} and told <= set(_PEOPLE) and _days_only(asked, by):
+        kept = _kept(ledger, asked, PEOPLE)
+        if kept is not None:
+            units = [asked.period.calendar.labels_of_days(pl.col(DAY), unit) for unit in UNITS if unit in by]
+            return _add_up_kept(kept.with_columns(units), by)
     return add_up(labelled(_ask(ledger, asked, by), asked, by), by)
 
 
@@ -135,9 +146,47 @@ def hourly(
 
 def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
     """Return what `totals` does for each hour (UTC) that has calls, and each of `by`; the hour is the first column."""
+    if set(by) | asked.where.dimensions() <= set(CUBE) and (kept := _kept(ledger, asked, HOURS)) is not None:
+        within = pl.col("hour").is_between(asked.period.begin, asked.period.end, closed="left")
+        return _add_up_kept(kept.filter(within), ("hour", *by))
     found = labelled(_ask(ledger, asked, ("hour", *by)), asked, by)
     hour = pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")
     return add_up(found.with_columns(hour), ("hour", *by))
+
+
+def _hours_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    asked = Question(Period(first, last), ("hour", *CUBE))
+    found = ledger.ask("totals", first=first, last=last, **parameters(asked, asked.by))
+    frame = labelled(found, asked, asked.by).with_columns(pl.col("hour").dt.convert_time_zone("UTC"))
+    return add_up(frame, asked.by).with_columns(pl.col("hour").dt.date().alias(DAY))
+
+
+def _people_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    asked = Question(Period(first, last), (_BY_DAY, *_PEOPLE))
+    found = ledger.ask("totals", first=first, last=last, **parameters(asked, asked.by))
+    return add_up(labelled(found, asked, asked.by), asked.by).rename({_BY_DAY: DAY})
+
+
+HOURS: Final = DayQuestion("hours", ("totals",), _hours_of)
+"""MEASURES by hour (UTC) and CUBE."""
+PEOPLE: Final = DayQuestion("people", ("totals",), _people_of)
+"""MEASURES by user, customer and team."""
+
+
+def _kept(ledger: Ledger, asked: Question, kept: DayQuestion) -> pl.LazyFrame | None:
+    """Return a kept answer about the days asked; None where it would have to be asked of days that are counted."""
+    first, last = asked.period.utc_days()
+    return (
+        answered(ledger, kept, first, last).filter(chosen(asked.where)) if is_kept(ledger, kept, first, last) else None
+    )
+
+
+def _add_up_kept(frame: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
+    sums = [_sum(name) for name in frame.collect_schema().names() if name in MEASURES]
+    if not by:
+        whole = frame.select(pl.len().alias("rows"), *sums).collect()
+        return whole.filter(pl.col("rows") > 0).drop("rows")
+    return frame.group_by(by).agg(sums).collect().sort(by, nulls_last=True)
 
 
 def _hours(asked: Question, until: datetime) -> pl.DataFrame:

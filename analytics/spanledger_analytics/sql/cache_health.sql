@@ -1,5 +1,5 @@
 -- How well does the prompt cache work, and what would it save? One row for each of what is asked for and each prefix (tools
--- and system prompt); prefixes of few calls are one row, `rare`. `priced_rows` are those of cache_health_rows: costs are sums
+-- and system prompt); prefixes of few calls a UTC day are one row, `rare`. `priced_rows` are those of cache_health_rows: costs are sums
 -- over the calls whose booked cost is that of today's prices; NULL for a way that has no price for one of them.
 with ways as (
     select
@@ -34,7 +34,7 @@ calls as (
         prefix_chain[1]::varchar as link,
         case
             when link is null then null
-            when count(*) over (partition by bucket, columns('^by_.+$'), link) < $few then 'rare'
+            when count(*) over (partition by dt, link) < $few then 'rare'
             else link
         end as prefix,
         input_tokens,

@@ -3,6 +3,7 @@
 -- Fewer than `$least` tokens are neither.
 with calls as (
     select
+        dt,
         trace_id,
         span_id,
         start_time,
@@ -23,6 +24,7 @@ with calls as (
 -- How long a prompt is that ends with a link.
 ends as (
     select
+        dt,
         scope,
         prefix_chain[-1] as link,
         max(input_tokens) as tokens
@@ -32,6 +34,7 @@ ends as (
 
 links as (
     select
+        dt,
         trace_id,
         span_id,
         scope,
@@ -46,7 +49,7 @@ sent as (
     select
         *,
         start_time - lag(start_time) over (
-            partition by link, scope order by start_time, span_id
+            partition by dt, link, scope order by start_time, span_id
         ) as ago
     from links
 ),
@@ -67,7 +70,7 @@ known as (
                 else tokens
             end as tokens_there
         from sent
-        left join ends using (scope, link)
+        left join ends using (dt, scope, link)
     )
     group by trace_id, span_id
 )

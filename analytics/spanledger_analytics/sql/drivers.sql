@@ -20,18 +20,19 @@ with uncached as (
     group by trace_id, span_id
 ),
 
--- What a call's conversation (its trace, tools and system prompt) had sent before it.
+-- What a call's conversation (its trace, tools and system prompt) had sent before it that UTC day: so that days add up.
 linked as (
     select
         trace_id,
         span_id,
         row_number() over conversation > 1 as is_again,
-        row_number() over (partition by trace_id, last_link order by start_time, span_id) > 1 as is_repeated,
+        row_number() over (partition by dt, trace_id, last_link order by start_time, span_id) > 1 as is_repeated,
         case when lag(priced_as) over conversation = priced_as then lag(last_link) over conversation end as link_before,
         lag(input_tokens) over conversation as sent_before,
         lag(said_tokens) over conversation as said_before
     from (
         select
+            dt,
             trace_id,
             span_id,
             start_time,
@@ -45,7 +46,7 @@ linked as (
         )
         where len(prefix_chain) > 0 and ($trace::varchar is null or trace_id = $trace)
     )
-    window conversation as (partition by trace_id, first_link order by start_time, span_id)
+    window conversation as (partition by dt, trace_id, first_link order by start_time, span_id)
 ),
 
 calls as (

@@ -5,6 +5,7 @@ with priced as (
     select
         trace_id,
         span_id,
+        start_time::date as day,
         feature,
         candidate,
         min(cost_usd) as cost_usd
@@ -14,22 +15,24 @@ with priced as (
 
 candidates as (
     select
+        day,
         feature,
         candidate,
         sum(cost_usd) as candidate_usd,
         count(*) as priced_count,
         count(cost_usd) as known_count
     from priced
-    group by feature, candidate
+    group by day, feature, candidate
 ),
 
 cheapest as (
     select
+        day as of_day,
         feature as of_feature,
         arg_min(candidate, (candidate_usd, candidate)) as cheapest_model
     from candidates
     where priced_count = known_count
-    group by feature
+    group by day, feature
 ),
 
 easy as (
@@ -39,7 +42,7 @@ easy as (
         cheapest_model,
         cost_usd as cheapest_usd
     from priced
-    inner join cheapest on feature is not distinct from of_feature and candidate = cheapest_model
+    inner join cheapest on day = of_day and feature is not distinct from of_feature and candidate = cheapest_model
 ),
 
 calls as (

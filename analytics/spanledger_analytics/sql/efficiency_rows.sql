@@ -18,6 +18,7 @@ with calls as (
 
 models as (
     select distinct
+        dt as of_day,
         feature as of_feature,
         at_provider,
         at_request,
@@ -32,6 +33,7 @@ easy as (
     select
         trace_id,
         span_id,
+        dt as of_day,
         feature as of_feature
     from calls
     where
@@ -59,4 +61,4 @@ select
     candidate
 from unpriced_in($files, $begin, $end, $only, $but, $tags_only, $tags_but) as unpriced
 inner join easy using (trace_id, span_id)
-inner join models on models.of_feature is not distinct from easy.of_feature;
+inner join models on models.of_day = easy.of_day and models.of_feature is not distinct from easy.of_feature;

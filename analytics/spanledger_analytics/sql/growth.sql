@@ -1,5 +1,5 @@
 -- How does what is sent grow from call to call of a conversation? One row for each of what is asked for and each step: a call's
--- number within its trace, tools and system prompt (without fingerprints: within its trace and model). The last step is
+-- number within its trace, UTC day, tools and system prompt (without fingerprints: trace, day and model). The last step is
 -- `$most` and all beyond.
 with calls as (
     select
@@ -12,7 +12,7 @@ with calls as (
     from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but)
     where input_tokens is not null
     window conversation as (
-        partition by trace_id, coalesce(prefix_chain[1]::varchar, priced_as) order by start_time, span_id
+        partition by dt, trace_id, coalesce(prefix_chain[1]::varchar, priced_as) order by start_time, span_id
     )
 )
 

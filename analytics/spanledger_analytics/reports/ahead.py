@@ -1,0 +1,55 @@
+"""What pages ask of days that are over, kept before anybody asks: by the process that counts rollups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Final
+
+from spanledger_analytics.connection import Ledger
+from spanledger_analytics.kept import DayQuestion, answered, lacking
+
+from .cache_breaks import line_cells
+from .cache_health import prefix_cells
+from .drivers import DRIVER_CELLS
+from .efficiency import finding_cells
+from .far_requests import REQUEST_COSTS
+from .growth import growth_cells
+from .loops import loop_cells
+from .tag_coverage import TAG_CELLS
+from .totals import HOURS, PEOPLE
+
+_WEEKS: Final = 35
+_QUARTER: Final = 92
+AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
+    (HOURS, _QUARTER),
+    (PEOPLE, _QUARTER),
+    (REQUEST_COSTS, _WEEKS),
+    *(
+        (cells.of_days(), _WEEKS)
+        for cells in (
+            TAG_CELLS,
+            DRIVER_CELLS,
+            growth_cells(),
+            loop_cells(),
+            finding_cells(),
+            line_cells(),
+            prefix_cells(),
+        )
+    ),
+)
+"""Each with how many days back it is kept."""
+
+
+def keep_ahead(ledger: Ledger, today: date, seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Keep what pages ask, the latest days first, for about so many seconds; says whether some of it is left."""
+    until = clock() + seconds
+    for back in range(1, _QUARTER + 1):
+        day = today - timedelta(days=back)
+        for asked in (asked for asked, most in AHEAD if back <= most):
+            if lacking(ledger, asked, [day]):
+                if clock() >= until:
+                    return True
+                answered(ledger, asked, day, day)
+    return False
