@@ -216,7 +216,8 @@ def _by_days(history: Floats, left: Floats) -> tuple[str, Floats, Floats, Floats
     variance = max(real.var(ddof=1), (_LEAST_SPREAD * mean) ** 2)
     days = np.cumsum(left) / DAY
     point = mean * days
-    shape = np.divide(point**2, variance * days * (1 + days / len(real)), out=np.ones_like(days), where=days > 0)
+    spread = variance * days * (1 + days / len(real))
+    shape = np.divide(point**2, spread, out=np.ones_like(days), where=spread > 0)
     low, high = (
         point * np.maximum(1 - 1 / (9 * shape) + tail / (3 * np.sqrt(shape)), 0.0) ** 3 for tail in (-_TAIL, _TAIL)
     )

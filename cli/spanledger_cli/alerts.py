@@ -192,7 +192,7 @@ def silence() -> None:
     """Not be told of some alerts for a while; they still fire, and are listed.
 
     \b
-      spanledger alerts silence make --for 2h alertname="spend is fast" team=search
+      spanledger alerts silence make --for 2h alertname="fast" team=search
       spanledger alerts silence list
       spanledger alerts silence end 3
     """

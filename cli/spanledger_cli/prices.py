@@ -119,10 +119,10 @@ def diff(
 
     \b
     What is compared:
-      spanledger prices diff                                your base with the shipped one
-      spanledger prices diff old.jsonl new.jsonl            two files
-      spanledger prices diff --from 2024-06-01 --to 2024-12-01   two days
-      spanledger prices diff --overlay                      the base with the overlay
+      spanledger prices diff                        your base with the shipped one
+      spanledger prices diff old.jsonl new.jsonl    two files
+      spanledger prices diff --from 2026-06-01      that day with today
+      spanledger prices diff --overlay              the base with the overlay
 
     Between two days it is what calls without context cost, by the overlay and the base together; else every price
     of the files, those for batches and tiers of service among them.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +31,7 @@ from .errors import FileError
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 _PLACES: Final = 6
 """Of a dollar, in a table."""
+_ITEM: Final = re.compile(r"[a-z_]+: ")
 
 
 class _Amount(click.ParamType[Decimal]):
@@ -83,7 +87,7 @@ def _command(report: Report) -> click.Command:
         click.Option(["--format", "form"], type=click.Choice(FORMATS), default="table", show_default=True),
         click.Option(["-o", "--output"], type=click.Path(path_type=Path), help="File to write; default: stdout."),
     ]
-    return click.Command(report.name, params=options, callback=_answering(report), help=_help(report))
+    return _Report(report, params=options, callback=_answering(report), help=report.sentence)
 
 
 def _option(option: Option) -> click.Option:
@@ -99,11 +103,46 @@ def _option(option: Option) -> click.Option:
     )
 
 
-def _help(report: Report) -> str:
-    width = max(map(len, report.columns))
-    columns = "\n".join(f"  {name:<{width}}  {sentence}" for name, sentence in report.columns.items())
-    parts = [report.sentence, f"\b\nColumns after those of --by:\n{columns}" if report.takes_by else f"\b\n{columns}"]
-    return "\n\n".join([*parts, *([f"\b\n{report.details}"] if report.details else [])])
+class _Report(click.Command):
+    """The command of a report, whose help fits the terminal."""
+
+    def __init__(self, report: Report, **more: Any) -> None:
+        super().__init__(report.name, **more)
+        self._report = report
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(self._report.sentence)
+        with formatter.section("Columns after those of --by" if self._report.takes_by else "Columns"):
+            formatter.write_dl(list(self._report.columns.items()))
+        for kind, lines in groupby(map(str.strip, self._report.details.splitlines()), _kind_of):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                _KINDS[kind](formatter, list(lines))
+
+
+def _kind_of(line: str) -> str:
+    """Return what a line of a report's details is."""
+    if line.startswith("spanledger "):
+        return "example"
+    return "item" if _ITEM.match(line) else "words"
+
+
+def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> None:
+    formatter.write("".join(f"{' ' * (formatter.current_indent + 2)}{line}\n" for line in lines))
+
+
+_KINDS: Final[dict[str, Callable[[click.HelpFormatter, Sequence[str]], None]]] = {
+    "example": _write_examples,
+    "item": lambda formatter, lines: formatter.write_dl([_pair(line) for line in lines]),
+    "words": lambda formatter, lines: formatter.write_text(" ".join(lines).strip()),
+}
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, words = line.partition(": ")
+    return name, words
 
 
 def _answering(report: Report) -> Any:

@@ -259,3 +259,9 @@ def test_a_forecast_is_the_same_each_time() -> None:
     hours = [Decimal(place * 37 % 101) / 100 for place in range(24 * 33)]
 
     assert len({ahead(hours, 17, 3) for _ in range(5)}) == 1
+
+
+def test_days_that_cost_nothing_since_the_first_hour_are_forecast_as_nothing() -> None:
+    nothing = Decimal(0)
+    few = ahead(usd(1) + usd(0) * 48, 10)
+    assert (few.forecast_usd, few.low_usd, few.high_usd, few.little_history) == (nothing, nothing, nothing, True)

@@ -69,6 +69,26 @@ def test_each_finding_has_its_calls_and_dollars_the_dearest_first(tmp_path: Path
     assert answer.notes[7].startswith("dear_model: $0.007050 (3.5 % of the cost), 1 call: easy calls")
 
 
+def test_what_was_cut_off_is_known_however_its_provider_says_so(tmp_path: Path) -> None:
+    """OpenAI (chat, responses), Anthropic, Gemini, Bedrock's Converse and Titan, Mistral, Cohere, watsonx."""
+    cut = [
+        "length",
+        "max_output_tokens",
+        "max_tokens",
+        "MAX_TOKENS",
+        "FinishReason.MAX_TOKENS",
+        "LENGTH",
+        "model_length",
+    ]
+    cut += ["model_context_window_exceeded", "ERROR_LIMIT", "token_limit"]
+    ended = ["stop", "end_turn", "STOP", "tool_calls", "content_filter", "refusal", "pause_turn", "max", "", None]
+    rows = [
+        call(number, 1, START, OPUS, 5000, 500, finish_reason=reason) for number, reason in enumerate([*cut, *ended], 1)
+    ]
+    found = EFFICIENCY.answer(Ledger(make_lake(tmp_path, rows), EVERYTHING), Question(Period(DAY, DAY))).frame
+    assert found.select("finding", "calls", "cost_usd").rows() == [("truncated", 10, Decimal("0.375"))]
+
+
 def test_the_small_ledger_pays_for_a_failure_and_two_empty_answers(tmp_path: Path) -> None:
     """The failed call is told as that; of 18 calls two more said nothing, $2 and $1; none is easy.
 

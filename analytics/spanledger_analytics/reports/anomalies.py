@@ -281,7 +281,7 @@ ANOMALIES: Final = Report(
     ),
     details="""\
     spanledger report anomalies
-    spanledger report anomalies --by user --where team=search --from 2026-11-01 --floor 20
+    spanledger report anomalies --by user --where team=search --floor 20
     spanledger report anomalies --by feature,tag.experiment --format json
 
 Each of --by is looked at by itself, and so is the total. How an hour is judged: docs/anomalies.md. Nothing is said

@@ -64,7 +64,7 @@ class Report:
     """How many days are looked at unless others are asked for, today the last of them."""
     options: tuple[Option, ...] = ()
     details: str = ""
-    """More about it, for its help: examples, limits."""
+    """More about it, for its help: lines of examples (as they are), of words, and of `name: what it means`."""
     takes_by: bool = True
     """Whether `by` can be asked for."""
     extras: tuple[str, ...] = field(default=())

@@ -155,10 +155,10 @@ COMPARE: Final = Report(
     details=f"""\
     spanledger report compare
     spanledger report compare --by team --from 2026-11-01 --against month
-    spanledger report compare --where feature=search --with feature=answer --from 2026-11-01
+    spanledger report compare --where feature=search --with feature=answer
     spanledger report compare --where tag.prompt=v2 --with tag.prompt=v1
     spanledger report compare --where feature=search --at 2026-11-05T14:00
-    spanledger report compare --where feature=search --at 2026-11-05T14:00 --control feature=answer
+    spanledger report compare --at 2026-11-05T14:00 --control feature=answer
 
     By default today so far is compared with the same weekday last week up to the same time. A day that isn't over
     always is, to the last full quarter of an hour; how many requests it has is read from its spans.

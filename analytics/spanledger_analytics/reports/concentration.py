@@ -161,7 +161,7 @@ CONCENTRATION: Final = Report(
     options=(SPLIT,),
     details="""\
     spanledger report concentration --by user
-    spanledger report concentration --by customer --where environment=production --from 2026-11-01
+    spanledger report concentration --by customer --where environment=production
     spanledger report concentration --by tag.project --split
 
 Calls that name none of --by are in the last row, without a name and a rank. The 80/20 line and the Gini coefficient

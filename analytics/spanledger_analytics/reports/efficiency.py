@@ -30,7 +30,7 @@ SHORT_OUT: Final = 200
 LOWEST_SUCCESS: Final = Decimal("0.5")
 """Score of an outcome."""
 FINDINGS: Final = {
-    "truncated": "answers that were cut off at a limit (finish_reason length), paid whole",
+    "truncated": "answers that were cut off at a limit of tokens (finish_reason), paid whole",
     "failed": "calls that failed and were paid",
     "empty": "answers without a token, whose input was paid",
     "near_cap": "answers that took 90 % of max_tokens or more and weren't cut off",

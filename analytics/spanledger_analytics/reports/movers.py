@@ -123,8 +123,8 @@ MOVERS: Final = Report(
     options=(option("previous"), Option("top", int, 20, "How many rows; 0: all."), NOW),
     details="""\
     spanledger report movers --by team
-    spanledger report movers --by model --from 2026-11-02 --to 2026-11-08 --against week
-    spanledger report movers --by feature --against 2026-10-01..2026-10-31 --top 0
+    spanledger report movers --by model --from 2026-11-02 --against week
+    spanledger report movers --against 2026-10-01..2026-10-31 --top 0
 
     The parts of a row add up to its change_usd to the last digit. Each is the Shapley value of its factor: what the
     cost changes when that factor goes from before to now, averaged over all orders in which the factors can; what

@@ -40,6 +40,6 @@ SPEND: Final = Report(
     by=("day", "model"),
     details="""\
     spanledger report spend --by day,model
-    spanledger report spend --by tag.experiment --where team=search --from 2026-11-01
+    spanledger report spend --by tag.experiment --where team=search
     spanledger report spend --by hour --where user=ann --format csv""",
 )

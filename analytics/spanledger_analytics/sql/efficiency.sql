@@ -52,7 +52,11 @@ calls as (
         case when cheapest_usd < cost_usd and priced_as <> cheapest_model then cost_usd - cheapest_usd end as over_usd,
         status = 'error' as is_failed,
         coalesce(operation, '') <> 'embeddings' as speaks,
-        lower(finish_reason) in ('length', 'max_tokens', 'max_output_tokens', 'model_length') as is_cut,
+        -- As providers say it, without the name of an enum before it: `FinishReason.MAX_TOKENS`.
+        lower(split_part(finish_reason, '.', -1)) in (
+            'length', 'max_tokens', 'max_output_tokens', 'model_length', 'model_context_window_exceeded', 'token_limit',
+            'error_limit'
+        ) as is_cut,
         10 * output_tokens >= 9 * max_tokens as is_near,
         2 * output_tokens <= max_tokens as is_far,
         coalesce(input_tokens, 0) + coalesce(output_tokens, 0) as all_tokens
