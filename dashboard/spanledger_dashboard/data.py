@@ -1,15 +1,17 @@
 """Answers of the lake, kept as long as the files of the days they are about do not change.
 
 While calls come in, only today's files change. So a question over many days is asked in two halves, the days that
-are over and today, and only the second is asked again. The cached functions take the question or the report by
-name, so that all of them share a few bounded caches.
+are over and today, and only the second is asked again. A report that takes long is not asked again at once: it may be
+as old as a few times what it took. The cached functions take the question or the report by name, so that all of them
+share a few bounded caches.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -55,6 +57,11 @@ _QUARTER_MINUTES: Final = 15
 """Reports count open days to the last full quarter of an hour."""
 _LEDGERS: Final = 64
 """Lakes and scopes that are open at a time; each has two connections to DuckDB."""
+_REPORTS: Final = 512
+"""Answers of reports that are kept."""
+_LONG_S: Final = 0.5
+_REST: Final = 20
+"""A report that takes longer than that is asked again after so many times as long."""
 _KNOWN: Final = timedelta(days=89)
 """How far back filters and colours look."""
 _KNOWN_S: Final = 20
@@ -71,13 +78,31 @@ def _ask(lake: str, scope: Scope, stamp: int, question: str, arguments: tuple[Ar
     return _QUESTIONS[question](_open(lake, scope), *arguments)
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """A report as it was once answered."""
+
+    answer: Answer
+    queries: list[str]
+    until: float
+    """So long it does, by the monotonic clock, whatever comes meanwhile."""
+
+
+@st.cache_data(max_entries=_REPORTS, show_spinner=False)
 def _report(
     lake: str, scope: Scope, stamp: Stamp, name: str, asked: Question, options: tuple[tuple[str, Value], ...]
-) -> tuple[Answer, list[str]]:
+) -> _Reported:
+    start = time.monotonic()
     with noting() as queries:
         answer = REPORTS[name].answer(_open(lake, scope), asked, **dict(options))
-    return answer, queries
+    end = time.monotonic()
+    return _Reported(answer, queries, end + (_REST * (end - start) if end - start >= _LONG_S else 0))
+
+
+@st.cache_resource(show_spinner=False)
+def _stamps() -> dict[Hashable, Stamp]:
+    """Return by which stamp each report was answered last."""
+    return {}
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -161,13 +186,13 @@ class Lake:
         """
         if name == spend_report.SPEND.name:
             return spend_report.of_totals(self.totals(asked), asked)
-        return self._reported(name, asked, options)[0]
+        return self._reported(name, asked, options).answer
 
     def queries(self, name: str, asked: Question, **options: Value) -> list[str]:
         """Return the names of the SQL files that a report is made of; asked right after it, it costs nothing."""
         if name == spend_report.SPEND.name:
             return ["totals"]
-        return self._reported(name, asked, options)[1]
+        return self._reported(name, asked, options).queries
 
     def totals(self, asked: Question) -> pl.DataFrame:
         """See `reports.totals.totals`; only the days that aren't over are asked again while calls come in."""
@@ -194,14 +219,22 @@ class Lake:
         """Return every model's colour."""
         return palette(self.known("model", today))
 
-    def _reported(self, name: str, asked: Question, options: Mapping[str, Value]) -> tuple[Answer, list[str]]:
+    def _reported(self, name: str, asked: Question, options: Mapping[str, Value]) -> _Reported:
         report = REPORTS[name]
         if not report.of_lake:
-            return report.answer(self._ledger, asked, **options), []
+            return _Reported(report.answer(self._ledger, asked, **options), [], 0)
         # The weeks before tell what is usual, and days to compare with may lie anywhere.
         whole = ".." in str(options.get("against"))
         stamp = self._stamp(asked, None, report, whole=whole)
-        return _report(*self._key, stamp, name, asked, tuple(sorted(options.items())))
+        told = tuple(sorted(options.items()))
+        last, key = _stamps(), (*self._key, name, asked, told)
+        if key in last and (latest := _report(*self._key, last[key], name, asked, told)).until > time.monotonic():
+            return latest
+        last.pop(key, None)
+        last[key] = stamp
+        while len(last) > _REPORTS:
+            last.pop(next(iter(last)), None)
+        return _report(*self._key, stamp, name, asked, told)
 
     def _stamp(
         self, asked: Question, first: date | None, report: Report | None = None, *, whole: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from spanledger_analytics.reports.totals import totals
 from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 from spanledger_collector.tables import LakeTable
+from spanledger_dashboard import data
 from spanledger_dashboard.command import command_of
 from spanledger_dashboard.components.trouble import sentence
 from spanledger_dashboard.data import Lake
@@ -89,7 +91,10 @@ def test_sums_of_days_that_are_over_and_of_today_are_those_of_both(tmp_path: Pat
             assert Lake(path, EVERYTHING).totals(asked).equals(totals(Ledger(path, EVERYTHING), asked))
 
 
-def test_a_report_is_asked_again_when_a_call_or_an_outcome_came_in(tmp_path: Path) -> None:
+def test_a_report_is_asked_again_when_a_call_or_an_outcome_came_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_LONG_S", 3_600)
     start = NOW - timedelta(days=3)
     path = make_lake(tmp_path / "lake", [call(1, 1, start, uncached=800_000, output=0, session_id="s")])
     today = NOW.date()
@@ -105,6 +110,17 @@ def test_a_report_is_asked_again_when_a_call_or_an_outcome_came_in(tmp_path: Pat
     assert told() == (Decimal(1), Decimal(1), 1)
     make_lake(path, [call(3, 1, start, uncached=800_000, output=0, session_id="s")], version=2)
     assert told() == (Decimal(2), Decimal(2), 1)
+
+
+def test_a_report_that_takes_long_is_not_asked_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "_LONG_S", 0)
+    monkeypatch.setattr(data, "_REST", 1_000_000)
+    path = make_lake(tmp_path / "lake", [call(1, 1, NOW, uncached=800_000, output=0, team_id="a")])
+    lake, asked = Lake(path, EVERYTHING), Question(Period(NOW.date(), NOW.date()), ("team",))
+    before = lake.report("drivers", asked)
+    make_lake(path, [call(2, 1, NOW, uncached=800_000, output=0, team_id="a")], version=1)
+    assert lake.report("drivers", asked).frame.equals(before.frame)
+    assert lake.report("drivers", replace(asked, by=())).frame["cost_usd"].sum() == 2 * before.frame["cost_usd"].sum()
 
 
 @pytest.mark.parametrize(
