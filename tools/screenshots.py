@@ -1,8 +1,8 @@
-"""Take the pictures of docs/screenshots: every level of the drill-down, light and dark.
+"""Take the pictures of docs/screenshots: every page and every level of the drill-down, light and dark.
 
 Run it over a demo lake while `spanledger demo` runs, so that the live strip moves:
 
-    python tools/screenshots.py [LAKE]
+    python tools/screenshots.py [LAKE [FOLDER]]
 
 The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's dearest user, and
 the latest hotel search for the trace.
@@ -23,10 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browsing import browser, dashboard, settle
 from spanledger.settings import user_data_dir
 from spanledger_analytics.connection import connect
+from spanledger_dashboard.application import places
 
 OUT = Path(__file__).parents[1] / "docs" / "screenshots"
 DEMO_LAKE = user_data_dir() / "spanledger" / "demo" / "lake"
 WIDTH_PX = 1440
+LOWEST_PX, TALLEST_PX = 780, 1400
 LARGEST_BYTES = 300_000
 
 
@@ -36,7 +38,6 @@ class Shot:
 
     name: str
     path: str
-    height_px: int
 
 
 def shots(lake: Path) -> list[Shot]:
@@ -53,11 +54,11 @@ def shots(lake: Path) -> list[Shot]:
     ).fetchall()
     trace, trace_day = hotel[0] if hotel else (_first(ledger, f"select trace_id {of_hour} order by cost_usd desc"), day)
     return [
-        Shot("overview", "/", 1180),
-        Shot("day", f"/explore?d={day}", 780),
-        Shot("hour", f"/explore?d={day}&h={hour}", 780),
-        Shot("user", f"/explore?d={day}&h={hour}&u={user}", 980),
-        Shot("trace", f"/explore?d={trace_day}&t={trace}", 1180),
+        *(Shot(place.title.lower(), f"/{place.path}") for place in places()),
+        Shot("day", f"/explore?d={day}"),
+        Shot("hour", f"/explore?d={day}&h={hour}"),
+        Shot("user", f"/explore?d={day}&h={hour}&u={user}"),
+        Shot("trace", f"/explore?d={trace_day}&t={trace}"),
     ]
 
 
@@ -65,17 +66,19 @@ def _first(ledger: duckdb.DuckDBPyConnection, query: str) -> object:
     return ledger.execute(f"{query} limit 1").fetchall()[0][0]
 
 
-def take(chrome: Browser, address: str, shot: Shot, scheme: str) -> Path:
+def take(chrome: Browser, address: str, shot: Shot, scheme: str, out: Path) -> Path:
     """Take one picture and return its file."""
     context = chrome.new_context(
-        viewport={"width": WIDTH_PX, "height": shot.height_px}, color_scheme="dark" if scheme == "dark" else "light"
+        viewport={"width": WIDTH_PX, "height": LOWEST_PX}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
     page.goto(address + shot.path)
     settle(page)
+    height = int(page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight"))
+    page.set_viewport_size({"width": WIDTH_PX, "height": min(height, TALLEST_PX)})
     # The pointer and Streamlit's "running" sign have no place in a picture.
     page.wait_for_timeout(1500)
-    file = OUT / f"{shot.name}-{scheme}.png"
+    file = out / f"{shot.name}-{scheme}.png"
     page.screenshot(path=file)
     context.close()
     if file.stat().st_size > LARGEST_BYTES:
@@ -83,15 +86,15 @@ def take(chrome: Browser, address: str, shot: Shot, scheme: str) -> Path:
     return file
 
 
-def main(lake: Path) -> None:
+def main(lake: Path = DEMO_LAKE, out: Path = OUT) -> None:
     """Take all pictures."""
-    OUT.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     log = Path(tempfile.mkdtemp()) / "dashboard.log"
     with dashboard(lake, log) as address, browser() as chrome:
         for shot in shots(lake):
             for scheme in ("light", "dark"):
-                print(take(chrome, address, shot, scheme))
+                print(take(chrome, address, shot, scheme, out))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO_LAKE)
+    main(*map(Path, sys.argv[1:]))
