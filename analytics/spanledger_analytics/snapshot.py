@@ -48,6 +48,8 @@ from spanledger_collector.versions import CUT
 
 from .counted import Cells, counted_days, fingerprints
 
+_MAKING: Final = threading.Lock()
+"""Held while an empty file is made: threads that ask at once would each make it."""
 _LATE: Final = timedelta(days=1)
 """Spans of a day come for so long after it, as a rule."""
 
@@ -332,9 +334,14 @@ def _commits_in(path: LakePath) -> frozenset[tuple[str, int]]:
     return frozenset(zip(rows["writer"].to_pylist(), rows["segment"].to_pylist(), strict=True))
 
 
-@cache
 def template(table: LakeTable) -> str:
     """Return the path of an empty file with today's columns of a table, made once a process and removed at its end."""
+    with _MAKING:
+        return _made(table)
+
+
+@cache
+def _made(table: LakeTable) -> str:
     path = _templates() / table.name / "dt=1970-01-01" / "none.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(table.schema.empty_table(), path)

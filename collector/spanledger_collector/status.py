@@ -82,7 +82,7 @@ def status_of(lake: LakePath, home: Path) -> LakeStatus:
         min((file.dt for file in spans if file.dt < today and mark_in(file.path) is None), default=None),
         None if until < 0 else datetime.fromtimestamp(until / 1000, UTC),
         {name: job["at"] for name, job in last_done(lake).items()},
-        _backlog(home),
+        backlog_of(home),
     )
 
 
@@ -93,7 +93,8 @@ def _table_status(name: str, files: Sequence[DataFile]) -> TableStatus:
     return TableStatus(name, len(files), *sums, small_files(files), len(days), *bounds)
 
 
-def _backlog(home: Path) -> Backlog:
+def backlog_of(home: Path) -> Backlog:
+    """Return what waits in a home, and what could not be read."""
     waiting = segments(wal_dir(home)) if wal_dir(home).is_dir() else []
     sizes = [path.stat().st_size for _, path in waiting if path.exists()]
     first_ns = first_received_ns(waiting[0].path) if waiting else None

@@ -21,7 +21,9 @@ from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
 from spanledger_dashboard.pages import explore, overview
 
-_ICON: Final = Path(__file__).parent / "assets" / "icon.svg"
+_ASSETS: Final = Path(__file__).parent / "assets"
+_ICON: Final = _ASSETS / "icon.svg"
+_LOGO: Final = _ASSETS / "logo.svg"
 _SIDEBAR_PX: Final = 208
 
 
@@ -56,7 +58,7 @@ def main() -> None:
     """Draw the page that the address asks for."""
     # Before the navigation: a page's icon would be fetched from another host, to be that of the window.
     st.set_page_config(page_icon=str(_ICON), layout="wide", initial_sidebar_state=_SIDEBAR_PX)
-    st.logo(str(_ICON), size="medium")
+    st.logo(str(_LOGO), size="medium", icon_image=str(_ICON))
     pages = {place.path: _page(place) for place in places()}
     links.offer(pages)
     sections = {name: [pages[place.path] for place in section] for name, section in SECTIONS.items()}

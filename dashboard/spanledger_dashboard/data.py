@@ -123,6 +123,11 @@ class Lake:
         self._key = str(path), scope
         self._ledger = _open(*self._key)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all calls may be seen."""
+        return self._key[1].is_everything
+
     def is_empty(self) -> bool:
         """Tell whether nothing was ever collected here."""
         return self._ledger.version() < 1

@@ -81,6 +81,16 @@ def many(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def size(amount: int) -> str:
+    """Write a number of bytes: 812 B, 12.1 kB, 3.4 MB."""
+    if amount < 1000:
+        return f"{amount} B"
+    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
+        if amount < factor * 999.95:
+            return f"{amount / factor:.1f} {unit}"
+    return f"{amount / 1e9:.1f} GB"
+
+
 def duration(microseconds: float | None) -> str:
     """Write a duration: 733 ms, 6.6 s, 2 m 04 s, 1 h 05 m."""
     if microseconds is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from spanledger_analytics.resent import Resent
 from spanledger_analytics.spend import cost_of
 from spanledger_analytics.tree import Facts
 
+from .charts.movers import Move, cause
 from .format import change, day_name, duration, hour_name, many, share, times, usd, visible
 
 NO_USER = "(no user)"
@@ -118,6 +119,22 @@ def history(split: Resent) -> str:
         f"{sentence} Each sent once would have cost {usd(split.once_usd, 4)}; "
         f"{usd(split.billed_usd, 4)} was billed, {times(split.factor)}."
     )
+
+
+def movers(moves: Sequence[Move]) -> str:
+    """Say what rose and what fell most."""
+    if not moves:
+        return "Nothing rose or fell"
+    first = moves[0]
+    said = f"{visible(first.name, 40)} {_moved(first)} most, by {usd(abs(first.change_usd))}: {cause(first)}"
+    other = next((move for move in moves if (move.change_usd > 0) != (first.change_usd > 0)), None)
+    if other is None:
+        return said
+    return f"{said}; {visible(other.name, 40)} {_moved(other)} by {usd(abs(other.change_usd))}"
+
+
+def _moved(move: Move) -> str:
+    return "rose" if move.change_usd > 0 else "fell"
 
 
 def took(facts: Facts) -> str:

@@ -69,6 +69,10 @@ class View:
         """Return the first level with the same filters."""
         return View(days=self.days, filters=self.filters)
 
+    def lasting(self, days: int) -> View:
+        """Return the first level over as many days, with the same filters."""
+        return View(days=days, filters=self.filters)
+
     def at_day(self, day: date) -> View:
         """Go down to a day."""
         return replace(self.top(), day=day)

@@ -9,13 +9,14 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.spend import cost_of
+from spanledger_analytics.spend import Doubts, cost_of
 from spanledger_dashboard.charts.colours import BLUE, GREY
 from spanledger_dashboard.charts.ranking import Rank, ranking_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
+from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.place import value_name
 from spanledger_dashboard.data import Lake
-from spanledger_dashboard.format import change, figure_text, many, markdown, share, usd_exact
+from spanledger_dashboard.format import change, figure_text, many, markdown, share, usd, usd_exact
 
 _DIMENSIONS: Final = ("team", "feature", "model")
 _MOST: Final = 6
@@ -26,6 +27,13 @@ def show_breakdown(lake: Lake, today: date, pick: Callable[[str, str], None]) ->
     """Draw the last seven full days by dimension; a click calls `pick` with the dimension and the value."""
     week = lake.filter_values(today - _WEEK, today - timedelta(days=1))
     before = lake.filter_values(today - 2 * _WEEK, today - _WEEK - timedelta(days=1))
+    teams = week.filter(pl.col("dimension") == _DIMENSIONS[0])
+    whole = cost_of(teams)
+    show_heading(
+        "No calls in the last 7 full days" if whole is None else f"The last 7 full days cost {usd(whole)}",
+        "By team, feature and model, each against the 7 days before. Pick a bar to see its calls.",
+        Doubts(),
+    )
     if not week.height:
         return
     colours = lake.colours(today)

@@ -26,19 +26,25 @@ _Told = ParamSpec("_Told")
 _LONGEST_NOTE: Final = 600
 
 
-def card(key: str, height: int, *, border: bool = True) -> Callable[[Callable[_Told, None]], Callable[_Told, None]]:
+def card(key: str, height: int) -> Callable[[Callable[_Told, None]], Callable[_Told, None]]:
     """Make a card of a function that draws its inside: heading, chart, table. `height` (px) is what it takes up.
 
     The function is run in a thread of its own: it may not write outside of itself, nor switch pages but in callbacks.
     """
 
     def decorated(draw: Callable[_Told, None]) -> Callable[_Told, None]:
-        @wraps(draw)
-        def drawn(*args: _Told.args, **kwargs: _Told.kwargs) -> None:
-            with st.container(border=border, key=f"card-{key}"), st.skeleton(height), told(key):
+        @st.fragment(parallel=True)
+        def inside(*args: _Told.args, **kwargs: _Told.kwargs) -> None:
+            with st.skeleton(height), told(key):
                 draw(*args, **kwargs)
 
-        return st.fragment(drawn, parallel=True)
+        @wraps(draw)
+        def drawn(*args: _Told.args, **kwargs: _Told.kwargs) -> None:
+            # Outside of the fragment, where it is as high as the cards beside it.
+            with st.container(border=True, key=f"card-{key}", height="stretch"):
+                inside(*args, **kwargs)
+
+        return drawn
 
     return decorated
 

@@ -46,7 +46,7 @@ def show_table(frame: pl.DataFrame, *, key: str, query: str, config: Columns | N
             st.dataframe(
                 frame, key=f"{key}-table", hide_index=True, column_config=money_columns(frame) | (config or {})
             )
-            st.caption("How this is computed: `$files` are the live files of the days asked for.")
+            st.caption(r"How this is computed: \$files are the live files of the days asked for.")
             st.code(load_query(query).strip(), language="sql")
 
 

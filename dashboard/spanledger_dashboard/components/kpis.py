@@ -31,13 +31,23 @@ def show_kpis(kpis: Sequence[Kpi]) -> None:
     """Draw the numbers as cards of one size."""
     with st.grid(len(kpis), min_column_width=_NARROWEST_PX):
         for kpi in kpis:
-            st.metric(
-                kpi.label,
-                kpi.value,
-                kpi.delta,
-                delta_color="inverse" if kpi.rise_is_bad else "off",
-                delta_description=kpi.compared.replace("$", r"\$") if kpi.compared else None,
-                help=kpi.help.replace("$", r"\$") if kpi.help else None,
-                border=True,
-                height="stretch",
-            )
+            show_kpi(kpi, border=True)
+
+
+def show_kpi(kpi: Kpi, *, border: bool = False) -> None:
+    """Draw one number."""
+    st.metric(
+        kpi.label,
+        kpi.value,
+        kpi.delta,
+        delta_color="inverse" if kpi.rise_is_bad else "off",
+        delta_description=kpi.compared.replace("$", r"\$") if kpi.compared else None,
+        help=kpi.help.replace("$", r"\$") if kpi.help else None,
+        border=border,
+        height="stretch" if border else "content",
+    )
+
+
+def show_picture(svg: str, alt: str) -> None:
+    """Draw one of `charts.mini` under a number."""
+    st.image(svg, width="stretch", alt=alt)

@@ -15,11 +15,11 @@ from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.periods import show_periods
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import day_name
-from spanledger_dashboard.state import View
+from spanledger_dashboard.state import View, Window
 
 
-def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
-    """Draw spend by day; a click calls `pick` with the day."""
+def show(view: View, lake: Lake, pick: Callable[[date], None], lasting: Callable[[int], View | Window]) -> None:
+    """Draw spend by day; a click calls `pick` with the day, another length of the period goes to `lasting` of it."""
     today = now().date()
     first = today - timedelta(days=view.days - 1)
     days = lake.days(first, today, view.filters)
@@ -32,7 +32,7 @@ def show(view: View, lake: Lake, pick: Callable[[date], None]) -> None:
             doubts(days),
             lake.unpriced(first, today, view.filters),
         )
-        show_periods(view.days, lambda days: View(days=days, filters=view.filters))
+        show_periods(view.days, lasting)
     figure = days_figure(days, by_model, lake.colours(today), first, today, today)
     show_figure(
         figure,

@@ -44,7 +44,7 @@ def _draw() -> None:
 
 def _level(view: View, lake: Lake) -> None:
     if view.day is None:
-        days.show(view, lake, lambda day: go(view.at_day(day)))
+        days.show(view, lake, lambda day: go(view.at_day(day)), view.lasting)
     elif view.trace is not None:
         trace.show(view, view.day, view.trace, lake)
     elif view.user is not None:
