@@ -232,7 +232,7 @@ class Lake:
         whole = ".." in str(options.get("against"))
         stamp = self._stamp(asked, None, report, whole=whole)
         told = tuple(sorted(options.items()))
-        last, key = _stamps(), (*self._key, name, asked, told)
+        last, key = _stamps(), (*self._key, name, repr(asked), told)  # conditions can't be hashed
         if key in last and (latest := _report(*self._key, last[key], name, asked, told)).until > time.monotonic():
             return latest
         last.pop(key, None)
