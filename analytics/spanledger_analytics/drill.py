@@ -25,9 +25,9 @@ _DAY: Final = timedelta(days=1)
 
 def users(ledger: Ledger, day: date, hour: int | None = None, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each user of a UTC hour, or of the whole day; dearest first."""
-    fits = filters.feature is None and filters.model is None and filters.environment is None
-    rollup = HOURLY_USERS if fits else None
-    return ledger.ask_rollup("users", rollup, day, day, day=day, hour=hour, **filters.parameters())
+    told = filters.feature is None and filters.model is None and filters.environment is None
+    rollup = HOURLY_USERS if told and not filters.tags else None
+    return ledger.ask_rollup("users", rollup, day, day, day=day, hour=hour, **filters.bound())
 
 
 def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Filters = ALL) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def requests(ledger: Ledger, day: date, hour: int | None, user: str, filters: Fi
         day=day,
         hour=hour,
         user=user,
-        **filters.parameters(),
+        **filters.bound(),
     )
 
 

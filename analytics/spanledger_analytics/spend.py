@@ -18,8 +18,10 @@ from typing import Final
 import polars as pl
 
 from spanledger_collector.rollups import DAILY_CUBE, HOURLY_MODELS
+from spanledger_collector.tables import LakeTable
 
-from .connection import Ledger
+from .connection import Ledger, Parameter
+from .reports.question import TAG
 
 DIMENSIONS: Final = ("team", "feature", "model", "environment")
 
@@ -32,10 +34,31 @@ class Filters:
     feature: str | None = None
     model: str | None = None
     environment: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    """Key and value of other tags, by key. No rollup tells them apart, so with them spans are read."""
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> Filters:
+        """Return what `parameters` names: dimensions, and tags as `tag.KEY`; other names are left alone."""
+        tags = {name.removeprefix(TAG): value for name, value in parameters.items() if name.startswith(TAG)}
+        tags.pop("", None)
+        return cls(**{name: parameters.get(name) for name in DIMENSIONS}, tags=tuple(sorted(tags.items())))
 
     def parameters(self) -> Mapping[str, str | None]:
+        """Return the filters by name, tags as `tag.KEY`: those of an address, and the dimensions of a report."""
+        named = {name: getattr(self, name) for name in DIMENSIONS}
+        return named | {f"{TAG}{key}": value for key, value in self.tags}
+
+    def bound(self) -> Mapping[str, Parameter]:
         """Return the filters as the named parameters of the SQL files."""
-        return {name: getattr(self, name) for name in DIMENSIONS}
+        tags = [{"key": key, "wanted": value} for key, value in self.tags]
+        return {**{name: getattr(self, name) for name in DIMENSIONS}, "wanted_tags": tags or None}
+
+    def narrowed(self, name: str, value: str | None) -> Filters:
+        """Change one of them, a dimension or `tag.KEY`; None takes it away."""
+        return Filters.of(
+            {known: told for known, told in {**self.parameters(), name: value}.items() if told is not None}
+        )
 
 
 ALL: Final = Filters()
@@ -80,13 +103,17 @@ def cost_per_request(days: pl.DataFrame) -> Decimal | None:
 
 def days(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC day from `first` to `last` that has calls, by `dt`."""
-    return ledger.ask_rollup("days", DAILY_CUBE, first, last, **filters.parameters()).sort("dt")
+    return ledger.ask_rollup("days", _cube(filters), first, last, **filters.bound()).sort("dt")
 
 
 def days_by_model(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return the totals of each UTC day and model, by `dt` and `model`."""
-    found = ledger.ask_rollup("days_by_model", DAILY_CUBE, first, last, **filters.parameters())
+    found = ledger.ask_rollup("days_by_model", _cube(filters), first, last, **filters.bound())
     return found.sort("dt", "model")
+
+
+def _cube(filters: Filters) -> LakeTable | None:
+    return None if filters.tags else DAILY_CUBE
 
 
 def hours(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.DataFrame:
@@ -100,8 +127,8 @@ def hours_by_model(ledger: Ledger, day: date, filters: Filters = ALL) -> pl.Data
 
 
 def _ask_hours(query: str, ledger: Ledger, day: date, filters: Filters) -> pl.DataFrame:
-    rollup = HOURLY_MODELS if filters.feature is None else None
-    return ledger.ask_rollup(query, rollup, day, day, day=day, **filters.parameters())
+    rollup = HOURLY_MODELS if filters.feature is None and not filters.tags else None
+    return ledger.ask_rollup(query, rollup, day, day, day=day, **filters.bound())
 
 
 def filter_values(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
@@ -113,6 +140,11 @@ def filter_values(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
     return sums.sort("dimension", "value")
 
 
+def tag_values(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    """Return the tags that calls of a period carry: key, value, calls, cost_usd; of each key the dearest values."""
+    return ledger.ask("tag_values", first=first, last=last)
+
+
 def unpriced(ledger: Ledger, first: date, last: date, filters: Filters = ALL) -> pl.DataFrame:
     """Return why calls of a period have no price: reason, model, calls; most calls first."""
-    return ledger.ask("unpriced", first=first, last=last, **filters.parameters())
+    return ledger.ask("unpriced", first=first, last=last, **filters.bound())

@@ -41,6 +41,7 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "hours": spend.hours,
         "hours_by_model": spend.hours_by_model,
         "filter_values": spend.filter_values,
+        "tag_values": spend.tag_values,
         "unpriced": spend.unpriced,
         "users": drill.users,
         "requests": drill.requests,
@@ -62,6 +63,8 @@ _REPORTS: Final = 512
 _LONG_S: Final = 0.5
 _REST: Final = 20
 """A report that takes longer than that is asked again after so many times as long."""
+_TAGGED: Final = timedelta(days=7)
+"""How far back tags are looked for that can be picked; others can be typed."""
 _KNOWN: Final = timedelta(days=89)
 """How far back filters and colours look."""
 _KNOWN_S: Final = 20
@@ -149,6 +152,10 @@ class Lake:
     def filter_values(self, first: date, last: date) -> pl.DataFrame:
         """See `spend.filter_values`; the days must be over."""
         return self._asked("filter_values", first, last, first, last)
+
+    def tag_values(self, today: date) -> pl.DataFrame:
+        """See `spend.tag_values`: those of the last days that are over and today."""
+        return self._asked("tag_values", today - _TAGGED, today, today - _TAGGED, today)
 
     def hours(self, day: date, filters: Filters) -> pl.DataFrame:
         """See `spend.hours`."""

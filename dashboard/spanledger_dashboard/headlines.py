@@ -108,6 +108,19 @@ def outcome(row: Mapping[str, Any]) -> str:
     return f"{visible(row['name'] or 'outcome', 40)}: {visible(judged, 40)}{worth}{of}"
 
 
+def drivers(frame: pl.DataFrame, name: str) -> str:
+    """Say what most of a request's dollars were for, and what was sent again; `name` is that of the first part."""
+    cost = cost_of(frame)
+    if not cost:
+        return "Nothing of this request has a price"
+    first = frame.row(0, named=True)
+    sentence = f"{name[:1].upper()}{name[1:]}: {share(first['cost_usd'], cost)} of the dollars"
+    again = sum(frame["again_usd"].drop_nulls(), Decimal(0))
+    if again and first["part"] != "history":
+        sentence += f"; {share(again, cost)} paid for what had been sent before"
+    return sentence
+
+
 def history(split: Resent) -> str:
     """Say what re-sending history did to a request's bill."""
     if split.input_tokens == split.new_tokens:

@@ -19,7 +19,7 @@ import streamlit as st
 
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, Where
-from spanledger_analytics.spend import ALL, DIMENSIONS, Filters
+from spanledger_analytics.spend import ALL, Filters
 
 PERIODS: Final = (7, 14, 30, 90)
 """Days that the first level can show."""
@@ -94,8 +94,8 @@ class View:
         return replace(self, span=span)
 
     def filtered(self, dimension: str, value: str | None) -> View:
-        """Change one filter and stay at the same level."""
-        return replace(self, filters=replace(self.filters, **{dimension: value}))
+        """Change one filter (`tag.KEY` is that of a tag) and stay at the same level."""
+        return replace(self, filters=self.filters.narrowed(dimension, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Window:
 
     def filtered(self, dimension: str, value: str | None) -> Window:
         """Change one filter."""
-        return replace(self, filters=replace(self.filters, **{dimension: value}))
+        return replace(self, filters=self.filters.narrowed(dimension, value))
 
     def told(self, **own: str) -> Window:
         """Change some of the page's own parameters."""
@@ -157,7 +157,7 @@ def window(parameters: Mapping[str, str], own: Own = NONE, calendar: Calendar = 
     """
     defaults = {name: values[0] if values else "" for name, values in own.items()}
     told = {name: _own(name, parameters.get(name, defaults[name]), values) for name, values in own.items()}
-    filters = Filters(**{name: parameters.get(name) for name in DIMENSIONS})
+    filters = Filters.of(parameters)
     today = calendar.today()
     if "from" in parameters or "to" in parameters:
         return Window(_named(parameters, calendar, today), None, filters, told, defaults)
@@ -178,7 +178,7 @@ def parse(parameters: Mapping[str, str]) -> View:
         user=parameters.get("u"),
         trace=_hex(parameters.get("t"), _TRACE, "trace", 32),
         span=_hex(parameters.get("s"), _SPAN, "span", 16),
-        filters=Filters(**{name: parameters.get(name) for name in DIMENSIONS}),
+        filters=Filters.of(parameters),
     )
     if view.day is None and (view.hour, view.user, view.trace) != (None, None, None):
         raise BadLinkError("This link names an hour, a user or a trace, but no day.")

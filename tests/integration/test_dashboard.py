@@ -94,6 +94,12 @@ def test_picking_a_filter_writes_it_into_the_url_and_clearing_takes_it_out() -> 
     assert page.query_params == {"d": PEAK}
 
 
+def test_a_tag_of_the_address_filters_and_is_named_over_the_chart() -> None:
+    page = explored(**{"d": PEAK, "tag.tenant": "nobody"})
+    assert page.subheader[0].value.startswith("No calls on")
+    assert values(explored(**{"d": PEAK, "tag.tenant": ""})) == values(explored(d=PEAK))
+
+
 def test_a_filter_that_no_call_has_stays_visible_and_shows_nothing() -> None:
     page = explored(d=PEAK, team="gone")
     assert page.selectbox(key="filter-team").value == "gone"
@@ -126,6 +132,19 @@ def test_a_picked_step_lists_what_was_recorded(lake: Path) -> None:
     assert not page.exception
     recorded = dict(zip(*(page.dataframe[0].value[name] for name in ("column", "value")), strict=True))
     assert (recorded["span_id"], recorded["tool_name"], recorded["role"]) == (step, "availability", "tool")
+
+
+def test_a_request_says_what_its_dollars_were_for(lake: Path) -> None:
+    trace, day = (
+        connect(lake)
+        .execute("select trace_id, dt from spans where name = 'invoke_agent hotel-search' order by 1 limit 1")
+        .fetchall()[0]
+    )
+    page = explored(d=f"{day}", t=trace)
+    assert not page.exception
+    told = [markdown.value for markdown in page.markdown]
+    assert "**Input\\, not told apart\\: 88 \\% of the dollars**" in told
+    assert any(each.value.startswith("By token counts alone") for each in page.caption)
 
 
 def test_a_lake_that_has_nothing_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

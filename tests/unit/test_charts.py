@@ -12,8 +12,10 @@ import pytest
 
 from ledger_rows import call, hotel_trace, trace_frame
 from spanledger_analytics.parts import parts
+from spanledger_analytics.reports.drivers import PARTS
 from spanledger_analytics.resent import resent
 from spanledger_dashboard.charts.colours import GREY, palette
+from spanledger_dashboard.charts.drivers import NAMES, drivers_figure
 from spanledger_dashboard.charts.ranking import users_figure
 from spanledger_dashboard.charts.spend import days_figure, hours_figure
 from spanledger_dashboard.charts.trace import history_figure, twin_figure
@@ -159,6 +161,38 @@ def test_twin_bars_are_shares_of_tokens_and_of_cost() -> None:
         ("input, uncached", [95.6, 87.8]),
         ("output", [4.4, 12.2]),
     ]
+
+
+def test_drivers_show_what_was_sent_again_apart_and_add_up_to_each_part() -> None:
+    frame = pl.DataFrame(
+        [
+            ("system_prompt", Decimal("0.09"), Decimal("0.6"), 8668, Decimal("0.06"), Decimal(0), 3),
+            ("history", Decimal("0.03"), Decimal("0.2"), 1977, Decimal("0.03"), Decimal("0.01"), 2),
+            ("output", Decimal("0.03"), Decimal("0.2"), 600, Decimal(0), Decimal(0), 3),
+            ("unknown", None, None, 10, None, None, 1),
+        ],
+        schema=["part", "cost_usd", "cost_share", "tokens", "again_usd", "saved_usd", "calls"],
+        orient="row",
+    )
+    *bars, words = traces(drivers_figure(frame))
+    assert [(bar["name"], [round(length, 3) for length in bar["x"]]) for bar in bars] == [
+        ("sent the first time", [0.03, 0, 0, 0]),
+        ("answered", [0, 0, 0.03, 0]),
+        ("sent again in this request", [0.06, 0.03, 0, 0]),
+    ]
+    assert [text.strip() for text in words["text"]] == [
+        "$0.0900  ·  60 %  ·  8,668 tokens",
+        "$0.0300  ·  20 %  ·  1,977 tokens",
+        "$0.0300  ·  20 %  ·  600 tokens",
+        "no price  ·  10 tokens",
+    ]
+    assert bars[0]["customdata"][1][0].split("<br>") == [
+        "<b>history, sent again</b>",
+        "<b>$0.03</b> · 1,977 tokens · 2 calls",
+        "$0.03 of it for what had been sent before",
+        "the prompt cache saved $0.01 of it",
+    ]
+    assert set(NAMES) == set(PARTS)
 
 
 def test_a_model_keeps_its_colour_and_no_two_share_one() -> None:

@@ -176,6 +176,42 @@ def test_filters_hold_on_every_level(ledger: Ledger, filters: Filters, calls: in
     assert sum(of_users) == (calls or 0)
 
 
+def test_tags_filter_every_level_and_can_be_looked_up(tmp_path: Path) -> None:
+    acme = call(1, 1, NINE, uncached=1000, output=0, user_id="ann", tags=[("tenant", "acme"), ("variant", "A")])
+    other = call(2, 1, NINE, uncached=2000, output=0, user_id="ann", tags=[("tenant", "initech")])
+    lake = Ledger(make_lake(tmp_path / "lake", [acme, other, call(3, 1, NINE, uncached=4000, output=0)]), EVERYTHING)
+
+    def costs(filters: Filters) -> list[str]:
+        frames = (
+            spend.days(lake, DAY, DAY, filters),
+            spend.days_by_model(lake, DAY, DAY, filters),
+            spend.hours(lake, DAY, filters),
+            spend.hours_by_model(lake, DAY, filters),
+            drill.users(lake, DAY, 9, filters),
+            drill.requests(lake, DAY, 9, "ann", filters),
+        )
+        return [f"{(spend.cost_of(frame) or Decimal(0)).normalize():f}" for frame in frames]
+
+    assert costs(Filters(tags=(("tenant", "acme"),))) == ["0.00125"] * 6
+    assert costs(Filters(tags=(("tenant", "acme"), ("variant", "B")))) == ["0"] * 6
+    assert costs(Filters(tags=(("variant", ""),))) == [*["0.0075"] * 5, "0.0025"]
+    assert rows(spend.tag_values(lake, DAY, DAY), "key", "value", "calls", "cost_usd") == [
+        ("tenant", "initech", 1, "0.0025"),
+        ("tenant", "acme", 1, "0.00125"),
+        ("variant", "A", 1, "0.00125"),
+    ]
+
+
+def test_filters_read_and_write_addresses_and_change_one_at_a_time() -> None:
+    filters = Filters.of({"team": "search", "tag.tenant": "acme", "tag.a b": "", "d": "2026-11-03", "tag.": "x"})
+    assert filters == Filters(team="search", tags=(("a b", ""), ("tenant", "acme")))
+    told = {name: value for name, value in filters.parameters().items() if value is not None}
+    assert told == {"team": "search", "tag.tenant": "acme", "tag.a b": ""}
+    assert filters.narrowed("tag.a b", None).narrowed("tag.tenant", "initech").narrowed("team", None) == Filters(
+        tags=(("tenant", "initech"),)
+    )
+
+
 def test_filter_values_say_what_calls_carry(ledger: Ledger) -> None:
     values = spend.filter_values(ledger, DAY, DAY)
     assert rows(values, "dimension", "value", "calls") == [

@@ -89,3 +89,43 @@ def test_a_request_without_history_or_price_says_so() -> None:
     assert headlines.history(resent(once)) == "Every input token was sent once."
     unpriced = trace_frame([call(1, 1, datetime(2026, 11, 3, tzinfo=UTC), "llama-4-local")])
     assert headlines.trace("chat", facts(unpriced), resent(unpriced)) == "chat has no price"
+
+
+def test_drivers_name_the_dearest_part_and_what_was_sent_again() -> None:
+    parts = costs("part", system_prompt=6, output=4).with_columns(
+        pl.Series("again_usd", [Decimal(5), None], pl.Decimal(38, 12))
+    )
+    assert headlines.drivers(parts, "system prompt") == (
+        "System prompt: 60 % of the dollars; 50 % paid for what had been sent before"
+    )
+    assert headlines.drivers(parts[1:], "answers") == "Answers: 100 % of the dollars"
+    assert headlines.drivers(costs("part", output=None), "answers") == "Nothing of this request has a price"
+
+
+def test_an_outcome_says_what_was_judged_how_and_of_what() -> None:
+    def said(**more: object) -> dict[str, object]:
+        known: dict[str, object] = {
+            "name": "resolved",
+            "label": None,
+            "score": None,
+            "value_usd": None,
+            "of_trace": True,
+        }
+        return known | more
+
+    told = [
+        said(label="success", value_usd=Decimal("12.5")),
+        said(label="Failure", of_trace=False),
+        said(score=Decimal("0.500000")),
+        said(score=Decimal("1.000000")),
+        said(name=None),
+        said(label="meh"),
+    ]
+    assert [(headlines.outcome(each), headlines.succeeded(each)) for each in told] == [
+        ("resolved: success, worth $12.50", True),
+        ("resolved: Failure (said of its session)", False),
+        ("resolved: score 0.5", False),
+        ("resolved: score 1", True),
+        ("outcome: done", None),
+        ("resolved: meh", None),
+    ]

@@ -44,6 +44,8 @@ ANSWERS: Final[Mapping[str, Callable[[Ledger], Any]]] = {
     "hours": lambda ledger: [spend.hours(ledger, day) for day in _some_days()],
     "hours by model": lambda ledger: [spend.hours_by_model(ledger, day) for day in _some_days()],
     "filter values": lambda ledger: spend.filter_values(ledger, FIRST, TODAY),
+    "tag values": lambda ledger: spend.tag_values(ledger, FIRST, TODAY),
+    "hours of a tag": lambda ledger: spend.hours(ledger, TODAY, Filters(tags=(("nobody", ""),))),
     "unpriced": lambda ledger: spend.unpriced(ledger, FIRST, TODAY),
     "unpriced models": lambda ledger: ledger.ask("unpriced_models"),
     "users": lambda ledger: [drill.users(ledger, day, hour) for day in _some_days() for hour in (None, LAST.hour - 2)],

@@ -12,7 +12,7 @@ select
     count(*) filter (where estimated) as estimated_calls,
     count(*) filter (where provisional) as provisional_calls,
     count(*) filter (where status = 'error') as errors
-from chosen_calls_in($files, $team, $feature, $model, $environment)
+from chosen_calls_in($files, $team, $feature, $model, $environment, $wanted_tags)
 where dt = $day
 group by hour, model
 order by hour, model;

@@ -3,7 +3,7 @@
 -- that of its root, where that began no more than six hours before.
 with calls as (
     select *
-    from chosen_calls_in($files, $team, $feature, $model, $environment)
+    from chosen_calls_in($files, $team, $feature, $model, $environment, $wanted_tags)
     where
         dt = $day
         and start_time >= $day::timestamptz + to_hours(coalesce($hour::int, 0))

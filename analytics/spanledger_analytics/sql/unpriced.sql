@@ -3,7 +3,7 @@ select
     coalesce(unpriced_reason, 'unknown') as reason,
     priced_as as model,
     count(*) as calls
-from chosen_calls_in($files, $team, $feature, $model, $environment)
+from chosen_calls_in($files, $team, $feature, $model, $environment, $wanted_tags)
 where cost_usd is null and billing_basis is distinct from 'plan'
 group by reason, model
 order by calls desc, reason, model;

@@ -15,6 +15,8 @@ from spanledger_dashboard.format import day_name, hour_name, markdown, visible
 from spanledger_dashboard.headlines import person
 from spanledger_dashboard.state import View, Window, go
 
+from .tags import show_tags
+
 _WORDS: Final = {
     # dimension: every value, calls without one
     "team": ("All teams", "(no team)"),
@@ -71,6 +73,7 @@ def show_filters(view: View | Window, lake: Lake, today: date) -> None:
                 label_visibility="collapsed",
                 width=158,
             )
+        show_tags(view, lake, today)
 
 
 def value_name(dimension: str, value: str) -> str:

@@ -54,12 +54,19 @@ def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, compared: pl.D
     totals = lake.days(day, day, view.filters)
     past = lake.days(day - _WEEK, day - _WEEK, view.filters)
     cost, each = cost_of(hours), cost_per_request(totals)
-    weekday = f"vs {day_name(day - _WEEK)}"
     by_now = " by this hour" if day == now().date() else ""
+    other = day_name(day - _WEEK)
+    weekday = f"vs {other}" if past.height else f"no calls on {other}"
     hour, hour_cost = _dearest(hours)
     show_kpis(
         [
-            Kpi("Cost", usd(cost), change(cost, cost_of(compared)), weekday + by_now, usd_exact(cost)),
+            Kpi(
+                "Cost",
+                usd(cost),
+                change(cost, cost_of(compared)),
+                f"vs {other}{by_now}" if compared.height else f"no calls on {other}{by_now}",
+                usd_exact(cost),
+            ),
             Kpi("Requests", count(sum_of(totals, "requests")), None, f"{count(sum_of(totals, 'calls'))} LLM calls"),
             Kpi("Cost per request", usd(each), change(each, cost_per_request(past)), weekday),
             Kpi("Dearest hour", hour, None, hour_cost),

@@ -7,7 +7,7 @@ price its calls a second time. Picking a step redraws the waterfall and the step
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, Literal
 
 import polars as pl
@@ -15,11 +15,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from spanledger_analytics.parts import Part, parts
+from spanledger_analytics.reports.calendar import Period
+from spanledger_analytics.reports.question import Question
 from spanledger_analytics.resent import Resent, resent
 from spanledger_analytics.spend import Doubts
 from spanledger_analytics.tree import Facts, facts, nodes, steps
 from spanledger_dashboard import headlines
+from spanledger_dashboard.charts.drivers import NAMES, drivers_figure
 from spanledger_dashboard.charts.trace import history_figure, twin_figure
+from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
@@ -29,6 +33,9 @@ from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import count, duration, many, markdown, usd, usd_exact, visible
 from spanledger_dashboard.state import View, go, parse
 
+_DAY: Final = timedelta(days=1)
+_DRIVERS_PX: Final = 330
+"""What the drivers of a request take up, about."""
 _MOST_OUTCOMES: Final = 4
 _COLOURS: Final[dict[bool | None, Literal["green", "red", "gray"]]] = {True: "green", False: "red", None: "gray"}
 """Of what is said about the end of work."""
@@ -51,10 +58,14 @@ def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
     ended = st.empty()
     _kpis(summary)
     _steps(day, trace_id, lake)
+    why = st.skeleton(_DRIVERS_PX) if summary.calls else None
     if summary.calls:
         _why(split, parts(work))
     show_table(spans, key="trace", query="trace")
     _outcomes(ended, spans, day, trace_id, lake)
+    if why is not None:
+        with why.container():
+            _drivers(lake, day, trace_id)
 
 
 def _tags(spans: pl.DataFrame) -> str:
@@ -125,6 +136,28 @@ def _steps(day: date, trace_id: str, lake: Lake) -> None:
             show_step(lake.span(day, trace_id, picked).row(0, named=True))
         elif view.span is not None:
             st.caption("The step that this link names is not in the request.")
+
+
+@card("drivers", _DRIVERS_PX)
+def _drivers(lake: Lake, day: date, trace_id: str) -> None:
+    """Draw what the dollars were for: the parts of every prompt and answer."""
+    asked = Question(Period(day - _DAY, day + _DAY))
+    answer = lake.report("drivers", asked, trace=trace_id)
+    frame = answer.frame
+    headline = headlines.drivers(frame, NAMES[frame["part"][0]] if frame.height else "")
+    st.markdown(f"**{markdown(headline, 300)}**")
+    if frame.height:
+        words = [
+            f"{NAMES[part]}: {usd_exact(cost)}, {tokens:,} tokens"
+            for part, cost, tokens in frame.select("part", "cost_usd", "tokens").iter_rows()
+        ]
+        show_figure(drivers_figure(frame), key="drivers-figure", alt=f"{headline}. {'; '.join(words)}.")
+    for note in answer.notes[1:]:
+        # What the headline says already.
+        if note.startswith("the largest part is"):
+            continue
+        st.caption(markdown(f"{note[:1].upper()}{note[1:]}.", 400))
+    show_answer(lake, "drivers", "drivers", asked, trace=trace_id)
 
 
 def _why(split: Resent, kinds: Sequence[Part]) -> None:

@@ -37,7 +37,9 @@ where is_call(role, duplicate_of, cost_usd, unpriced_reason);
 
 -- Those of them that a page's filters leave; null is no filter, '' is calls that don't say. `priced_as` names the
 -- model as all pages do.
-create or replace macro chosen_calls_in(files, wanted_team, wanted_feature, wanted_model, wanted_environment) as table
+create or replace macro chosen_calls_in(
+    files, wanted_team, wanted_feature, wanted_model, wanted_environment, wanted_tags
+) as table
 select
     *,
     coalesce(matched_model, response_model, request_model, '') as priced_as
@@ -46,7 +48,16 @@ where
     (wanted_team is null or coalesce(team_id, '') = wanted_team)
     and (wanted_feature is null or coalesce(feature, '') = wanted_feature)
     and (wanted_model is null or coalesce(matched_model, response_model, request_model, '') = wanted_model)
-    and (wanted_environment is null or coalesce(environment, '') = wanted_environment);
+    and (wanted_environment is null or coalesce(environment, '') = wanted_environment)
+    and (
+        wanted_tags is null
+        or len(
+            list_filter(
+                wanted_tags::struct(key varchar, wanted varchar)[],
+                lambda tag: coalesce(tags[tag.key], '') <> tag.wanted
+            )
+        ) = 0
+    );
 
 -- Every call as it was booked.
 create or replace macro booked_calls_in(files) as table
