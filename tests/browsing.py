@@ -16,6 +16,7 @@ from typing import Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
+from spanledger_dashboard.login import Login
 from spanledger_dashboard.server import command
 from waiting import wait_until
 
@@ -47,13 +48,15 @@ def browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def dashboard(lake: Path, log: Path) -> Iterator[str]:
-    """Serve the dashboard of a lake on a free port and yield its address."""
+def dashboard(lake: Path, log: Path, login: Login | None = None) -> Iterator[str]:
+    """Serve the dashboard of a lake on a free port and yield its address; with a login for those who have one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with log.open("wb") as output:
-        process = subprocess.Popen(command(lake, port), stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
+        secrets, access = (login.write(log.parent, port), login.access) if login else (None, None)
+        argv = command(lake, port, secrets=secrets, access=access)
+        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: _healthy(address), timeout_s=60, what="a healthy dashboard")

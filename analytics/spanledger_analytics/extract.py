@@ -150,9 +150,8 @@ class _Extraction:
 
 def _one_of(column: str, values: tuple[str, ...], *, silent: bool) -> duckdb.Expression:
     named = duckdb.ColumnExpression(column)
-    told = duckdb.CoalesceOperator(
-        named.isin(*map(duckdb.ConstantExpression, values)), duckdb.ConstantExpression(False)
-    )
+    never = duckdb.ConstantExpression(False)
+    told = duckdb.CoalesceOperator(named.isin(*map(duckdb.ConstantExpression, values)), never) if values else never
     return told | named.isnull() if silent else told
 
 

@@ -13,6 +13,7 @@ from spanledger_collector.address import Address
 from . import lakes
 from .attached import attached
 from .collect import PORT, beside_of, collector_options
+from .dashboard import check_strangers, serving
 
 
 @click.command()
@@ -40,15 +41,15 @@ def command(
     from spanledger_collector.doors import bind
     from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector
     from spanledger_collector.supervise import ChildCommand
-    from spanledger_dashboard.server import command as dashboard_command
 
     log_to_stderr()
     settings = load(**named)
+    check_strangers(settings, allow_remote=allow_remote)
     lakes.make_ready(settings.lake)
     with bind("127.0.0.1", dashboard_port, "--dashboard-port") as tried:
         port: int = tried.getsockname()[1]
     click.echo(f"dashboard: http://127.0.0.1:{port}", err=True)
-    dashboard = ChildCommand("dashboard", tuple(attached(dashboard_command(settings.lake, port))))
+    dashboard = ChildCommand("dashboard", tuple(attached(serving(settings, port))))
     address = Address(host, grpc_port, http_port)
     options = CollectorOptions.of(settings, address, allow_remote=allow_remote)
     run_collector(replace(options, beside=(dashboard, *beside_of(settings))))

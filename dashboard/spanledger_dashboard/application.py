@@ -20,6 +20,7 @@ from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
 from spanledger_dashboard.pages import explore, overview
+from spanledger_dashboard.viewer import admit, show_viewer
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _ICON: Final = _ASSETS / "icon.svg"
@@ -59,12 +60,16 @@ def main() -> None:
     # Before the navigation: a page's icon would be fetched from another host, to be that of the window.
     st.set_page_config(page_icon=str(_ICON), layout="wide", initial_sidebar_state=_SIDEBAR_PX)
     st.logo(str(_LOGO), size="medium", icon_image=str(_ICON))
+    if not admit():
+        st.set_page_config(page_title="spanledger")
+        return
     pages = {place.path: _page(place) for place in places()}
     links.offer(pages)
     sections = {name: [pages[place.path] for place in section] for name, section in SECTIONS.items()}
     chosen = st.navigation(sections, position="hidden")
     st.set_page_config(page_title=f"{chosen.title} · spanledger")
     _show_sections(sections)
+    show_viewer()
     chosen.run()
 
 

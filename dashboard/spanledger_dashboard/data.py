@@ -29,10 +29,11 @@ from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import add_up, totals
-from spanledger_analytics.scope import EVERYTHING, Scope
+from spanledger_analytics.scope import Scope
 from spanledger_analytics.spend import Filters
 
 from .charts.colours import palette
+from .viewer import NoAccessError, shown_scope
 
 _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
     {
@@ -294,8 +295,16 @@ def now() -> datetime:
 
 
 def shown_lake() -> Lake:
-    """Return the configured lake, as far as whoever looks at the page may see it."""
-    return Lake(configured_lake(), EVERYTHING)
+    """Return the configured lake, as far as whoever looks at the page may see it.
+
+    Where that is nothing any more, because a login is over, the page begins anew and says so.
+    """
+    try:
+        scope = shown_scope()
+    except NoAccessError:
+        st.rerun()
+        raise
+    return Lake(configured_lake(), scope)
 
 
 def configured_calendar() -> Calendar:

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from spanledger.lake_path import LakePath
+
+from .login import FLAG, Access
 
 HOST: Final = "127.0.0.1"
 
@@ -40,6 +43,9 @@ _SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
 
 # A page of another site must not reach the dashboard by a name of its own that resolves to loopback.
 _ALLOWED_HOSTS: Final = (HOST, "localhost")
+
+_NO_SECRETS: Final = Path(__file__).parent / "assets" / "none.toml"
+"""A file that isn't there: Streamlit's own would be looked for in the working directory, and in the home folder."""
 
 _LIGHT: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -71,9 +77,24 @@ _BOTH: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def command(lake: LakePath, port: int) -> list[str]:
-    """Return the argument list that serves the dashboard of a lake on loopback."""
-    flags = dict(_SETTINGS) | {"server.port": str(port)}
+def command(
+    lake: LakePath,
+    port: int,
+    *,
+    host: str = HOST,
+    address: str = "",
+    access: Access | None = None,
+    secrets: Path | None = None,
+) -> list[str]:
+    """Return the argument list that serves the dashboard of a lake, on loopback unless told otherwise.
+
+    `address` is what people open it by, where that isn't loopback. With `access` they have to log in, by the provider
+    that the file `secrets` names.
+    """
+    flags = dict(_SETTINGS) | {"server.address": host, "server.port": str(port)}
+    flags["secrets.files"] = str(secrets or _NO_SECRETS)
+    named = urlsplit(address).hostname
+    allowed = [*_ALLOWED_HOSTS, *([named] if named else []), *([host] if not _is_any(host) else [])]
     flags |= {f"theme.{name}": value for name, value in _BOTH.items()}
     flags |= {f"theme.light.{name}": value for name, value in _LIGHT.items()}
     flags |= {f"theme.dark.{name}": value for name, value in _DARK.items()}
@@ -85,8 +106,14 @@ def command(lake: LakePath, port: int) -> list[str]:
         "run",
         str(script),
         *(f"--{name}={value}" for name, value in flags.items()),
-        *(f"--server.allowedHosts={host}" for host in _ALLOWED_HOSTS),
+        *(f"--server.allowedHosts={name}" for name in dict.fromkeys(allowed)),
         "--",
         "--lake",
         str(lake),
+        *((FLAG, access.argument()) if access else ()),
     ]
+
+
+def _is_any(host: str) -> bool:
+    """Say whether a host stands for every address of the machine."""
+    return host in ("", "0.0.0.0", "::")  # noqa: S104

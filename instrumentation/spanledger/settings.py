@@ -233,6 +233,60 @@ SETTINGS: tuple[Setting, ...] = (
         "Reports: time zone whose days, weeks and months are told, by its IANA name (Europe/Berlin).",
     ),
     Setting("billing_day", "SPANLEDGER_BILLING_DAY", int, 1, "Reports: day on which a month of yours begins, 1 to 28."),
+    Setting(
+        "dashboard_address",
+        "SPANLEDGER_DASHBOARD_ADDRESS",
+        str,
+        "",
+        "Dashboard: address that people open it by, as https://ledger.example.com; default: loopback and its port.",
+    ),
+    Setting(
+        "login_provider",
+        "SPANLEDGER_LOGIN_PROVIDER",
+        str,
+        "",
+        "Dashboard: address of the OpenID Connect provider that viewers log in with (extra `auth`); without it nobody"
+        " has to, and it listens on loopback.",
+    ),
+    Setting("login_client_id", "SPANLEDGER_LOGIN_CLIENT_ID", str, "", "Dashboard: its id at the provider."),
+    Setting(
+        "login_secret_file",
+        "SPANLEDGER_LOGIN_SECRET_FILE",
+        str,
+        "",
+        "Dashboard: file with its secret at the provider.",
+    ),
+    Setting(
+        "login_scopes",
+        "SPANLEDGER_LOGIN_SCOPES",
+        str,
+        "openid email profile",
+        "Dashboard: OAuth scopes that are asked for; some providers tell groups only for one of their own.",
+    ),
+    Setting(
+        "login_claim",
+        "SPANLEDGER_LOGIN_CLAIM",
+        str,
+        "teams",
+        "Dashboard: claim of the ID token that names the teams somebody sees; dots lead into objects.",
+    ),
+    Setting(
+        "login_everything",
+        "SPANLEDGER_LOGIN_EVERYTHING",
+        str,
+        "*",
+        "Dashboard: value of that claim for who sees all teams, and what names none.",
+    ),
+    Setting(
+        "login_hours", "SPANLEDGER_LOGIN_HOURS", int, 12, "Dashboard: hours for which a login, and its teams, hold."
+    ),
+    Setting(
+        "login_contact",
+        "SPANLEDGER_LOGIN_CONTACT",
+        str,
+        "",
+        "Dashboard: whom somebody is told to ask who may see nothing.",
+    ),
     Setting("batch_delay_ms", "OTEL_BSP_SCHEDULE_DELAY", int, 1000, "Most milliseconds before a batch is sent."),
     Setting("batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, 512, "Most spans in a batch."),
     Setting("queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", int, 20000, "Most spans waiting; more are dropped."),
@@ -275,6 +329,15 @@ class Settings:
     keep_attributes_days: int | None
     zone: str
     billing_day: int
+    dashboard_address: str
+    login_provider: str
+    login_client_id: str
+    login_secret_file: str
+    login_scopes: str
+    login_claim: str
+    login_everything: str
+    login_hours: int
+    login_contact: str
     batch_delay_ms: int
     batch_size: int
     queue_size: int

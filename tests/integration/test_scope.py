@@ -33,6 +33,7 @@ from spanledger_collector.tables import (
     SUPERSEDED,
     LakeTable,
 )
+from two_teams import HIDDEN as TOLD_APART, two_teams, words_in
 
 START = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
@@ -221,3 +222,15 @@ def test_values_of_one_column_are_alternatives_and_columns_are_not() -> None:
 def test_a_scope_by_several_columns_takes_the_rows_that_are_inside_by_each(files: LakeFiles) -> None:
     scope = parse_scope(["user_id=u-1", "user_id=u-hidden", "team_id=search", "environment=production"])
     assert box.ask(files, "select user_id from spans", scope=scope).table == pa.table({"user_id": ["u-1"]})
+
+
+def test_of_a_lake_of_two_teams_every_view_shows_one_of_them_alone(tmp_path: Path) -> None:
+    files = files_now(two_teams(tmp_path, START))
+    seen = {view: str(connect_files(files).sql(f"from {view}").fetchall()) for view in ("spans", "outcomes")}
+    assert words_in(str(seen)) == set(TOLD_APART)
+    shown = box.ask(files, LOOKS[0], scope=scope_of_teams(["amber"])).table
+    assert shown is not None
+    # A call that was booked without a team, and is settled as theirs, was theirs then, too.
+    assert words_in(str(shown.to_pylist()), ("amber", *TOLD_APART)) == {"amber", "nobody"}
+    for nothing in (scope_of_teams([]), scope_of_teams(["nobody-has-it"])):
+        assert box.ask(files, "select count(*) as rows from spans", scope=nothing).table == pa.table({"rows": [0]})

@@ -57,6 +57,10 @@ ANSWERS: Final[Mapping[str, Callable[[Ledger], Any]]] = {
     "traces without their day": lambda ledger: [drill.trace(ledger, None, trace) for trace in _traces()],
     "steps": lambda ledger: [drill.span(ledger, TODAY, *step) for step in _steps(ledger)],
     "outcomes": lambda ledger: [drill.outcomes(ledger, TODAY, trace, _sessions(ledger)) for trace in _traces()],
+    "outcomes of an earlier day": lambda ledger: [
+        drill.outcomes(ledger, TODAY - timedelta(days=12), f"{trace:032x}", ["amber-session-1", "birch-session-1"])
+        for trace in (0xA3BE_00C0, 0xA3BE_00C1, 0xB1BC_00C0, 0x5A5A_000C)
+    ],
     "rate": lambda ledger: live.rate(ledger, LAST),
     "minutes": lambda ledger: live.minutes(ledger, LAST),
 }
