@@ -113,7 +113,7 @@ def test_before_and_after_a_moment(ledger: Ledger) -> None:
         "requests that began from 2026-11-09 00:00 to 2026-11-16 00:00 against those from 2026-11-02 00:00 to "
         "2026-11-09 00:00",
         "control: team=search",
-        "a request costs $1.12 more than as the control went; too few requests for an interval",
+        "a request costs $1.12 more than as the control went; too few users for an interval",
         "left out, for a call without a price: 1 request; see spanledger unpriced",
         "estimated tokens: 1 call; nobody reported them",
     )

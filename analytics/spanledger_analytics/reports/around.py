@@ -13,7 +13,7 @@ from spanledger_analytics.errors import QuestionError
 from .against import moment
 from .answer import counted
 from .calendar import Calendar
-from .effect import DRAWS, Group, Interval, Window, effect, group, level, matched, weighted
+from .effect import DRAWS, Group, Interval, Window, effect, group, matched, weighted
 from .question import Question, instead
 
 _PICO: Final = Decimal("0.000000000001")
@@ -101,14 +101,15 @@ def _window_said(window: Window, calendar: Calendar) -> str:
 
 
 def _effect_said(change: Interval, treated: Group, members: Sequence[Group]) -> str:
+    drawn = "users" if any(one.users for one in (treated, *members)) else "requests"
     than = "than as the control went" if members else "than before"
     more = "more" if change.change_usd > 0 else "less"
     said = f"a request costs {_fine(abs(change.change_usd))} {more} {than}"
     if change.low_usd is None or change.high_usd is None:
-        return f"{said}; too few requests for an interval"
-    before, after = (_fine(level(treated.blocks(after=after))) for after in (False, True))
+        return f"{said}; too few {drawn} for an interval"
+    before, after = (_fine(treated.level(after=after)) for after in (False, True))
     interval = f"95 % interval {_fine(change.low_usd)} to {_fine(change.high_usd)}"
-    said += f" ({before} before, {after} after); {interval}, bootstrap of requests, {DRAWS:,} draws"
+    said += f" ({before} before, {after} after); {interval}, bootstrap of {drawn}, {DRAWS:,} draws"
     if change.low_usd <= 0 <= change.high_usd:
         return f"{said}: 0 is inside, so it may be chance"
     return f"{said}: 0 is outside, so chance alone hardly makes it"

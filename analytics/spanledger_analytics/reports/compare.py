@@ -38,8 +38,8 @@ COLUMNS: Final = {
     "per_request_before_usd": "US dollars of a request of what they are compared with.",
     "per_request_change_usd": "With --at: the one less the other.",
     "group": "With --at: asked (the calls asked about), control, and difference (of their changes).",
-    "low_usd": "With --at: 95 % of the draws of per_request_change_usd are above this ...",
-    "high_usd": "... and below this; NULL with fewer than two requests on a side.",
+    "low_usd": "With --at: the 95 % interval of per_request_change_usd, by draws of users, is above this ...",
+    "high_usd": "... and below this; NULL with fewer than two users (or requests without one) on a side.",
 }
 EXTRAS: Final = ("group", "per_request_change_usd", "low_usd", "high_usd")
 _PLAIN: Final = [name for name in COLUMNS if name not in EXTRAS]
@@ -165,7 +165,8 @@ COMPARE: Final = Report(
     With --at, requests are read from spans; each counts where it began. The difference is what a request of the calls
     asked about changed by, less what one of the control did (difference in differences). Unless one is named, the
     control is up to 5 others of the same kind (feature, team, customer, user ...) that cost half to twice as much
-    before; each weighs as many requests as it had before. The interval holds 95 % of {DRAWS:,} draws of the requests
-    with replacement (bootstrap; in {BLOCKS} parts where there are more), always the same draws. It takes requests for
-    independent, so where few users make them it is too narrow.""",
+    before; each weighs as many requests as it had before. The interval is that of 95 % of {DRAWS:,} draws with
+    replacement (bootstrap), always the same ones, stretched for few as Student's t is. Drawn are users with all their
+    requests, because those of one user are alike, and requests that name none (of more than {BLOCKS} as many parts).
+    So an agent that one user calls a thousand times tells no more than that user.""",
 )

@@ -1,6 +1,7 @@
 -- What do the requests that began in [$since, $until) come to? One row for each unit (the only dimension of `$by` or
--- `$tags`, NULL without one), each side of $at, whether all their calls have a price, and each of $blocks equal parts of
--- them. A request's calls count where it began.
+-- `$tags`, NULL without one), each side of $at, whether all their calls have a price, and each block: a user with all
+-- requests on both sides (`of_users`), or a request whose calls name none; of more than $blocks as many parts of them. A
+-- request's calls count where it began.
 with calls as (
     select
         *,
@@ -15,6 +16,7 @@ requests as (
     select
         unit,
         trace_id,
+        min(nullif(user_id, '')) as user,
         min(start_time) >= $at as after,
         count(*) as calls,
         coalesce(sum(cost_usd), 0) as cost_usd,
@@ -28,7 +30,11 @@ requests as (
 numbered as (
     select
         *,
-        (row_number() over (partition by unit, after, priced order by trace_id)) % $blocks as block
+        user is not null as of_users,
+        case
+            when of_users then dense_rank() over (partition by unit, of_users order by user) % $blocks
+            else row_number() over (partition by unit, of_users, after, priced order by trace_id) % $blocks
+        end as block
     from requests
 )
 
@@ -36,11 +42,12 @@ select
     unit,
     after,
     priced,
+    of_users,
     block,
     count(*) as requests,
     sum(calls)::bigint as calls,
     sum(cost_usd) as cost_usd,
     sum(estimated_calls)::bigint as estimated_calls
 from numbered
-group by unit, after, priced, block
-order by unit nulls last, after, priced, block;
+group by unit, after, priced, of_users, block
+order by unit nulls last, of_users, block, after, priced;
