@@ -8,6 +8,7 @@ or settled it looks that up, and where none does it has nothing to do but read.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,7 +34,7 @@ from spanledger_collector.storage import parquet
 from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED, LakeTable
 
 from .agreements import Session, add_agreements
-from .errors import ScopeError
+from .errors import ScopeError, StoppedError
 from .priced_tables import add_prices
 from .scope import EVERYTHING, TEAM, Scope
 from .snapshot import LakeFiles, LiveFiles, Snapshots, files_now, template
@@ -66,18 +67,20 @@ _ADDS_UP: Final = frozenset({"totals", "filter_values"})
 class Ledger:
     """The lake as the product's own queries see it, no more of it than a scope; safe to share between threads.
 
-    A scope is told by teams, or it is everything. Its macros stand before those of all rows (`views/scoped`), so every
+    A query that takes longer than `limit_s` (None: none does) is stopped by a StoppedError. A scope is told by teams,
+    or it is everything. Its macros stand before those of all rows (`views/scoped`), so every
     query sees what is inside and nothing else, however it asks.
 
     Raises:
         ScopeError: the scope is told by something else.
     """
 
-    def __init__(self, lake: LakePath, scope: Scope) -> None:
+    def __init__(self, lake: LakePath, scope: Scope, *, limit_s: float | None = None) -> None:
         if scope.columns not in ((), (TEAM,)):
             raise ScopeError(f"a ledger's scope is told by {TEAM} alone, not by {', '.join(scope.columns)}")
         self.lake = lake
         self.scope = scope
+        self._limit_s = limit_s
         self._snapshots = Snapshots(lake, (SUPERSEDED, SETTLEMENTS))
         self._beside = {table.name: LiveFiles(lake, table) for table in SIDE_TABLES}
         self._connections = {touched: self.connect(touched=touched) for touched in (False, True)}
@@ -171,16 +174,36 @@ class Ledger:
                 cursor.execute("set variable live_files = $files", {"files": files.spans})
             return _frame(cursor, query, {"files": files.spans, **parameters})
 
-    def _cursor(self, *, touched: bool) -> duckdb.DuckDBPyConnection:
-        cursor = self._connections[touched].cursor()
-        _enter(cursor, self.scope)
-        return cursor
+    @contextmanager
+    def _cursor(self, *, touched: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._connections[touched].cursor() as cursor, _within(self._limit_s, cursor):
+            _enter(cursor, self.scope)
+            yield cursor
 
     def _is_told(self, query: str, rollup: LakeTable) -> bool:
         """Say whether the cells of a rollup have the answer for the scope's teams: requests don't add up over them."""
         if self.scope.is_everything:
             return True
         return TEAM in rollup.schema.names and (len(self.scope.values(TEAM)) == 1 or query in _ADDS_UP)
+
+
+@contextmanager
+def _within(limit_s: float | None, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Stop what a cursor is asked inside after so many seconds (None: never)."""
+    if limit_s is None:
+        yield
+        return
+    timer = threading.Timer(limit_s, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise StoppedError(
+            f"this took longer than {limit_s:g} seconds; ask about fewer days, or on the command line, which waits"
+        ) from None
+    finally:
+        timer.cancel()
 
 
 def _enter(connection: duckdb.DuckDBPyConnection, scope: Scope) -> None:

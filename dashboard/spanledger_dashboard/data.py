@@ -59,6 +59,8 @@ _QUARTER_MINUTES: Final = 15
 """Reports count open days to the last full quarter of an hour."""
 _LEDGERS: Final = 64
 """Lakes and scopes that are open at a time; each has two connections to DuckDB."""
+_LIMIT_S: Final = 60
+"""What takes longer is stopped, and said."""
 _REPORTS: Final = 512
 """Answers of reports that are kept."""
 _LONG_S: Final = 0.5
@@ -74,7 +76,7 @@ _KNOWN_S: Final = 20
 
 @st.cache_resource(max_entries=_LEDGERS, show_spinner=False)
 def _open(lake: str, scope: Scope) -> Ledger:
-    return Ledger(lake_path(lake), scope)
+    return Ledger(lake_path(lake), scope, limit_s=_LIMIT_S)
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)

@@ -37,3 +37,12 @@ def test_a_page_can_be_read_by_everyone_in_light_and_dark_and_fits_desks_and_poc
         page.wait_for_function(f"() => innerWidth === {width}")
         page.evaluate(DRAWN)
         assert page.evaluate(OVERFLOW) == [], width
+
+
+def test_the_navigation_leads_to_every_page(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    for place in places():
+        page.get_by_test_id("stSidebar").get_by_role("link", name=place.title, exact=True).click()
+        page.wait_for_url(f"{address}/{place.path}")
+        expect(page).to_have_title(f"{place.title} · spanledger")

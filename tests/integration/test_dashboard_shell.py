@@ -19,6 +19,7 @@ from ledger_rows import call, make_lake, outcome
 from small_ledger import small_ledger
 from spanledger.errors import SettingError
 from spanledger_analytics.connection import Ledger, noting
+from spanledger_analytics.errors import StoppedError
 from spanledger_analytics.reports.answer import Report
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, parse_where
@@ -156,6 +157,19 @@ def test_a_lake_that_can_not_be_read_gets_a_sentence_and_a_way_on(
     assert told.endswith("; upgrade spanledger, or choose another with --lake.")
     assert "\n" not in told
     assert "Traceback" in caplog.text
+
+
+def test_a_question_that_takes_too_long_is_stopped_and_says_what_to_do(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = Ledger(ledger.lake, EVERYTHING, limit_s=0.1)
+    endless = "select count(*) from range(10000000) a, range(10000000) b where a.range * b.range = len($files)"
+    monkeypatch.setattr("spanledger_analytics.connection.load_query", lambda name: endless)
+    with pytest.raises(StoppedError) as stopped:
+        hasty.ask("endless")
+    assert sentence(stopped.value, "ab12") == (
+        "This took longer than 0.1 seconds; ask about fewer days, or on the command line, which waits."
+    )
 
 
 def failing() -> None:

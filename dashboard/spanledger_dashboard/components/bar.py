@@ -29,6 +29,7 @@ def show_bar(lake: Lake, own: Own = NONE, *, filters: bool = True) -> Window:
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", width="content"):
             show_periods(asked.days, asked.lasting)
             show_days(asked)
+            st.caption(asked.period.calendar.zone, width="content")
         if filters:
             show_filters(asked, lake, asked.period.calendar.today())
     return asked

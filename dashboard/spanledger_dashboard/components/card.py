@@ -64,8 +64,7 @@ def show_answer(
             hide_index=True,
             column_config=money_columns(answer.frame) | (config or {}),
         )
-        for note in answer.notes:
-            st.caption(markdown(note, _LONGEST_NOTE))
+        st.caption("  \n".join(markdown(note, _LONGEST_NOTE) for note in answer.notes))
         st.caption("The same on the command line, and the SQL that it is made of:")
         st.code(command_of(report, asked, options), language="bash")
         for query in lake.queries(report, asked, **options):

@@ -51,13 +51,19 @@ def show_table(frame: pl.DataFrame, *, key: str, query: str, config: Columns | N
 
 
 def money_columns(frame: pl.DataFrame) -> Columns:
-    """Return column settings that write money with four decimals and tokens with thousands."""
+    """Return column settings that write money with four decimals, shares as percent and tokens with thousands."""
     settings: Columns = {}
     for name in frame.columns:
-        if name.endswith("cost_usd"):
-            settings[name] = st.column_config.NumberColumn("cost, USD", format="%.4f")
+        if name.endswith("_usd"):
+            settings[name] = st.column_config.NumberColumn(f"{_words(name, '_usd')}, USD", format="%.4f")
+        elif name.endswith("_share"):
+            settings[name] = st.column_config.NumberColumn(_words(name, "_share"), format="percent")
         elif name.endswith("_tokens"):
             settings[name] = st.column_config.NumberColumn(name.replace("_", " "), format="localized")
         else:
-            settings[name] = name.replace("_", " ")
+            settings[name] = _words(name)
     return settings
+
+
+def _words(name: str, unit: str = "") -> str:
+    return name.removesuffix(unit).replace("_", " ")
