@@ -1,1 +1,1 @@
-"""Cards of the overview: each asks one question and draws its answer."""
+"""Cards: each asks one question and draws its answer."""

@@ -1,0 +1,41 @@
+"""Findings as rows: what each comes to, what it is in a sentence, and a way to where it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from spanledger_dashboard.format import markdown
+
+from .links import show_link
+
+_AMOUNT_PX: Final = 92
+_LONGEST: Final = 420
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finding; texts are plain."""
+
+    amount: str
+    title: str
+    said: str
+    link: str = ""
+    """What the way to it is called; without one there is none."""
+    parameters: Mapping[str, str] | None = None
+    """Of Explore, at the place that the link leads to."""
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Draw them, a line below another."""
+    for row in rows:
+        with st.container(horizontal=True, gap="small", vertical_alignment="top"):
+            st.markdown(f"**{markdown(row.amount)}**", width=_AMOUNT_PX)
+            with st.container(gap="xxsmall", width="stretch"):
+                st.markdown(f"**{markdown(row.title, 120)}**")
+                st.caption(markdown(row.said, _LONGEST))
+                if row.link and row.parameters is not None:
+                    show_link("explore", markdown(row.link), row.parameters)
