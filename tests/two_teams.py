@@ -32,8 +32,8 @@ NOBODY: Final = "nobody"
 DAYS: Final = 16
 _FIRST_TRACE: Final = {"amber": 0xA3BE_0000, "birch": 0xB1BC_0000, NOBODY: 0x0B0D_0000}
 _SHARED: Final = 0x5A5A_0000
-HIDDEN: Final = ("birch", "nobody", "b1bc", "0b0d")
-"""What is in no answer to a viewer of amber; ids of traces have their words in hexadecimal digits."""
+HIDDEN: Final = ("birch", "nobody", "000b1bc", "0000b0d")
+"""What is in no answer to a viewer of amber; ids have hexadecimal words, long enough that no checksum has them."""
 MINUTE: Final = timedelta(minutes=1)
 _DAY: Final = timedelta(days=1)
 

@@ -19,7 +19,7 @@ from spanledger_dashboard.components import links
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
-from spanledger_dashboard.pages import efficiency, explore, overview
+from spanledger_dashboard.pages import attribution, efficiency, explore, overview
 from spanledger_dashboard.viewer import admit, show_viewer
 
 _ASSETS: Final = Path(__file__).parent / "assets"
@@ -43,6 +43,7 @@ SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
         "Spend": (
             Place("Overview", "", "speed", overview.page),
             Place("Explore", "explore", "query_stats", explore.page),
+            Place("Attribution", "attribution", "account_tree", attribution.page),
         ),
         "Optimise": (Place("Efficiency", "efficiency", "savings", efficiency.page),),
     }

@@ -70,7 +70,7 @@ def _ranked(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     ordered = found.with_columns(unallocated.alias("unallocated")).sort(
         "unallocated", "cost_usd", *by, descending=[False, True, *[False] * len(by)], nulls_last=True
     )
-    costs = _pico(ordered)
+    costs = pico(ordered)
     running, sums = 0, []
     for cost in costs:
         running += cost
@@ -82,7 +82,7 @@ def _ranked(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _pico(frame: pl.DataFrame) -> list[int]:
+def pico(frame: pl.DataFrame) -> list[int]:
     """Return the costs in whole pico-dollars, 0 where none is known."""
     return [0 if cost is None else int(cost.scaleb(_PICO)) for cost in frame["cost_usd"]]
 
@@ -111,11 +111,11 @@ def gini(amounts: Sequence[int]) -> Fraction | None:
 def _said(ranked: pl.DataFrame, by: Sequence[str]) -> list[str]:
     named = ranked.filter(~pl.col("unallocated") & pl.col("cost_usd").is_not_null())
     rest = ranked.filter(pl.col("unallocated"))
-    costs = _pico(named)
+    costs = pico(named)
     uneven = gini(costs)
     said = []
     if uneven is not None:
-        count, whole = _needed(costs), sum(costs)
+        count, whole = needed(costs), sum(costs)
         what = " and ".join(by)
         said.append(
             f"{count:,} of {len(costs):,} {what}{'' if len(costs) == 1 else 's'} ({share(count, len(costs))}) make "
@@ -133,7 +133,7 @@ def _said(ranked: pl.DataFrame, by: Sequence[str]) -> list[str]:
     return said
 
 
-def _needed(costs: Sequence[int]) -> int:
+def needed(costs: Sequence[int]) -> int:
     """Return how many of the dearest make 80 %."""
     running, whole = 0, sum(costs)
     for count, cost in enumerate(costs, 1):
@@ -144,8 +144,8 @@ def _needed(costs: Sequence[int]) -> int:
 
 
 def _unallocated(ranked: pl.DataFrame, rest: pl.DataFrame, by: Sequence[str]) -> str:
-    calls, cost = int(rest["calls"].sum()), sum(_pico(rest))
-    of_cost = share(cost, sum(_pico(ranked)))
+    calls, cost = int(rest["calls"].sum()), sum(pico(rest))
+    of_cost = share(cost, sum(pico(ranked)))
     return (
         f"unallocated: {calls:,} call{'' if calls == 1 else 's'} ({share(calls, int(ranked['calls'].sum()))}), "
         f"{usd(Decimal(cost).scaleb(-_PICO))} ({of_cost}) that name no {' or '.join(by)}"

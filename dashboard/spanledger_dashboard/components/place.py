@@ -17,12 +17,11 @@ from spanledger_dashboard.state import View, Window, go
 
 from .tags import show_tags
 
-_WORDS: Final = {
-    # dimension: every value, calls without one
-    "team": ("All teams", "(no team)"),
-    "feature": ("All features", "(no feature)"),
-    "model": ("All models", "(no model)"),
-    "environment": ("All environments", "(no environment)"),
+_ALL: Final = {
+    "team": "All teams",
+    "feature": "All features",
+    "model": "All models",
+    "environment": "All environments",
 }
 
 
@@ -66,7 +65,7 @@ def show_filters(view: View | Window, lake: Lake, today: date) -> None:
                 values,
                 index=None,
                 key=key,
-                placeholder=_WORDS[dimension][0],
+                placeholder=_ALL[dimension],
                 format_func=partial(value_name, dimension),
                 on_change=_refilter,
                 args=(view, dimension),
@@ -77,8 +76,8 @@ def show_filters(view: View | Window, lake: Lake, today: date) -> None:
 
 
 def value_name(dimension: str, value: str) -> str:
-    """Name a value of a filter, or the lack of one."""
-    return visible(value, 40) if value else _WORDS[dimension][1]
+    """Name a value of a dimension, or the lack of one."""
+    return visible(value, 40) if value else f"(no {dimension})"
 
 
 def _refilter(view: View | Window, dimension: str) -> None:
