@@ -1,22 +1,27 @@
-"""What an evaluation of alerts costs, as the lake grows: CPU of all rules of docs/alerts.md together.
+"""What an evaluation of alerts costs, as the lake grows: CPU of rules of every kind, together and one by one.
 
-    python benchmarks/alerts.py [--spans 1000000 10000000] [--folder DIR] [--evaluations 200]
+    python benchmarks/alerts.py [--spans 1000000 10000000] [--folder DIR] [--evaluations 20]
 
-Lakes are those of benchmarks/queries.py: 180 days, maintained, made from a fixed seed where they aren't there. The
-clock begins at noon of the last day and goes on by 20 seconds an evaluation. CPU of all threads is told, not wall time.
-`first` is the evaluation of a process that starts, `usual` the median of the others, `hour` those at which an hour's
-past is asked, `quarter` those at which the sums of budgets are.
+Lakes are those of benchmarks/queries.py: 180 days, maintained, made from a fixed seed where they aren't there; with
+`--lake` one that is there, as it is. The clock begins at noon of the last day; two evaluations follow each other at 20
+seconds. CPU of all threads is told, not wall time, in milliseconds: `first` of a home that has seen nothing, `started`
+of a process that begins again in it, `hour` where an hour has become the past, `quarter` where the sums of budgets are
+asked again, `usual` the median of all others. By rule, what is asked for several of them counts for the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
 import tempfile
+from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +29,8 @@ from made.files import LAST, Made, about, made_lake
 from queries import cache_folder
 from spanledger_analytics.alerts.evaluate import evaluate
 from spanledger_analytics.alerts.lookout import Lookout
+from spanledger_analytics.alerts.reading import Reading
+from spanledger_analytics.alerts.rules import Rule, Rules
 from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.connection import Ledger
@@ -32,43 +39,23 @@ from spanledger_analytics.scope import EVERYTHING
 
 EVERY: Final = timedelta(seconds=20)
 NOON: Final = datetime.combine(LAST, datetime.min.time(), UTC) + timedelta(hours=12)
-RULES: Final = """
-[[rule]]
-name = "velocity"
-kind = "velocity"
-by = "team"
-[[rule]]
-name = "velocity of all"
-kind = "velocity"
-[[rule]]
-name = "budget"
-kind = "budget"
-by = "team"
-usd = "1000"
-[[rule]]
-name = "anomaly"
-kind = "anomaly"
-by = "feature"
-[[rule]]
-name = "unpriced"
-kind = "unpriced"
-[[rule]]
-name = "retry"
-kind = "retry"
-[[rule]]
-name = "cache"
-kind = "cache"
-by = "feature"
-[[rule]]
-name = "session"
-kind = "session"
-usd = "20"
-times = 20
-[[rule]]
-name = "silence"
-kind = "silence"
-by = "team"
-"""
+HOURS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 65))
+"""After noon: the last hour is the past."""
+QUARTERS: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 30, 45, 60))
+AN_HOUR: Final = timedelta(hours=1) // EVERY
+"""Evaluations that it has."""
+RULES: Final = "".join(
+    f'[[rule]]\nname = "{kind}{f" by {by}" if by else ""}"\nkind = "{kind}"\n'
+    + (f'by = "{by}"\n' if by else "")
+    + {"budget": 'usd = "1000"\n', "session": 'usd = "20"\ntimes = 20\n'}.get(kind, "")
+    for kind, by in (
+        *(("velocity", by) for by in ("", "team", "user", "customer", "session", "tag.plan")),
+        *(("budget", by) for by in ("team", "customer", "tag.plan")),
+        *(("anomaly", by) for by in ("feature", "customer", "tag.plan")),
+        *(("unpriced", ""), ("retry", ""), ("cache", "feature"), ("cache", "tag.plan")),
+        *(("session", ""), ("silence", "team"), ("silence", "customer")),
+    )
+)
 
 
 def cpu_s() -> float:
@@ -77,49 +64,100 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
-    """Evaluate again and again over a lake that doesn't change, and return what that took."""
-    path = home / "alerts.toml"
-    path.write_text(RULES, "utf-8")
-    rules, store = read_rules(path), Store(home)
-    lookout = Lookout(Ledger(lake, EVERYTHING), Calendar())
-    took: list[tuple[datetime, float]] = []
-    readings = 0
-    for number in range(evaluations):
-        now, before = NOON + number * EVERY, cpu_s()
-        seen = evaluate(rules, lookout, store, now)
-        took.append((now, (cpu_s() - before) * 1000))
-        readings = sum(len(one.readings) for one in seen)
+class Measured:
+    """Evaluates over a lake that doesn't change, and notes what that takes."""
+
+    def __init__(self, lake: Path, home: Path) -> None:
+        path = home / "alerts.toml"
+        path.write_text(RULES, "utf-8")
+        rules = read_rules(path)
+        self.lake, self.home, self.readings = lake, home, 0
+        self.took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        """Milliseconds by what the moment was, and by rule; `all` is the whole evaluation."""
+        self._moment = ""
+        self.rules: Rules = replace(rules, rules=tuple(map(self._timed, rules.rules)))
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a process does."""
+        self.lookout = Lookout(Ledger(self.lake, EVERYTHING), Calendar())
+        self.store = Store(self.home)
+
+    def evaluate(self, now: datetime, moment: str) -> None:
+        """Evaluate once."""
+        self._moment, before = moment, cpu_s()
+        seen = evaluate(self.rules, self.lookout, self.store, now)
+        self.took[moment]["all"].append((cpu_s() - before) * 1000)
+        self.readings = sum(len(one.readings) for one in seen)
         if troubles := [one.trouble for one in seen if one.trouble]:
             raise SystemExit(f"rules could not look: {troubles}")
-    hour = [ms for now, ms in took[1:] if now.minute == 5 and now.second == 0]
-    quarter = [ms for now, ms in took[1:] if now.minute % 15 == 0 and now.second == 0]
-    usual = [ms for _, ms in took[1:]]
+
+    def _timed(self, rule: Rule) -> Rule:
+        def readings(terms: Any, asking: Rule, lookout: Lookout) -> list[Reading]:
+            before = cpu_s()
+            found = rule.kind.readings(terms, asking, lookout)
+            self.took[self._moment][rule.name].append((cpu_s() - before) * 1000)
+            return found
+
+        return replace(rule, kind=replace(rule.kind, readings=readings))
+
+
+def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
+    """Evaluate again and again, and return what that took."""
+    one = Measured(lake, home)
+    one.evaluate(NOON, "first")
+    for number in range(1, evaluations + 1):
+        one.evaluate(NOON + number * EVERY / 2, "usual")
+    for after in sorted((*HOURS, *QUARTERS)):
+        one.evaluate(NOON + after, "hour" if after in HOURS else "quarter")
+        one.evaluate(NOON + after + EVERY, "usual")
+    one.store.close()
+    one.start()
+    one.evaluate(NOON + max(HOURS) + 2 * EVERY, "started")
+    kept = [path.stat().st_size for path in home.rglob("*.parquet")]
+    mean = _mean(one.took)
     return {
         "spans": about(lake)["rows"],
-        "readings": readings,
-        "first_ms": round(took[0][1]),
-        "usual_ms": round(statistics.median(usual), 1),
-        "hour_ms": [round(ms) for ms in hour],
-        "quarter_ms": [round(ms) for ms in quarter],
-        "mean_ms": round(statistics.mean(usual), 1),
-        "percent_of_a_core": round(statistics.mean(usual) / EVERY.total_seconds() / 10, 2),
+        "readings": one.readings,
+        "all": _told(one.took, "all"),
+        "mean_ms": round(mean, 1),
+        "percent_of_a_core": round(mean / EVERY.total_seconds() / 10, 2),
+        "rules": {rule.name: _told(one.took, rule.name) for rule in one.rules.rules},
+        "kept_mb": round(sum(kept) / 2**20, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+
+
+def _told(took: dict[str, dict[str, list[float]]], name: str) -> dict[str, float]:
+    return {
+        f"{moment}_ms": round(statistics.median(took[moment][name]), 1)
+        for moment in ("first", "started", "hour", "quarter", "usual")
+    }
+
+
+def _mean(took: dict[str, dict[str, list[float]]]) -> float:
+    """Return the mean of an hour's evaluations."""
+    said = {moment: statistics.mean(took[moment]["all"]) for moment in ("hour", "quarter", "usual")}
+    usual = AN_HOUR - 1 - len(QUARTERS)
+    return (said["hour"] + said["quarter"] * len(QUARTERS) + said["usual"] * usual) / AN_HOUR
 
 
 def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--spans", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--spans", type=int, nargs="*", default=[1_000_000, 10_000_000])
     parser.add_argument("--folder", type=Path, default=cache_folder() / "lakes")
-    parser.add_argument("--evaluations", type=int, default=200, help="An hour has 180.")
+    parser.add_argument("--lake", type=Path, nargs="*", default=[], help="Made lakes to look at as they are.")
+    parser.add_argument("--evaluations", type=int, default=20, help="Usual ones, in a row.")
     options = parser.parse_args()
+    lakes = options.lake or [made_lake(options.folder, Made(spans)) for spans in options.spans]
     found = {}
-    for spans in options.spans:
+    for lake in lakes:
         with tempfile.TemporaryDirectory() as home:
-            found[f"{spans:,}"] = measure(made_lake(options.folder, Made(spans)), Path(home), options.evaluations)
-    print(json.dumps({"lakes": found, "rules": RULES.count("[[rule]]"), "python": platform.python_version()}, indent=2))
+            found[lake.name] = measure(lake, Path(home), options.evaluations)
+    versions = {name: version(name) for name in ("duckdb", "polars", "deltalake")}
+    machine = {"python": platform.python_version(), "cores": os.cpu_count(), **versions}
+    print(json.dumps({"lakes": found, "machine": machine}, indent=2))
 
 
 if __name__ == "__main__":

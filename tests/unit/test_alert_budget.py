@@ -150,9 +150,9 @@ def test_budgets_of_two_periods_are_read_again_once_a_quarter_of_an_hour(
     begins = []
     real = Lookout._usd
 
-    def noted(self: Lookout, begin: datetime, *more: Any, fresh: bool) -> dict[str | None, Decimal]:
-        begins.extend([begin.day] if not fresh else [])
-        return real(self, begin, *more, fresh=fresh)
+    def noted(self: Lookout, begin: datetime, *more: Any) -> dict[str | None, Decimal]:
+        begins.append(begin.day)
+        return real(self, begin, *more)
 
     monkeypatch.setattr(Lookout, "_usd", noted)
     for second in range(0, 1000, 120):
@@ -194,3 +194,19 @@ def test_terms_that_cannot_be(tmp_path: Path, line: str, advice: str) -> None:
     with pytest.raises(RulesError) as told:
         rules_of(tmp_path, f'[[rule]]\nname = "b"\nkind = "budget"\n{line}\n')
     assert advice in str(told.value)
+
+
+def test_of_many_values_those_near_a_threshold_are_told(tmp_path: Path) -> None:
+    """Of 201 customers with budgets of $100 one has used $60, one $39, and all others $1; 80 % of half is $40."""
+    costs = {f"c{number}": 1 for number in range(201)} | {"c7": 60, "c8": 39}
+    rows = [spend(cost, NOW - timedelta(hours=2)) | {"customer_id": name} for name, cost in costs.items()]
+    rule = '[[rule]]\nname = "b"\nkind = "budget"\nby = "customer"\nusd = "100"\nactual = [50, 90]\nforecast = []\n'
+    lookout = lookout_of(tmp_path, rows)
+    found = readings(rules_of(tmp_path, rule), lookout)
+    assert {(one.scope["customer"], one.scope["threshold"], one.is_over) for one in found} == {
+        ("c7", "50", True),
+        ("c7", "90", False),
+    }
+    few = rule + 'where = "customer=c7,c8,c9"\n'
+    found = readings(rules_of(tmp_path, few), lookout)
+    assert {one.scope["customer"] for one in found} == {"c7", "c8", "c9"}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import duckdb
+from polars.exceptions import PolarsError
 
 from spanledger.errors import SpanledgerError
 
@@ -43,7 +44,7 @@ def look(rules: Rules, lookout: Lookout, now: datetime) -> list[Seen]:
 def _look(rule: Rule, lookout: Lookout) -> Seen:
     try:
         return Seen(rule, rule.kind.readings(rule.terms, rule, lookout))
-    except (OSError, duckdb.Error, SpanledgerError) as error:
+    except (OSError, duckdb.Error, PolarsError, SpanledgerError) as error:
         LOG.warning("%s could not look (%s); it is tried again", rule.name, error)
         return Seen(rule, [], str(error) or type(error).__name__)
 

@@ -29,6 +29,10 @@ _OTHERS: Final = "*"
 """Value of a table of amounts that stands for all that aren't in it."""
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MANY: Final = 200
+"""Of more values than this only those are told that are near a threshold, and forecasts are made once an hour."""
+_NEAR: Final = Decimal("0.8")
+"""Of a threshold: what is below it neither fires nor goes on to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,19 @@ def readings(terms: Budget, rule: Rule, lookout: Lookout) -> list[Reading]:
         if terms.amount(value) is not None
     }
     made = _forecasts(rule, lookout, spent, period) if terms.forecast else {}
+    few = len(spent) <= _MANY
     return [
         reading
         for value, cost in spent.items()
-        if (amount := terms.amount(value)) is not None
+        if (amount := terms.amount(value)) is not None and (few or _is_near(terms, cost, made.get(value), amount))
         for reading in _readings(terms, rule, lookout, period, value, cost, amount, made.get(value))
     ]
+
+
+def _is_near(terms: Budget, cost: Decimal, made: Forecast | None, amount: Decimal) -> bool:
+    will = max(cost, made.forecast_usd) if made is not None and made.forecast_usd is not None else cost
+    pairs = ((cost, terms.actual), (will, terms.forecast))
+    return any(usd >= amount * percents[0] / _HUNDRED * _NEAR for usd, percents in pairs if percents)
 
 
 def period_of(unit: Unit, now: datetime, calendar: Calendar) -> _Period:
@@ -109,15 +120,15 @@ def period_of(unit: Unit, now: datetime, calendar: Calendar) -> _Period:
 
 
 def _forecasts(rule: Rule, lookout: Lookout, spent: Mapping[Value, Decimal], period: _Period) -> dict[Value, Forecast]:
-    """Return the forecast of each value, made anew every quarter of an hour."""
+    """Return the forecast of each value, made anew every quarter of an hour; of many values, every hour."""
     key = (rule.name, "forecasts")
     made_at, made = cast(
         "tuple[datetime | None, dict[Value, Forecast]]", lookout.kept.get(key, (None, dict[Value, Forecast]()))
     )
-    quarter = floor(lookout.now, QUARTER)
-    if made_at != quarter:
+    since = floor(lookout.now, QUARTER if len(spent) <= _MANY else HOUR)
+    if made_at != since:
         made = {}
-        lookout.kept[key] = (quarter, made)
+        lookout.kept[key] = (since, made)
     missing = sorted((value for value in spent if value not in made), key=lambda value: -spent[value])
     for value, hours in lookout.past(rule.by, rule.where, missing).items():
         until = hours.begin + len(hours.cost) * HOUR

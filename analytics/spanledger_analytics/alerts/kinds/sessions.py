@@ -6,16 +6,20 @@ What is usual for a feature is the median of its sessions of the 7 days before t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
 
+import polars as pl
+
 from spanledger.entries import Entry
 from spanledger_analytics.alerts.durations import length
-from spanledger_analytics.alerts.lookout import HOUR, Lookout, Value
+from spanledger_analytics.alerts.lookout import HOUR, Lookout, Value, key_of, midnight
 from spanledger_analytics.alerts.reading import NOT_SAID, Reading
 from spanledger_analytics.alerts.rules import Kind, Rule
 from spanledger_analytics.alerts.words import minutes_of
+from spanledger_analytics.connection import Ledger
+from spanledger_analytics.kept import DayQuestion, answered
 from spanledger_analytics.reports.answer import usd
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
@@ -95,16 +99,30 @@ def _reading(terms: Session, row: dict[str, Any], usual: dict[Value, Decimal]) -
 
 def _usual(terms: Session, rule: Rule, lookout: Lookout) -> dict[Value, Decimal]:
     """Return the median of a session's cost by feature, of the 7 days before today."""
-    today = datetime.combine(lookout.now.date(), datetime.min.time(), UTC)
+    today = midnight(lookout.now.date())
     key = (rule.name, "usual sessions")
     kept = cast("tuple[datetime, dict[Value, Decimal]] | None", lookout.kept.get(key))
     if kept is None or kept[0] != today:
-        begin = today - timedelta(days=_DAYS)
-        asked = _asked(terms, rule, begin, today, begin) | {"least": _LEAST}
-        found = lookout.ledger.ask("alerts/usual_sessions", first=begin.date(), last=(today - HOUR).date(), **asked)
-        kept = today, {row["feature"]: row["usual_usd"] for row in found.iter_rows(named=True)}
+        query = "alerts/session_costs"
+
+        def ask(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+            begin, end = midnight(first), midnight(last) + timedelta(days=1)
+            asked = _asked(terms, rule, begin, end, begin)
+            return ledger.ask(query, first=first, last=last, **asked)
+
+        question = DayQuestion("alert-sessions", (query,), ask, (terms.unit, key_of(rule.where)))
+        first, last = (today - timedelta(days=_DAYS)).date(), (today - HOUR).date()
+        kept = today, _medians(answered(lookout.ledger, question, first, last))
         lookout.kept[key] = kept
     return kept[1]
+
+
+def _medians(costs: pl.LazyFrame) -> dict[Value, Decimal]:
+    """Return the middle cost of the sessions of each feature that has enough of them."""
+    sessions = costs.drop_nulls("cost_usd").group_by("id").agg(pl.col("cost_usd").sum(), pl.col("feature").max())
+    middle = pl.col("cost_usd").sort().get((pl.len() - 1) // 2)
+    usual = sessions.group_by("feature").agg(middle, pl.len().alias("sessions")).filter(pl.col("sessions") >= _LEAST)
+    return {row["feature"]: row["cost_usd"] for row in usual.collect().iter_rows(named=True)}
 
 
 def _asked(terms: Session, rule: Rule, begin: datetime, end: datetime, day: datetime) -> dict[str, Any]:
