@@ -7,7 +7,7 @@ BIN := .venv/bin
 endif
 
 # Benchmarks of which `make bench` runs a short form.
-SHORTENED := ingest queries commits repricing
+SHORTENED := ingest queries commits repricing dashboard
 # Those that `make bench` leaves out: they need data that you bring.
 BROUGHT := anomalies forecast
 
@@ -42,6 +42,7 @@ bench:  ## Measure, and print JSON
 	@$(BIN)/python benchmarks/queries.py --spans 1000000 --draws 10 --peers ''
 	@$(BIN)/python benchmarks/commits.py --commits 1000
 	@$(BIN)/python benchmarks/repricing.py --spans 1000000
+	@$(BIN)/python benchmarks/dashboard.py --spans 1000000 --runs 3 --no-peers
 
 prove:  ## Run the long forms of the checks, and keep what they show in docs/evidence
 	$(BIN)/python tools/prove.py

@@ -33,6 +33,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "beside-others": (sys.executable, "tools/beside_others.py"),
     "commits": (sys.executable, "benchmarks/commits.py", "--commits", "86400"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
+    "dashboard": (sys.executable, "benchmarks/dashboard.py"),
     "forecast": (sys.executable, "benchmarks/forecast.py"),
     "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
