@@ -1,7 +1,7 @@
 """A lake of two teams, with words in every column that nobody else has, to see what a viewer of one of them is shown.
 
 They share traces, sessions and models, and some calls say no team. Whatever a column may hold of a team has its word in
-it: `amber` or `birch`; of nobody's, `nobody`.
+it: `amber` or `birch`; of nobody's, `stray`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from spanledger_collector.rewrite import rewrite_day
 from spanledger_collector.tables import CORRECTIONS, OUTCOMES, READINGS, SETTLED, SETTLEMENTS, LakeTable
 
 TEAMS: Final = ("amber", "birch")
-NOBODY: Final = "nobody"
+NOBODY: Final = "stray"
 DAYS: Final = 16
 _FIRST_TRACE: Final = {"amber": 0xA3BE_0000, "birch": 0xB1BC_0000, NOBODY: 0x0B0D_0000}
 _SHARED: Final = 0x5A5A_0000
-HIDDEN: Final = ("birch", "nobody", "000b1bc", "0000b0d")
+HIDDEN: Final = ("birch", "stray", "000b1bc", "0000b0d")
 """What is in no answer to a viewer of amber; ids have hexadecimal words, long enough that no checksum has them."""
 MINUTE: Final = timedelta(minutes=1)
 _DAY: Final = timedelta(days=1)
@@ -45,14 +45,14 @@ def two_teams(folder: Path, last: datetime, only: str | None = None) -> Path:
     spans = [row for row in _spans(last) if only in (None, row["team_id"])]
     _add(lake, OUTCOMES, [row for row in _outcomes(last) if only is None or _is_of(row, only)])
     if only is None:
-        reading = {"metric": "nobody.tokens", "service_name": "birch-service", "model": "birch-model", "value": 77}
+        reading = {"metric": "stray.tokens", "service_name": "birch-service", "model": "birch-model", "value": 77}
         times = dict.fromkeys(("since", "time", "ingested_at"), last - _DAY)
         _add(lake, READINGS, [reading | times | {"series": "s", "side": "input", "temporality": "delta"}])
     _add(lake, CORRECTIONS, [_corrected(row) for row in spans if row["span_id"].endswith("00001")])
     make_lake(lake, spans, version=1)
     teams = [team for team in TEAMS if only in (None, team)]
     lines = [f"{team}-customer,{team}-user,{team},{team}-feature,{last:%Y-%m},30" for team in teams]
-    nobodys = [f"nobody-customer,,,,{last:%Y-%m},50"] if only is None else []
+    nobodys = [f"stray-customer,,,,{last:%Y-%m},50"] if only is None else []
     text = "\n".join(["customer,user,team,feature,month,amount", *lines, *nobodys])
     take_revenue(lake, read_revenue(text, "invoices.csv", NONE))
     snapshot = Snapshots(lake).now()
@@ -67,7 +67,7 @@ def with_alerts(home: Path, last: datetime) -> Path:
     scopes += [{"scope": "user", "user": "birch-user"}, {"scope": "total"}]
     alerts = {}
     for number, scope in enumerate(scopes):
-        word = scope.get("team", "nobody")
+        word = scope.get("team", "stray")
         labels = {"alertname": f"{word}-rule", "kind": "velocity", "severity": "warning"} | scope
         words = f"{word} spends $12"
         begun = last - timedelta(hours=number + 1)

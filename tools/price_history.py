@@ -23,7 +23,8 @@ from typing import Any, Final
 
 from spanledger.book import shipped_book
 from spanledger.rates import TOKEN_METERS, list_rates
-from spanledger_cli.price_words import instant_of, write_table
+from spanledger_analytics.price_windows import instant_of
+from spanledger_cli.aligned import write_table
 
 PROVIDERS: Final = {
     "anthropic": "anthropic",

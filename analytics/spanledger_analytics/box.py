@@ -115,6 +115,11 @@ class Box:
         """Number of the process, which is also that of its group."""
         return self._process.pid
 
+    @property
+    def waits(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
     def __enter__(self) -> Self:
         return self
 
@@ -255,8 +260,14 @@ def read_answer(said: bytes, query: str, limits: Limits) -> Answer:
         raise _too_much(limits)
     if told.kind == "nothing":
         return Answer(None, None)
-    table = pa.ipc.open_stream(io.BytesIO(data)).read_all()
-    table.validate(full=True)
+    try:
+        table = pa.ipc.open_stream(io.BytesIO(data)).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        # DuckDB's HUGEINT has more digits than a decimal of Arrow's.
+        raise QueryError(
+            f"the answer can't be read ({error}); cast numbers of more than 38 digits to varchar"
+        ) from None
     return Answer(table, _note(told, table, limits))
 
 

@@ -3,6 +3,7 @@
 spanledger.errors.SpanledgerError
 ├── QueryError          the SQL is wrong, or asks for what it may not touch
 ├── QuestionError       a report can't be asked that
+├── SavedQueryError     a query can't be kept, or isn't there
 ├── ScopeError          a scope that can't be told, or names a column that none can be told by
 ├── StoppedError        the SQL took longer, or more memory, than it may
 └── UnprotectedError    SQL that somebody typed could overwrite the lake here
@@ -19,6 +20,10 @@ class QueryError(SpanledgerError):
 
 class QuestionError(SpanledgerError):
     """A report can't be asked that; the message says what can be asked."""
+
+
+class SavedQueryError(SpanledgerError):
+    """A query can't be kept under that name, or isn't there."""
 
 
 class ScopeError(SpanledgerError):

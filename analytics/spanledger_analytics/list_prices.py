@@ -59,7 +59,7 @@ def list_prices(book: PriceBook | None = None) -> pa.Table:
 
 def _of_model(book: PriceBook, provider: str, model: str) -> Iterator[dict[str, Any]]:
     told: set[str] = set()
-    for label in ("", *_contexts(book, provider, model)):
+    for label in ("", *contexts(book, provider, model)):
         windows = reachable(list_rates(book, provider, model, _context(label)).windows)
         fresh = [one for one in windows if one.price_id not in told]
         told.update(one.price_id for one in fresh)
@@ -70,7 +70,7 @@ def _of_model(book: PriceBook, provider: str, model: str) -> Iterator[dict[str, 
                 yield {**head, **_bounds(window), **price, "source": window.fee_sources.get(unit, window.source)}
 
 
-def _contexts(book: PriceBook, provider: str, model: str) -> list[str]:
+def contexts(book: PriceBook, provider: str, model: str) -> list[str]:
     """Return the contexts in which something else is charged, by the book's names."""
     found = book.find(provider, model)
     if isinstance(found, str):

@@ -278,7 +278,7 @@ def comments(*, columns: bool, without: Collection[str] = ()) -> str:
 
 
 def _comments(view: View, *, columns: bool) -> Iterator[str]:
-    yield f"comment on view {view.name} is {_quote(_plain(view.sentence))}"
+    yield f"comment on view {view.name} is {_quote(plain(view.sentence))}"
     if columns:
         for column in view.columns:
             yield f"comment on column {view.name}.{column.name} is {_quote(column.sentence)}"
@@ -300,7 +300,8 @@ def sql_type(type_: pa.DataType) -> str:
     return _SQL_TYPES[type_]
 
 
-def _plain(markdown: str) -> str:
+def plain(markdown: str) -> str:
+    """Return a sentence without its links."""
     return _LINK.sub(r"\1", markdown)
 
 

@@ -6,27 +6,24 @@ and because the product's JSON (decimals as text, times in UTC with Z) is the sa
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import IO, Final, cast
+from typing import IO, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from spanledger_analytics.plain_values import BATCH_ROWS, cell, plain, write_csv, write_parquet
+
 FORMATS: Final = ("table", "csv", "json", "parquet")
 MOST_TABLE_ROWS: Final = 500
 """Rows shown as a table; the other formats give all."""
 MOST_RECORDS: Final = 20
 """Rows shown where they are too wide for a table."""
-_BATCH_ROWS: Final = 10_000
 _PLAN: Final = ["explain_key", "explain_value"]
 """Columns of the answer to `explain`: a drawing of many lines."""
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: " ", 10: "\\n", 13: "\\r"}
@@ -39,7 +36,7 @@ def write(answer: pa.Table, form: str, target: IO[bytes], width: int | None = No
     `width` is that of the terminal; None: a table may be as wide as it needs.
     """
     if form == "parquet":
-        pq.write_table(answer, target, compression="zstd")
+        write_parquet(answer, target)
         return None
     text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
     try:
@@ -51,7 +48,7 @@ def write(answer: pa.Table, form: str, target: IO[bytes], width: int | None = No
 
 def _write_text(answer: pa.Table, form: str, target: IO[str], width: int | None) -> str | None:
     if form == "csv":
-        _write_csv(answer, target)
+        write_csv(answer, target)
         return None
     if form == "json":
         _write_json(answer, target)
@@ -72,19 +69,11 @@ def _write_text(answer: pa.Table, form: str, target: IO[str], width: int | None)
     return f"the first {MOST_TABLE_ROWS} rows are shown; --format csv, json or parquet gives all"
 
 
-def _write_csv(answer: pa.Table, target: IO[str]) -> None:
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(answer.column_names)
-    for batch in answer.to_batches(_BATCH_ROWS):
-        for row in zip(*(column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns), strict=True):
-            writer.writerow([_cell(value) for value in row])
-
-
 def _write_json(answer: pa.Table, target: IO[str]) -> None:
     separator = "[\n"
-    for batch in answer.to_batches(_BATCH_ROWS):
+    for batch in answer.to_batches(BATCH_ROWS):
         for row in batch.to_pylist(maps_as_pydicts="lossy"):
-            target.write(separator + json.dumps(_plain(row), ensure_ascii=False))
+            target.write(separator + json.dumps(plain(row), ensure_ascii=False))
             separator = ",\n"
     target.write("[]\n" if separator == "[\n" else "\n]\n")
 
@@ -128,32 +117,4 @@ def _empty(column: pa.ChunkedArray) -> bool:
 
 
 def _printable(value: object) -> str:
-    return _cell(value).translate(_CONTROL)
-
-
-def _cell(value: object) -> str:
-    """Return a value as text for people and CSV: NULL is empty, exact decimals, times in UTC with Z."""
-    if value is None:
-        return ""
-    plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it: decimals as strings, times as RFC 3339 with Z."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, pa.MonthDayNano):
-        months, days, nanoseconds = cast("tuple[int, int, int]", value)
-        return f"{months} months {days} days {timedelta(microseconds=nanoseconds // 1000)}"
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).isoformat().replace("+00:00", "Z")
-    if isinstance(value, date | timedelta):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return value
+    return cell(value).translate(_CONTROL)

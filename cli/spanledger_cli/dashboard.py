@@ -48,8 +48,8 @@ def command(
       spanledger dashboard --lake ./lake --dashboard-port 8600
 
     It listens on this machine only, unless viewers have to log in; the settings SPANLEDGER_LOGIN_* say how
-    (docs/dashboard.md). It asks no other host for anything, but the provider who somebody is. `spanledger up` runs
-    the collector beside it.
+    (docs/dashboard.md). It asks no other host for anything, but the provider who somebody is, and writes nothing but
+    the queries that you save. `spanledger up` runs the collector beside it.
     """
     from spanledger_collector.doors import bind
 

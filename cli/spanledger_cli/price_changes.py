@@ -14,8 +14,9 @@ from typing import Any, Final
 from spanledger.book import Entry, PriceBook
 from spanledger.instants import END_OF_TIME
 from spanledger.rates import TOKEN_METERS, PriceContext, Window, list_rates, make_window
+from spanledger_analytics.price_windows import charged_at, condition, dollars, fees, in_words, kind_of, period
 
-from .price_words import charged_at, condition, dollars, fees, in_words, kind_of, period, write_table
+from .aligned import write_table
 
 Row = dict[str, str]
 Key = tuple[str, str, str]

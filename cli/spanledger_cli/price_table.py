@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from .price_words import write_table
+from .aligned import write_table
 
 _COLUMNS: Final = ("quantity", "meter", "price", "amount", "source")
 

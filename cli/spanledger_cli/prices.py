@@ -21,10 +21,11 @@ from spanledger import base_file
 from spanledger.book import BASE, PriceBook, shipped_text
 from spanledger.rates import PriceContext, Window, list_rates
 from spanledger.settings import load
+from spanledger_analytics.price_windows import charged, charged_at, in_words, instant_of, prices, when
 
 from . import base_update, price_changes
+from .aligned import write_table
 from .in_force import book_as_set
-from .price_words import charged, charged_at, in_words, instant_of, prices, when, write_table
 
 EXIT_UNKNOWN: Final = 3
 _DAY: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from datetime import datetime
 
 import click
-import polars as pl
 
 from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.scope import EVERYTHING
+from spanledger_analytics.unpriced import unpriced_models
 
 from . import lakes
 from .answer import FORMATS, write
@@ -37,18 +36,8 @@ def command(lake: LakePath | None, first: datetime | None, last: datetime | None
     path = load(lake=lake).lake
     lakes.check_readable(path)
     days = [day.date() if day is not None else None for day in (first, last)]
-    found = Ledger(path, EVERYTHING).ask("unpriced_models", first=days[0], last=days[1])
-    lines = [_line(row) for row in found.iter_rows(named=True)]
-    answer = found.with_columns(pl.Series("add", lines, pl.String)).to_arrow()
+    answer = unpriced_models(Ledger(path, EVERYTHING), *days).to_arrow()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     words = write(answer, form, sys.stdout.buffer, width)
     if words:
         click.echo(f"spanledger: {words}", err=True)
-
-
-def _line(row: dict[str, object]) -> str:
-    """Return what to add to the contract; nothing where no price would help."""
-    if row["reason"] not in ("unknown_model", "unknown_provider", "no_price") or not row["model"]:
-        return ""
-    named = "\n".join(f"{key} = {json.dumps(row[key])}" for key in ("provider", "model"))
-    return f'[[price]]\n{named}\nusd_per_million = {{ input_tokens = "?", output_tokens = "?" }}'

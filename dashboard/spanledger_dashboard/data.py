@@ -23,6 +23,7 @@ from spanledger import settings
 from spanledger.lake_path import LakePath, lake_path
 from spanledger_analytics import drill, live, spend
 from spanledger_analytics.connection import Ledger, noting
+from spanledger_analytics.corrections import corrections
 from spanledger_analytics.reports import spend as spend_report
 from spanledger_analytics.reports.answer import Answer, Report, Value
 from spanledger_analytics.reports.calendar import Calendar, Period
@@ -30,7 +31,10 @@ from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import add_up, totals
 from spanledger_analytics.scope import Scope
+from spanledger_analytics.snapshot import LakeFiles, files_now
 from spanledger_analytics.spend import Filters
+from spanledger_analytics.unpriced import unpriced_models
+from spanledger_collector.tables import CORRECTIONS, SETTLEMENTS
 
 from .charts.colours import palette
 from .viewer import NoAccessError, shown_scope
@@ -44,6 +48,8 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "filter_values": spend.filter_values,
         "tag_values": spend.tag_values,
         "unpriced": spend.unpriced,
+        "unpriced_models": unpriced_models,
+        "corrections": corrections,
         "users": drill.users,
         "requests": drill.requests,
         "trace": drill.trace,
@@ -138,6 +144,15 @@ class Lake:
         """Tell whether nothing was ever collected here."""
         return self._ledger.version() < 1
 
+    @property
+    def scope(self) -> Scope:
+        """As far as what is seen of the lake."""
+        return self._key[1]
+
+    def files(self) -> LakeFiles:
+        """Return what is live now, for SQL over the views."""
+        return files_now(self._ledger.lake)
+
     def days(self, first: date, last: date, filters: Filters) -> pl.DataFrame:
         """See `spend.days`."""
         return self._by_halves("days", first, last, filters)
@@ -151,6 +166,15 @@ class Lake:
         reasons = self._by_halves("unpriced", first, last, filters)
         summed = reasons.group_by("reason", "model").agg(pl.col("calls").sum())
         return summed.sort("calls", "reason", "model", descending=[True, False, False])
+
+    def unpriced_models(self, first: date, last: date) -> pl.DataFrame:
+        """See `unpriced.unpriced_models`."""
+        return self._asked("unpriced_models", first, last, first, last)
+
+    def corrections(self) -> pl.DataFrame:
+        """See `corrections.corrections`."""
+        stamp = hash(tuple(file for table in (CORRECTIONS, SETTLEMENTS) for file in self._ledger.files_of(table)))
+        return _ask(*self._key, stamp, "corrections", ())
 
     def filter_values(self, first: date, last: date) -> pl.DataFrame:
         """See `spend.filter_values`; the days must be over."""

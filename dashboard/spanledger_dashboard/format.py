@@ -61,6 +61,15 @@ def usd_exact(amount: Decimal | None) -> str:
     return f"${text.rstrip('0').rstrip('.') if '.' in text else text}"
 
 
+def price(amount: Decimal | None) -> str:
+    """Write the price of a million tokens or a unit, in full: $10, $2.50, $0.075."""
+    if amount is None:
+        return NO_PRICE
+    short = amount.normalize()
+    places = max(0, -int(short.as_tuple().exponent))
+    return f"${amount:,.{2 if places == 1 else places}f}"
+
+
 def count(number: float | None) -> str:
     """Write a count of tokens or requests: 733, 9,876, 12.1k, 303.6M."""
     if number is None:

@@ -81,6 +81,13 @@ LEVELS: Final[dict[str, dict[str, str]]] = {
 }
 
 
+QUERIES: Final = (
+    "select team_id, count(*) as calls from spans group by all",
+    "select team_idd from traces",
+    "select * from outcomes union all by name select * from corrections",
+)
+
+
 @pytest.mark.parametrize("path", [place.path for place in places()])
 def test_a_page_shows_a_team_its_own_and_nothing_of_others(path: str) -> None:
     words = words_in(seen(path), ("amber", *HIDDEN))
@@ -93,6 +100,19 @@ def test_a_level_shows_a_team_its_own_and_nothing_of_others(level: str) -> None:
     asked = {word for value in LEVELS[level].values() for word in words_in(value)}
     assert words_in(shown) <= asked
     assert ("amber" in shown.lower()) or level.startswith("another")
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_sql_shows_a_team_its_own_and_nothing_of_others(query: str) -> None:
+    page = AppTest.from_function(drawn, default_timeout=120, args=("sql",))
+    page.query_params["q"] = query
+    page.run()
+    assert page.session_state["sql-asking"].wait(60)
+    page.run()
+    assert not page.exception
+    shown = "\n".join(str(getattr(element, "proto", "")) for element in elements(page._tree))
+    assert words_in(shown, ("amber", *HIDDEN)) == (set() if "team_idd" in query else {"amber"})
+    assert not [tab for tab in page.tabs if tab.label == "Saved"]
 
 
 def test_who_sees_everything_is_shown_both(claims: dict[str, object]) -> None:

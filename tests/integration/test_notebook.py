@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from ledger_rows import make_lake, outcome, traffic
+from spanledger_analytics.saved_queries import examples
 
 NOTEBOOK = json.loads((Path(__file__).resolve().parents[2] / "examples" / "ten_questions.ipynb").read_text("utf-8"))
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -35,6 +36,13 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         exec(CODE[0], made)
     assert made["lake"] == lake
     return made
+
+
+def test_its_questions_are_the_examples_of_the_dashboard() -> None:
+    texts = [ast.literal_eval(cell.removeprefix("ask(").removesuffix(")")).strip() for cell in CODE[1:]]
+    shipped = [example.query.partition("\n")[2].removesuffix(";") for example in examples()]
+    assert texts == shipped
+    assert [title.partition(". ")[2] for title in TITLES] == [example.name for example in examples()]
 
 
 def test_it_has_ten_questions_and_no_outputs() -> None:

@@ -28,6 +28,8 @@ MONEY = (
     "analytics/spanledger_analytics/list_prices.py",
     "analytics/spanledger_analytics/price_cells.py",
     "analytics/spanledger_analytics/priced_tables.py",
+    "analytics/spanledger_analytics/price_list.py",
+    "analytics/spanledger_analytics/price_windows.py",
     "analytics/spanledger_analytics/pricing.py",
     *(
         f"analytics/spanledger_analytics/reports/{name}.py"
@@ -39,7 +41,6 @@ MONEY = (
     "cli/spanledger_cli/price.py",
     "cli/spanledger_cli/price_changes.py",
     "cli/spanledger_cli/price_table.py",
-    "cli/spanledger_cli/price_words.py",
     "cli/spanledger_cli/prices.py",
     "cli/spanledger_cli/flatten.py",
     "tools/flatten_prices.py",

@@ -10,6 +10,7 @@ import streamlit as st
 from spanledger_analytics.spend import Doubts
 from spanledger_dashboard.format import many, markdown, usd
 
+_NO_DOUBTS: Final = Doubts()
 _PROVISIONAL: Final = (
     "They came within the last minutes. When the whole trace is here, a call that two witnesses told of counts once, an"
     " agent is charged only where nothing below it is, and tags of spans above count for those below."
@@ -24,7 +25,7 @@ _ESTIMATED: Final = (
 def show_heading(
     answer: str,
     reading: str,
-    doubts: Doubts,
+    doubts: Doubts = _NO_DOUBTS,
     reasons: pl.DataFrame | None = None,
 ) -> None:
     """Write the answer (plain text, foreign names may be in it), the hint, and badges for what may be wrong with it.

@@ -16,7 +16,8 @@ from spanledger.rates import TOKEN_METERS, Window
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_MIDNIGHT: Final = "T00:00:00Z"
+MIDNIGHT: Final = "T00:00:00Z"
+"""End of an instant that is written as a date where that is shorter."""
 WHEN: Final = ("from", "to", "days", "hours", "input")
 
 
@@ -78,7 +79,7 @@ def condition(window: Window) -> dict[str, str]:
 
 def in_words(told: dict[str, str]) -> str:
     """Join what `when` tells, midnight as a date."""
-    return " ".join(f"{key} {told[key].removesuffix(_MIDNIGHT)}" for key in WHEN if told.get(key))
+    return " ".join(f"{key} {told[key].removesuffix(MIDNIGHT)}" for key in WHEN if told.get(key))
 
 
 def prices(window: Window) -> dict[str, str]:
@@ -125,12 +126,3 @@ def instant_of(at: datetime) -> int:
 def _clock(day_ns: int) -> str:
     minutes = day_ns // (60 * 10**9)
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def write_table(rows: Sequence[dict[str, str]], names: Sequence[str], always: Sequence[str] = ()) -> Iterator[str]:
-    """Yield a head and the rows, aligned, without columns that are empty throughout, save those of `always`."""
-    kept = [name for name in names if name in always or any(row[name] for row in rows)]
-    cells = [kept, *([row[name].removesuffix(_MIDNIGHT) for name in kept] for row in rows)]
-    widths = [max(len(cell[place]) for cell in cells) for place in range(len(kept))]
-    for cell in cells:
-        yield "  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip()
