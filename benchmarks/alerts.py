@@ -3,10 +3,10 @@
     python benchmarks/alerts.py [--spans 1000000 10000000] [--folder DIR] [--evaluations 20]
 
 Lakes are those of benchmarks/queries.py: 180 days, maintained, made from a fixed seed where they aren't there; with
-`--lake` one that is there, as it is. The clock begins at noon of the last day; two evaluations follow each other at 20
-seconds. CPU of all threads is told, not wall time, in milliseconds: `first` of a home that has seen nothing, `started`
-of a process that begins again in it, `hour` where an hour has become the past, `quarter` where the sums of budgets are
-asked again, `usual` the median of all others. By rule, what is asked for several of them counts for the first.
+`--lake` one that is there; what alerts kept of it is deleted. The clock begins at noon of the last day. CPU of all
+threads is told, not wall time, in milliseconds: `first` where nothing is kept, `started` of a process that begins again
+after it, `hour` where an hour has become the past, `quarter` where the sums of budgets are asked again, `usual` the
+median of all others. By rule, what is asked for several of them counts for the first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import statistics
 import tempfile
 from collections import defaultdict
@@ -34,6 +35,7 @@ from spanledger_analytics.alerts.rules import Rule, Rules
 from spanledger_analytics.alerts.rules_file import read_rules
 from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.connection import Ledger
+from spanledger_analytics.kept import FOLDER
 from spanledger_analytics.reports.calendar import Calendar
 from spanledger_analytics.scope import EVERYTHING
 
@@ -104,6 +106,8 @@ class Measured:
 
 def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
     """Evaluate again and again, and return what that took."""
+    for folder in (lake / FOLDER).glob("alert-*"):
+        shutil.rmtree(folder)
     one = Measured(lake, home)
     one.evaluate(NOON, "first")
     for number in range(1, evaluations + 1):
@@ -114,7 +118,7 @@ def measure(lake: Path, home: Path, evaluations: int) -> dict[str, Any]:
     one.store.close()
     one.start()
     one.evaluate(NOON + max(HOURS) + 2 * EVERY, "started")
-    kept = [path.stat().st_size for path in home.rglob("*.parquet")]
+    kept = [path.stat().st_size for path in (lake / FOLDER).glob("alert-*/*.parquet")]
     mean = _mean(one.took)
     return {
         "spans": about(lake)["rows"],
