@@ -49,6 +49,7 @@ class View:
     user: str | None = None
     """The empty text is calls without a user."""
     trace: str | None = None
+    """May stand without a day, which the lake is then asked for."""
     span: str | None = None
     """Picked within the trace."""
     filters: Filters = ALL
@@ -180,9 +181,14 @@ def parse(parameters: Mapping[str, str]) -> View:
         span=_hex(parameters.get("s"), _SPAN, "span", 16),
         filters=Filters.of(parameters),
     )
-    if view.day is None and (view.hour, view.user, view.trace) != (None, None, None):
-        raise BadLinkError("This link names an hour, a user or a trace, but no day.")
+    if view.day is None and (view.hour, view.user) != (None, None):
+        raise BadLinkError("This link names an hour or a user, but no day.")
     return view
+
+
+def is_trace(text: str) -> bool:
+    """Tell whether a text can be the id of a trace."""
+    return _TRACE.fullmatch(text) is not None
 
 
 def go(place: View | Window) -> None:

@@ -113,6 +113,65 @@ def test_breadcrumbs_lead_up_by_keyboard(page: Page, address: str) -> None:
     assert state(page) == {"d": f"{PEAK}", "h": "14"}
 
 
+def test_the_whole_way_down_needs_no_pointer(page: Page, address: str) -> None:
+    def choose(noun: str, words: str) -> None:
+        box = page.get_by_role("combobox", name=f"Go to {noun}")
+        box.focus()
+        page.keyboard.type(words)
+        expect(page.get_by_role("option").first).to_contain_text(words)
+        page.keyboard.press("Enter")
+
+    page.goto(f"{address}/explore")
+    settle(page)
+    choose("a day", f"{PEAK:%a} {PEAK.day} {PEAK:%b}")
+    go_to_url(page, f"d={PEAK}")
+    choose("an hour", "14:00")
+    go_to_url(page, "h=14")
+    choose("a user", "u-017")
+    go_to_url(page, "u=u-017")
+    choose("a request", "$")
+    go_to_url(page, "t=[0-9a-f]{32}")
+
+    tree = page.get_by_role("tree")
+    expect(tree.get_by_role("treeitem").first).to_contain_text("invoke_agent researcher")
+    tree.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(tree.get_by_role("treeitem")).to_have_count(1)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    go_to_url(page, "s=[0-9a-f]{16}")
+    expect(page.locator("[role=treeitem][aria-selected=true]")).to_contain_text("chat claude-opus-4-5")
+
+
+def test_what_is_typed_is_the_id_of_a_request_a_user_or_nowhere(page: Page, address: str, lake: Path) -> None:
+    trace = connect(lake).execute("select trace_id from llm_calls order by cost_usd desc limit 1").fetchall()[0][0]
+
+    def type_in(noun: str, words: str) -> None:
+        page.get_by_role("combobox", name=f"Go to {noun}").focus()
+        page.keyboard.type(words)
+        expect(page.get_by_role("option").first).to_contain_text(words)
+        page.keyboard.press("Enter")
+
+    page.goto(f"{address}/explore?d={PEAK}&team=growth")
+    settle(page)
+    type_in("an hour", "noon")
+    expect(page.get_by_test_id("stAlert")).to_have_text(
+        "noon is neither an hour that has calls here, nor the id of a request."
+    )
+    type_in("an hour", trace)
+    go_to_url(page, f"t={trace}")
+    assert state(page) == {"t": trace, "team": "growth"}
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("invoke_agent researcher cost")
+    expect(page.get_by_role("button", name=f"{PEAK:%a} {PEAK.day} {PEAK:%b}")).to_be_visible()
+
+    page.goto(f"{address}/explore?d={PEAK}&h=14")
+    settle(page)
+    type_in("a user", "nobody")
+    go_to_url(page, "u=nobody")
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("nobody made no requests here")
+
+
 def test_a_filter_stays_in_the_url_and_in_the_numbers_on_the_way_down(page: Page, address: str, lake: Path) -> None:
     page.goto(f"{address}/explore?d={PEAK}")
     settle(page)

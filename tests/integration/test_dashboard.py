@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 import spanledger_dashboard
 from ledger_rows import call, make_lake, traffic
 from spanledger_analytics.connection import connect
+from spanledger_dashboard.format import change, day_name, usd
 from spanledger_dashboard.server import command
 from waiting import wait_until
 
@@ -78,8 +80,11 @@ def test_the_first_level_says_what_the_period_cost(lake: Path) -> None:
 def test_a_day_has_its_crumb_filters_and_numbers(lake: Path) -> None:
     page = explored(d=PEAK)
     assert not page.exception
-    assert [button.label for button in page.button] == ["All days"]
-    assert [box.label for box in page.selectbox] == ["Team", "Feature", "Model", "Environment"]
+    day = datetime.fromisoformat(PEAK)
+    before, after = day_name(day - timedelta(days=1)), day_name(day + timedelta(days=1))
+    assert [button.label for button in page.button] == ["All days", f"← {before}", f"{after} →"]
+    boxes = ["Go to an hour", "Team", "Feature", "Model", "Environment"]
+    assert sorted(box.label for box in page.selectbox) == sorted(boxes)
     cost = connect(lake).execute("select sum(cost_usd) from llm_calls where dt = $dt", {"dt": PEAK}).fetchall()[0][0]
     assert values(page)["Cost"] == f"${cost:.2f}"
     assert values(page)["Dearest hour"] == "14:00-15:00"
@@ -111,6 +116,60 @@ def test_a_crumb_leads_up_and_keeps_the_filters() -> None:
     page.button(key="crumb-1").click().run()
     assert page.query_params == {"d": PEAK, "team": "growth"}
     assert values(page)["Dearest hour"] == "14:00-15:00"
+
+
+def test_every_level_has_a_way_down_that_needs_no_pointer() -> None:
+    page = explored()
+    page.selectbox(key="way").select(PEAK).run()
+    assert page.query_params == {"d": PEAK}
+    page.selectbox(key="way").select("14").run()
+    assert page.query_params == {"d": PEAK, "h": "14"}
+    assert next(words for words in page.selectbox(key="way").options).startswith("u-017  ·  $")
+    page.selectbox(key="way").select("u-017").run()
+    assert page.query_params == {"d": PEAK, "h": "14", "u": "u-017"}
+    dearest = page.dataframe[0].value["cost"][0]
+    assert page.selectbox(key="way").options[0].startswith(f"{usd(dearest)}  ·  14:")
+    page.selectbox(key="way").select_index(0).run()
+    assert set(page.query_params) == {"d", "h", "u", "t"}
+    assert not page.exception
+
+
+def test_a_trace_is_found_whatever_day_the_link_names(lake: Path) -> None:
+    trace = connect(lake).execute("select trace_id from llm_calls order by cost_usd desc limit 1").fetchall()[0][0]
+    named = [explored(t=trace, **day) for day in ({}, {"d": "2020-01-01"}, {"d": PEAK})]
+    assert len({page.subheader[0].value for page in named}) == 1
+    assert explored(t="f" * 32).warning[0].value.startswith(f"No step of the request {'f' * 32} is in the lake")
+
+
+def test_a_place_without_calls_leads_on_without_the_filters_and_to_its_neighbours() -> None:
+    page = explored(d=PEAK, h="14", team="gone")
+    assert [button.label for button in page.button][2:] == [
+        "← 13:00-14:00",
+        "15:00-16:00 →",
+        "Without the filters",
+        f"Back to {day_name(datetime.fromisoformat(PEAK))}",
+    ]
+    page.button[4].click().run()
+    assert page.query_params == {"d": PEAK, "h": "14"}
+    page.button(key="before").click().run()
+    assert page.query_params == {"d": PEAK, "h": "13"}
+
+
+def test_an_hour_is_held_against_the_same_one_a_week_before_and_its_day(lake: Path) -> None:
+    page = explored(d=PEAK, h="14")
+    cards = {metric.label: metric for metric in page.metric}
+
+    def cost(where: str) -> Decimal:
+        found = connect(lake).execute(f"select sum(cost_usd) from llm_calls where {where}").fetchall()[0][0]
+        assert isinstance(found, Decimal)
+        return found
+
+    hour = cost(f"dt = '{PEAK}' and hour(start_time) = 14")
+    week_before = f"{datetime.fromisoformat(PEAK).date() - timedelta(days=7)}"
+    past = cost(f"dt = '{week_before}' and hour(start_time) = 14")
+    day = cost(f"dt = '{PEAK}'")
+    assert cards["Cost"].delta == change(hour, past)
+    assert (cards["Share of the day"].value, cards["Cost"].value) == (f"{hour / day:.0%}".replace("%", " %"), usd(hour))
 
 
 def test_requests_stand_dearest_first_in_a_table() -> None:

@@ -71,7 +71,7 @@ def test_calls_without_a_user_have_a_place_of_their_own() -> None:
         ({"d": "3 Nov"}, "This link names the day '3 Nov', which is no date like 2026-11-03."),
         ({"d": "2026-11-03", "h": "-1"}, "This link names the hour '-1'; hours go from 0 to 23."),
         ({"d": "2026-11-03", "h": "٣"}, "This link names the hour '٣'; hours go from 0 to 23."),
-        ({"h": "3"}, "This link names an hour, a user or a trace, but no day."),
+        ({"h": "3"}, "This link names an hour or a user, but no day."),
         ({"d": "2026-11-03", "t": "xyz"}, "This link names the trace 'xyz'; an id has 32 hexadecimal digits."),
         ({"days": "1"}, "This link asks for '1' days; there are 7, 14, 30, 90."),
     ],

@@ -33,6 +33,8 @@ class Rank:
     """Escaped already."""
     before_usd: Decimal | None = None
     """What it cost in the period before; None: nothing to compare with."""
+    more: str = ""
+    """Our own words after cost and share."""
 
 
 def ranking_figure(ranks: Sequence[Rank], whole: Decimal | None, room: float) -> go.Figure:
@@ -66,8 +68,8 @@ def ranking_figure(ranks: Sequence[Rank], whole: Decimal | None, room: float) ->
     return figure
 
 
-def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15) -> go.Figure:
-    """Draw the dearest users (frame `users`, dearest first) with their share of `whole`."""
+def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.3, *, each: bool = False) -> go.Figure:
+    """Draw the dearest users (frame `users`) with their share of `whole`, with `each` the cost a request."""
     ranks = [
         Rank(
             row["user_id"],
@@ -75,6 +77,7 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15)
             row["cost_usd"],
             BLUE if row["user_id"] else GREY,
             _user_hover(row, whole),
+            more=_a_request(row) if each else "",
         )
         for row in users.head(MOST_USERS).iter_rows(named=True)
     ]
@@ -84,7 +87,12 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.15)
 def _beside(rank: Rank, whole: Decimal | None) -> str:
     words = f"{usd(rank.cost_usd)}  ·  {share(rank.cost_usd, whole)}"
     changed = change(rank.cost_usd, rank.before_usd)
-    return f"{words}  ·  {changed}" if changed else words
+    return "  ·  ".join(part for part in (words, changed, rank.more) if part)
+
+
+def _a_request(row: dict[str, Any]) -> str:
+    cost, requests = row["cost_usd"], row["requests"]
+    return f"{many(requests, 'request')}, {usd(cost / requests)} each" if cost is not None and requests > 1 else ""
 
 
 def _user_hover(row: dict[str, Any], whole: Decimal | None) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 import streamlit as st
 
-from spanledger_analytics.spend import DIMENSIONS
+from spanledger_analytics.spend import ALL, DIMENSIONS
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import day_name, hour_name, markdown, visible
 from spanledger_dashboard.headlines import person
@@ -48,6 +48,22 @@ def show_crumbs(view: View) -> None:
             st.button(markdown(label), key=f"crumb-{number}", type="tertiary", on_click=go, args=(target,))
             st.markdown("/", width="content")
         st.markdown(f"**{markdown(here)}**", width="content")
+
+
+def show_neighbours(before: tuple[str, View], after: tuple[str, View] | None) -> None:
+    """Draw the ways to the place before and the one after, of the same kind: label and view."""
+    with st.container(horizontal=True, gap="xsmall", key="neighbours", width="content"):
+        st.button(f"\u2190 {before[0]}", key="before", on_click=go, args=(before[1],))
+        if after is not None:
+            st.button(f"{after[0]} \u2192", key="after", on_click=go, args=(after[1],))
+
+
+def show_ways_on(view: View, label: str, above: View) -> None:
+    """Draw the ways on from a place where nothing is: without the filters, where there are any, and up."""
+    with st.container(horizontal=True, gap="small", key="ways-on"):
+        if view.filters != ALL:
+            st.button("Without the filters", on_click=go, args=(replace(view, filters=ALL),), type="primary")
+        st.button(label, on_click=go, args=(above,), type="secondary" if view.filters != ALL else "primary")
 
 
 def show_filters(view: View | Window, lake: Lake, today: date) -> None:

@@ -15,16 +15,19 @@ from spanledger_dashboard.charts.spend import hours_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.components.place import show_neighbours, show_ways_on
+from spanledger_dashboard.components.way import Way
 from spanledger_dashboard.data import Lake, now
-from spanledger_dashboard.format import change, count, day_name, hour_name, usd, usd_exact
+from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
+_DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _LEADERS: Final = 8
 
 
-def show(view: View, day: date, lake: Lake) -> None:
-    """Draw the hours of a day; a click goes to the hour, or to a user of the whole day."""
+def show(view: View, day: date, lake: Lake) -> Way | None:
+    """Draw the hours of a day and return the way down; a click goes to the hour, or to a user of the whole day."""
     moment = now()
     current = moment.hour if day == moment.date() else None
     hours = lake.hours(day, view.filters)
@@ -32,15 +35,18 @@ def show(view: View, day: date, lake: Lake) -> None:
     users = lake.users(day, None, view.filters)
     # An unfinished day is compared with as much of the other, to the full hour.
     compared = before if current is None else before.filter(pl.col("hour") <= current)
-    show_heading(
-        headlines.day(day, hours, compared, users, so_far=current is not None),
-        "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
-        doubts(hours),
-        lake.unpriced(day, day, view.filters),
-    )
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        show_heading(
+            headlines.day(day, hours, compared, users, so_far=current is not None),
+            "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
+            doubts(hours),
+            lake.unpriced(day, day, view.filters),
+        )
+        later = (day_name(day + _DAY), view.at_day(day + _DAY)) if day < moment.date() else None
+        show_neighbours((day_name(day - _DAY), view.at_day(day - _DAY)), later)
     if not hours.height:
-        st.button("Show all days", on_click=go, args=(view.top(),))
-        return
+        show_ways_on(view, "Show all days", view.top())
+        return None
     _kpis(view, day, lake, hours, compared)
     wide, narrow = st.columns([7, 3], gap="medium")
     with wide:
@@ -48,6 +54,12 @@ def show(view: View, day: date, lake: Lake) -> None:
     with narrow:
         _leaders(view, day, users)
     show_table(hours, key="hours", query="hours")
+    cost = cost_of(hours)
+    places = {
+        str(row["hour"]): f"{hour_name(row['hour'])}  ·  {usd(row['cost_usd'])}  ·  {share(row['cost_usd'], cost)}"
+        for row in hours.iter_rows(named=True)
+    }
+    return Way("an hour", places, lambda hour: go(view.at_hour(int(hour))))
 
 
 def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, compared: pl.DataFrame) -> None:

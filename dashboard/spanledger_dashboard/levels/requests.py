@@ -9,62 +9,74 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from spanledger_analytics.spend import cost_of, doubts, sum_of
+from spanledger_analytics.spend import cost_of, cost_per_request, doubts, sum_of
 from spanledger_dashboard import headlines
 from spanledger_dashboard.components.figure import Columns, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
+from spanledger_dashboard.components.place import show_ways_on
+from spanledger_dashboard.components.way import MOST, Way
 from spanledger_dashboard.data import Lake
-from spanledger_dashboard.format import count, duration, share, usd, usd_exact, visible
+from spanledger_dashboard.format import count, duration, share, times, usd, usd_exact, visible
 from spanledger_dashboard.state import View, go
 
 _ROW_PX: Final = 36
 _MOST_ROWS: Final = 14
 
 
-def show(view: View, day: date, user: str, lake: Lake) -> None:
-    """Draw a user's requests as a table; picking a row goes to the trace."""
+def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
+    """Draw a user's requests as a table and return the way down; picking a row goes to the trace."""
     requests = lake.requests(day, view.hour, user, view.filters)
+    shown = requests.head(MOST)
+    more = f" The {MOST:,} dearest of {requests.height:,}." if requests.height > MOST else ""
     show_heading(
         headlines.user(user, requests),
-        "One row a request (trace), dearest first. Pick a row to see its steps.",
+        f"One row a request (trace), dearest first. Pick a row to see its steps.{more}",
         doubts(requests),
     )
     if not requests.height:
         above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)
-        st.button("Up one level", on_click=go, args=(above,))
-        return
-    _kpis(requests, cost_of(lake.users(day, view.hour, view.filters)))
+        show_ways_on(view, "Up one level", above)
+        return None
+    _kpis(requests, lake.users(day, view.hour, view.filters))
 
     def picked() -> None:
         selection = st.session_state["requests"].selection
         rows = [*selection.rows, *(row for row, _ in selection.cells)]
         if rows:
-            go(view.at_trace(requests["trace_id"][rows[0]]))
+            go(view.at_trace(shown["trace_id"][rows[0]]))
 
     st.dataframe(
-        _table(requests),
+        _table(shown),
         key="requests",
         on_select=picked,
         selection_mode=["single-row", "single-cell"],
         hide_index=True,
         row_height=_ROW_PX,
-        height=_ROW_PX * (min(requests.height, _MOST_ROWS) + 1) + 2,
+        height=_ROW_PX * (min(shown.height, _MOST_ROWS) + 1) + 2,
         column_config=_columns(max((cost for cost in requests["cost_usd"] if cost is not None), default=Decimal(0))),
         alt=f"Requests of {headlines.person(user)}, dearest first.",
     )
     show_table(requests, key="requests-all", query="requests")
+    places = {
+        row[
+            "trace_id"
+        ]: f"{usd(row['cost_usd'])}  ·  {row['started']:%H:%M:%S}  ·  {visible(row['name'] or '(no name)', 40)}"
+        for row in shown.iter_rows(named=True)
+    }
+    return Way("a request", places, lambda trace: go(view.at_trace(trace)))
 
 
-def _kpis(requests: pl.DataFrame, whole: Decimal | None) -> None:
+def _kpis(requests: pl.DataFrame, users: pl.DataFrame) -> None:
     cost, dearest = cost_of(requests), requests["cost_usd"][0]
-    each = cost / requests.height if cost is not None else None
+    each, usual, whole = cost_per_request(requests.with_columns(requests=1)), cost_per_request(users), cost_of(users)
+    against = f"{times(float(each / usual))} all users' {usd(usual)}" if each and usual else None
     of_these = f"{share(dearest, cost)} of these"
     show_kpis(
         [
             Kpi("Cost", usd(cost), None, f"{share(cost, whole)} of all users here", usd_exact(cost)),
             Kpi("Requests", count(requests.height), None, f"{count(sum_of(requests, 'calls'))} LLM calls"),
-            Kpi("Cost per request", usd(each)),
+            Kpi("Cost per request", usd(each), None, against),
             Kpi("Dearest request", usd(dearest), None, of_these, usd_exact(dearest)),
         ]
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final, Literal
 
 import polars as pl
@@ -18,7 +19,7 @@ from spanledger_analytics.parts import Part, parts
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.resent import Resent, resent
-from spanledger_analytics.spend import Doubts
+from spanledger_analytics.spend import ALL, Doubts, cost_of
 from spanledger_analytics.tree import Facts, facts, nodes, steps
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.drivers import NAMES, drivers_figure
@@ -30,7 +31,7 @@ from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.step import show_step
 from spanledger_dashboard.components.waterfall import show_waterfall
 from spanledger_dashboard.data import Lake, now
-from spanledger_dashboard.format import count, duration, many, markdown, usd, usd_exact, visible
+from spanledger_dashboard.format import count, day_name, duration, many, markdown, share, usd, usd_exact, visible
 from spanledger_dashboard.state import View, go, parse
 
 _DAY: Final = timedelta(days=1)
@@ -41,13 +42,13 @@ _COLOURS: Final[dict[bool | None, Literal["green", "red", "gray"]]] = {True: "gr
 """Of what is said about the end of work."""
 
 
-def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
+def show(view: View, day: date | None, trace_id: str, lake: Lake) -> None:
     """Draw a trace; a click on a step picks it."""
-    spans = lake.trace(day, trace_id)
-    if not spans.height:
-        st.warning("No step of this request is in the lake around that day: the link is wrong, or it was deleted.")
+    if day is None or not lake.trace(day, trace_id).height:
+        st.warning(f"No step of the request {trace_id} is in the lake: the link is wrong, or its days were deleted.")
         st.button("Show all days", on_click=go, args=(view.top(),), type="primary")
         return
+    spans = lake.trace(day, trace_id)
     work = steps(spans)
     summary, split = facts(work), resent(work)
     show_heading(
@@ -56,7 +57,7 @@ def show(view: View, day: date, trace_id: str, lake: Lake) -> None:
         _doubts(summary),
     )
     ended = st.empty()
-    _kpis(summary)
+    _kpis(summary, day, cost_of(lake.days(day, day, ALL)))
     _steps(day, trace_id, lake)
     why = st.skeleton(_DRIVERS_PX) if summary.calls else None
     if summary.calls:
@@ -82,14 +83,14 @@ def _doubts(summary: Facts) -> Doubts:
     return Doubts(summary.unpriced_calls, estimated_calls=summary.estimated_calls, estimated_usd=summary.estimated_usd)
 
 
-def _kpis(summary: Facts) -> None:
+def _kpis(summary: Facts, day: date, of_day: Decimal | None) -> None:
     cost = summary.cost_usd
     places = 4 if cost is not None and cost < 10 else None
     errors = many(summary.errors, "error") if summary.errors else "no errors"
-    each = cost / summary.calls if cost is not None and summary.calls else None
+    part = f"{share(cost, of_day)} of {day_name(day)}" if cost else None
     show_kpis(
         [
-            Kpi("Cost", usd(cost, places), None, f"{usd(each, places)} a call" if each else None, usd_exact(cost)),
+            Kpi("Cost", usd(cost, places), None, part, usd_exact(cost)),
             Kpi("LLM calls", count(summary.calls), None, f"{many(summary.spans, 'step')}{_retries(summary)}"),
             Kpi(
                 "Tokens in / out",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
@@ -16,43 +16,81 @@ from spanledger_dashboard.charts.ranking import MOST_USERS, users_figure
 from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
-from spanledger_dashboard.data import Lake
-from spanledger_dashboard.format import count, day_name, hour_name, share, usd, usd_exact
+from spanledger_dashboard.components.place import show_neighbours, show_ways_on
+from spanledger_dashboard.components.way import MOST, Way
+from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
+_HOUR: Final = timedelta(hours=1)
+_WEEK: Final = timedelta(days=7)
 
-def show(view: View, day: date, hour: int, lake: Lake) -> None:
-    """Draw the users of an hour, dearest first; a click goes to the user's requests."""
+
+def show(view: View, day: date, hour: int, lake: Lake) -> Way | None:
+    """Draw the users of an hour, dearest first, and return the way down; a click goes to the user's requests."""
     users = lake.users(day, hour, view.filters)
     headline = headlines.hour(day, hour, users)
     more = f" The {MOST_USERS} dearest of {users.height:,}; the table has all." if users.height > MOST_USERS else ""
-    show_heading(
-        headline,
-        f"Cost by user. Pick one to see the requests.{more}",
-        doubts(users),
-    )
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        show_heading(
+            headline,
+            f"Cost by user. Pick one to see the requests.{more}",
+            doubts(users),
+        )
+        _neighbours(view, day, hour)
     if not users.height:
-        st.button(f"Back to {day_name(day)}", on_click=go, args=(view.at_day(day),))
-        return
-    hours = lake.hours(day, view.filters)
-    _kpis(hours.row(by_predicate=pl.col("hour") == hour, named=True), cost_of(hours))
+        show_ways_on(view, f"Back to {day_name(day)}", view.at_day(day))
+        return None
+    _kpis(view, day, hour, lake)
+    cost = cost_of(users)
     show_figure(
-        users_figure(users, cost_of(users)),
+        users_figure(users, cost, each=True),
         key="users",
         alt=f"Bars of cost by user from {hour_name(hour)} UTC. {headline}.",
         pick=lambda user: go(view.at_user(user)),
     )
     show_table(users, key="users", query="users")
+    places = {
+        row[
+            "user_id"
+        ]: f"{headlines.person(row['user_id'])}  ·  {usd(row['cost_usd'])}  ·  {share(row['cost_usd'], cost)}"
+        for row in users.head(MOST).iter_rows(named=True)
+    }
+    return Way("a user", places, lambda user: go(view.at_user(user)), takes_text=True)
 
 
-def _kpis(hour: Mapping[str, Any], usd_of_day: Decimal | None) -> None:
-    cost, requests = hour["cost_usd"], hour["requests"]
-    each = cost / requests if cost is not None else None
+def _neighbours(view: View, day: date, hour: int) -> None:
+    """Offer the hours before and after, of whatever day they are."""
+    start = datetime.combine(day, time(hour), UTC)
+    labels = []
+    for other in (start - _HOUR, start + _HOUR):
+        there = view.at_day(other.date()).at_hour(other.hour)
+        named = hour_name(other.hour)
+        labels.append((named if other.date() == day else f"{day_name(other.date())}, {named}", there))
+    show_neighbours(labels[0], labels[1] if start + _HOUR <= now() else None)
+
+
+def _kpis(view: View, day: date, hour: int, lake: Lake) -> None:
+    hours, before = lake.hours(day, view.filters), lake.hours(day - _WEEK, view.filters)
+    this = hours.row(by_predicate=pl.col("hour") == hour, named=True)
+    # The running hour is not held against a full one.
+    is_over = datetime.combine(day, time(hour), UTC) + _HOUR <= now()
+    past = before.filter(pl.col("hour") == hour).to_dicts() if is_over else []
+    other: Mapping[str, Any] = past[0] if past else {"cost_usd": None, "requests": None}
+    weekday = day_name(day - _WEEK)
+    same = f"vs {weekday}" if past else f"no calls then on {weekday}" if is_over else "so far"
+    cost, requests, each, whole = this["cost_usd"], this["requests"], _each(this), cost_of(hours)
+    calls = f"{count(this['calls'])} LLM calls"
     show_kpis(
         [
-            Kpi("Cost", usd(cost), None, f"{share(cost, usd_of_day)} of the day", usd_exact(cost)),
-            Kpi("Requests", count(requests), None, f"{count(hour['calls'])} LLM calls"),
-            Kpi("Cost per request", usd(each)),
-            Kpi("Tokens in / out", f"{count(hour['input_tokens'])} / {count(hour['output_tokens'])}"),
+            Kpi("Cost", usd(cost), change(cost, other["cost_usd"]), same, usd_exact(cost)),
+            Kpi("Requests", count(requests), change(requests, other["requests"]), calls, rise_is_bad=False),
+            Kpi("Cost per request", usd(each), change(each, _each(other)), same),
+            Kpi("Share of the day", share(cost, whole), None, f"of {usd(whole)}"),
         ]
     )
+
+
+def _each(row: Mapping[str, Any]) -> Decimal | None:
+    cost: Decimal | None = row["cost_usd"]
+    return cost / row["requests"] if cost is not None and row["requests"] else None

@@ -6,10 +6,13 @@ step fast and Back working.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from spanledger_dashboard.components.place import show_crumbs, show_filters
 from spanledger_dashboard.components.trouble import told
+from spanledger_dashboard.components.way import Way, show_lost, show_way
 from spanledger_dashboard.data import Lake, now, shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.levels import days, hours, requests, trace, users
@@ -35,21 +38,39 @@ def _draw() -> None:
         st.button("Show all days", on_click=go, args=(View(),), type="primary")
         return
     lake = shown_lake()
+    view = _dated(view, lake)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        show_crumbs(view)
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            show_crumbs(view)
+            place = st.empty()
         if view.trace is None:
             show_filters(view, lake, now().date())
-    _level(view, lake)
+    below = st.empty()
+    way = _level(view, lake)
+    if way is not None:
+        with place:
+            show_way(view, way)
+        with below:
+            show_lost(way)
 
 
-def _level(view: View, lake: Lake) -> None:
-    if view.day is None:
-        days.show(view, lake, lambda day: go(view.at_day(day)), view.lasting)
-    elif view.trace is not None:
+def _dated(view: View, lake: Lake) -> View:
+    """Return a view with the day of its trace, where it names none or another."""
+    if view.trace is None or (view.day is not None and lake.trace(view.day, view.trace).height):
+        return view
+    day = lake.day_of_trace(view.trace)
+    return view if day is None else replace(view.at_day(day), trace=view.trace, span=view.span)
+
+
+def _level(view: View, lake: Lake) -> Way | None:
+    """Draw a level and return the way down from it."""
+    if view.trace is not None:
         trace.show(view, view.day, view.trace, lake)
-    elif view.user is not None:
-        requests.show(view, view.day, view.user, lake)
-    elif view.hour is not None:
-        users.show(view, view.day, view.hour, lake)
-    else:
-        hours.show(view, view.day, lake)
+        return None
+    if view.day is None:
+        return days.show(view, lake, lambda day: go(view.at_day(day)), view.lasting, compared=True)
+    if view.user is not None:
+        return requests.show(view, view.day, view.user, lake)
+    if view.hour is not None:
+        return users.show(view, view.day, view.hour, lake)
+    return hours.show(view, view.day, lake)
