@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from spanledger_analytics.reports.answer import Value
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING, TEAM, Scope
 
 
-def command_of(name: str, asked: Question, options: Mapping[str, Value]) -> str:
-    """Return the `spanledger report` that asks the same, quoted for a shell."""
+def command_of(name: str, asked: Question, options: Mapping[str, Value], scope: Scope = EVERYTHING) -> str:
+    """Return the `spanledger report` that asks the same, quoted for a shell; of a scope, about its teams."""
     report = REPORTS[name]
     words = ["spanledger", "report", name]
     if report.takes_by and asked.by != report.by:
@@ -19,6 +20,8 @@ def command_of(name: str, asked: Question, options: Mapping[str, Value]) -> str:
     words += ["--from", f"{asked.period.first}", "--to", f"{asked.period.last}"]
     for condition in _conditions(asked):
         words += ["--where", condition]
+    if not scope.is_everything and report.of_lake:
+        words += ["--where", f"team={_listed(scope.values(TEAM))}"]
     if not asked.period.calendar.is_utc:
         words += ["--zone", asked.period.calendar.zone]
     for option in report.options:

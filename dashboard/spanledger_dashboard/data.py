@@ -128,17 +128,37 @@ def _known(lake: str, scope: Scope, today: date, has_calls: bool) -> pl.DataFram
 
 
 class Lake:
-    """The lake that this dashboard shows, as far as a scope; its methods are the questions of spanledger_analytics."""
+    """The lake that this dashboard shows, as far as a scope; its methods are the questions of spanledger_analytics.
 
-    def __init__(self, path: LakePath, scope: Scope) -> None:
-        # Everything that is kept is kept under this key, and the ledger is opened by it.
-        self._key = str(path), scope
-        self._ledger = _open(*self._key)
+    `allow` is called before each: it raises where whoever looks may not see it any more. A page hands a lake to parts
+    that are drawn again by themselves, for as long as it is open.
+    """
+
+    def __init__(self, path: LakePath, scope: Scope, allow: Callable[[], object] = lambda: None) -> None:
+        # Everything that is kept is kept under this, and the ledger is opened by it.
+        self._place = str(path), scope
+        self._opened = _open(*self._place)
+        self._allow = allow
+
+    @property
+    def _key(self) -> tuple[str, Scope]:
+        self._allow()
+        return self._place
+
+    @property
+    def _ledger(self) -> Ledger:
+        self._allow()
+        return self._opened
+
+    @property
+    def scope(self) -> Scope:
+        """As far as what is seen of the lake."""
+        return self._key[1]
 
     @property
     def is_whole(self) -> bool:
         """Whether all calls may be seen."""
-        return self._key[1].is_everything
+        return self.scope.is_everything
 
     def is_empty(self) -> bool:
         """Tell whether nothing was ever collected here."""
@@ -325,12 +345,15 @@ def shown_lake() -> Lake:
 
     Where that is nothing any more, because a login is over, the page begins anew and says so.
     """
+    return Lake(configured_lake(), _still_shown(), _still_shown)
+
+
+def _still_shown() -> Scope:
     try:
-        scope = shown_scope()
+        return shown_scope()
     except NoAccessError:
         st.rerun()
         raise
-    return Lake(configured_lake(), scope)
 
 
 def configured_calendar() -> Calendar:

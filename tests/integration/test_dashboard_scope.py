@@ -140,8 +140,11 @@ def test_who_may_see_nothing_is_told_why_and_how_to_go_on(
 
 
 def test_a_part_that_is_drawn_by_itself_ends_with_the_login(claims: dict[str, object]) -> None:
-    assert shown_lake().known("team", NOW.date()) == ["amber"]
+    handed_on = shown_lake()
+    assert handed_on.known("team", NOW.date()) == ["amber"]
     claims["iat"] = NOW.timestamp() - 12 * 3600 - 1
+    with pytest.raises(viewer.NoAccessError):
+        handed_on.known("team", NOW.date())
     with pytest.raises(viewer.NoAccessError):
         shown_lake()
 

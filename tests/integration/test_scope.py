@@ -33,7 +33,7 @@ from spanledger_collector.tables import (
     SUPERSEDED,
     LakeTable,
 )
-from two_teams import HIDDEN as TOLD_APART, two_teams, words_in
+from two_teams import HIDDEN as TOLD_APART, NOBODY, two_teams, words_in
 
 START = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
@@ -231,6 +231,6 @@ def test_of_a_lake_of_two_teams_every_view_shows_one_of_them_alone(tmp_path: Pat
     shown = box.ask(files, LOOKS[0], scope=scope_of_teams(["amber"])).table
     assert shown is not None
     # A call that was booked without a team, and is settled as theirs, was theirs then, too.
-    assert words_in(str(shown.to_pylist()), ("amber", *TOLD_APART)) == {"amber", "stray"}
+    assert words_in(str(shown.to_pylist()), ("amber", *TOLD_APART)) == {"amber", NOBODY}
     for nothing in (scope_of_teams([]), scope_of_teams(["nobody-has-it"])):
         assert box.ask(files, "select count(*) as rows from spans", scope=nothing).table == pa.table({"rows": [0]})

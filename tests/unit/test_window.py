@@ -9,6 +9,7 @@ import pytest
 
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, Where
+from spanledger_analytics.scope import scope_of_teams
 from spanledger_analytics.spend import Filters
 from spanledger_dashboard.command import command_of
 from spanledger_dashboard.state import BadLinkError, View, window
@@ -99,3 +100,5 @@ def test_a_card_names_the_command_that_prints_its_numbers() -> None:
     )
     plain = Question(Period(date(2026, 11, 2), date(2026, 11, 8)), ("feature",))
     assert command_of("movers", plain, {}) == "spanledger report movers --from 2026-11-02 --to 2026-11-08"
+    scoped = command_of("movers", plain, {}, scope_of_teams(["search", "ads"]))
+    assert scoped == "spanledger report movers --from 2026-11-02 --to 2026-11-08 --where team=ads,search"

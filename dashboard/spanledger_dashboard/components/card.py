@@ -66,6 +66,6 @@ def show_answer(
         )
         st.caption("  \n".join(markdown(note, _LONGEST_NOTE) for note in answer.notes))
         st.caption("The same on the command line, and the SQL that it is made of:")
-        st.code(command_of(report, asked, options), language="bash")
+        st.code(command_of(report, asked, options, lake.scope), language="bash")
         for query in lake.queries(report, asked, **options):
             st.code(load_query(query).strip(), language="sql")
