@@ -17,11 +17,12 @@ from spanledger.errors import SpanledgerError
 from spanledger_analytics.errors import ScopeError
 from spanledger_analytics.scope import EVERYTHING, TEAM, Scope, scope_of_teams
 
-from .format import markdown
+from .format import markdown, visible
 from .login import FLAG, Access
 
 _SKEW: Final = timedelta(minutes=5)
 """How far the provider's clock may be ahead."""
+_NOTICE_PX: Final = 420
 _LONGEST_NAME: Final = 80
 _NAMED: Final = 5
 """Teams that are named; of more only the number is."""
@@ -88,18 +89,19 @@ def show_viewer() -> None:
     if _access() is None:
         return
     with st.sidebar, st.container(gap="xxsmall", key="viewer"):
-        st.caption(markdown(_name(_claims()), _LONGEST_NAME))
+        st.text(_name(_claims()))
         st.caption(markdown(_told(shown_scope()), _NAMED * _LONGEST_NAME))
         st.button("Log out", on_click=st.logout, type="tertiary")
 
 
 def _turn_away(error: NoAccessError) -> None:
-    st.title("spanledger", anchor=False)
-    st.text(str(error))
-    if error.log_in:
-        st.button("Log in", on_click=st.login, type="primary")
-    else:
-        st.button("Log out", on_click=st.logout)
+    with st.container(horizontal_alignment="center"), st.container(border=True, width=_NOTICE_PX, gap="medium"):
+        st.title("spanledger", anchor=False)
+        st.text(str(error))
+        if error.log_in:
+            st.button("Log in", on_click=st.login, type="primary", width="stretch")
+        else:
+            st.button("Log out", on_click=st.logout, width="stretch")
 
 
 def _told(scope: Scope) -> str:
@@ -111,7 +113,8 @@ def _told(scope: Scope) -> str:
 
 
 def _name(claims: Mapping[str, object]) -> str:
-    return str(next((claims[key] for key in ("email", "preferred_username", "name", "sub") if claims.get(key)), "?"))
+    known = (claims.get(key) for key in ("email", "preferred_username", "name", "sub"))
+    return visible(str(next(filter(None, known), "?")), _LONGEST_NAME)
 
 
 def _since(issued: object) -> datetime | None:
