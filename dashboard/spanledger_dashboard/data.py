@@ -164,11 +164,6 @@ class Lake:
         """Tell whether nothing was ever collected here."""
         return self._ledger.version() < 1
 
-    @property
-    def scope(self) -> Scope:
-        """As far as what is seen of the lake."""
-        return self._key[1]
-
     def files(self) -> LakeFiles:
         """Return what is live now, for SQL over the views."""
         return files_now(self._ledger.lake)

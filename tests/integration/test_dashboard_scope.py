@@ -86,12 +86,13 @@ QUERIES: Final = (
     "select team_idd from traces",
     "select * from outcomes union all by name select * from corrections",
 )
+WITHOUT_ROWS: Final = ("sql",)
+"""Pages that show nothing of a lake by themselves."""
 
 
 @pytest.mark.parametrize("path", [place.path for place in places()])
 def test_a_page_shows_a_team_its_own_and_nothing_of_others(path: str) -> None:
-    words = words_in(seen(path), ("amber", *HIDDEN))
-    assert words <= {"amber"}, words
+    assert words_in(seen(path), ("amber", *HIDDEN)) == ({"amber"} if path not in WITHOUT_ROWS else set())
 
 
 @pytest.mark.parametrize("level", LEVELS)
