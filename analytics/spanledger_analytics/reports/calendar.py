@@ -15,6 +15,8 @@ import polars as pl
 from spanledger_analytics.errors import QuestionError
 
 Unit = Literal["hour", "day", "week", "month"]
+Span = Literal["day", "week", "month"]
+"""What a budget is for."""
 UNITS: Final[tuple[Unit, ...]] = ("hour", "day", "week", "month")
 LAST_BILLING_DAY: Final = 28
 _DAY: Final = timedelta(days=1)
@@ -146,3 +148,13 @@ class Period:
         """Return as many days right before it, or those that lie `days` before."""
         back = (self.days if days is None else days) * _DAY
         return Period(self.first - back, self.last - back, self.calendar)
+
+
+def period_around(day: date, span: Span, calendar: Calendar) -> Period:
+    """Return the day, the week (from Monday) or the billing month that a day is in."""
+    first, after = {
+        "day": (day, day + _DAY),
+        "week": (day - day.weekday() * _DAY, day + (7 - day.weekday()) * _DAY),
+        "month": (calendar.month_of(day), calendar.month_after(day)),
+    }[span]
+    return Period(first, after - _DAY, calendar)

@@ -21,7 +21,7 @@ from spanledger_analytics.forecast import Forecast, RunOut, forecast, run_out, u
 
 from .against import NOW, moment, told_apart
 from .answer import Answer, Option, Report, said_of_totals, usd
-from .calendar import Period
+from .calendar import Period, Span, period_around
 from .month_words import said_of_budget, said_of_month, said_of_rows
 from .question import Question, Where
 from .totals import hourly, totals
@@ -64,17 +64,18 @@ _NONE: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Days:
+class Days:
     """The days that are looked at, up to a moment; all of them are over."""
 
-    month: Period
-    """The billing month."""
+    whole: Period
+    """The billing month, or what else is forecast."""
     so_far: Period
     """What of it is over."""
     history: Period
 
     @property
     def now(self) -> datetime:
+        """The moment of the forecast, UTC."""
         return self.history.end
 
     @property
@@ -84,8 +85,8 @@ class _Days:
 
     @property
     def left(self) -> int:
-        """How many days of the month haven't begun."""
-        return (self.month.last - self.month.calendar.today(self.now - _INSTANT)).days
+        """How many days of the whole haven't begun."""
+        return (self.whole.last - self.whole.calendar.today(self.now - _INSTANT)).days
 
 
 def month_end(
@@ -102,12 +103,12 @@ def month_end(
     if budget is not None and budget <= 0:
         raise QuestionError(f"a budget of {usd(budget)} can't run out; say one above 0")
     by = list(told_apart(asked.by))
-    days = _days(asked.period, moment(now, asked.period.calendar))
+    days = days_of(asked.period, moment(now, asked.period.calendar))
     spent = totals(ledger, replace(asked, period=days.so_far), by)
     hours = hourly(ledger, replace(asked, period=days.history), until=days.now)["cost_usd"].to_list()
-    whole = _ahead(days, hours, _cost(spent))
+    whole = forecast_of(days, hours, known_cost(spent))
     rows = _rows(ledger, asked, by, spent, days, top) if by else [_told(whole, _counted(spent))]
-    notes = [said_of_month(whole, days.month, days.left)]
+    notes = [said_of_month(whole, days.whole, days.left)]
     if budget is not None:
         out = _out(whole, hours, budget, days)
         notes = [said_of_budget(whole, budget, out, days.left)]
@@ -120,21 +121,23 @@ def month_end(
     return Answer(frame, (*notes, *said_of_totals(spent)))
 
 
-def _days(asked: Period, now: datetime) -> _Days:
-    calendar = asked.calendar
-    now = min(now, asked.end)
-    first = calendar.month_of(asked.last)
-    month = Period(first, calendar.month_after(first) - timedelta(days=1), calendar)
-    so_far = month.so_far(now)
-    return _Days(month, so_far, replace(so_far, first=min(asked.first, first)))
+def days_of(asked: Period, now: datetime, span: Span = "month") -> Days:
+    """Return what is looked at to say what the month (or `span`) of the last day asked about will have cost.
+
+    Raises:
+        QuestionError: it hasn't begun.
+    """
+    whole = period_around(asked.last, span, asked.calendar)
+    so_far = whole.so_far(min(now, asked.end))
+    return Days(whole, so_far, replace(so_far, first=min(asked.first, whole.first)))
 
 
-def _ahead(days: _Days, hours: Sequence[Decimal], spent: Decimal | None) -> Forecast | None:
+def forecast_of(days: Days, hours: Sequence[Decimal], spent: Decimal | None) -> Forecast | None:
     """Return a forecast; None where nothing has a price."""
-    return None if spent is None else forecast(hours, days.until, spent, days.now, days.month.end)
+    return None if spent is None else forecast(hours, days.until, spent, days.now, days.whole.end)
 
 
-def _cost(spent: pl.DataFrame) -> Decimal | None:
+def known_cost(spent: pl.DataFrame) -> Decimal | None:
     """Return what rows of `totals` cost; None where no call of them has a price."""
     known = spent["cost_usd"].drop_nulls().to_list()
     return sum(known, _NONE) if known or not spent.height else None
@@ -152,7 +155,7 @@ def _told(made: Forecast | None, counts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _rows(
-    ledger: Ledger, asked: Question, by: Sequence[str], spent: pl.DataFrame, days: _Days, top: int
+    ledger: Ledger, asked: Question, by: Sequence[str], spent: pl.DataFrame, days: Days, top: int
 ) -> list[dict[str, Any]]:
     """Return a row for each of those that cost most in all days looked at."""
     asked = replace(asked, period=days.history)
@@ -165,7 +168,7 @@ def _rows(
     rows = []
     for name in found.select(by).rows():
         costs = now.get(name, spent.clear())
-        made = _ahead(days, series[name]["cost_usd"].to_list(), _cost(costs))
+        made = forecast_of(days, series[name]["cost_usd"].to_list(), known_cost(costs))
         rows.append(dict(zip(by, name, strict=True)) | _told(made, _counted(costs)))
     return sorted(rows, key=lambda row: row["forecast_usd"] or row["spent_usd"] or _NONE, reverse=True)
 
@@ -176,12 +179,12 @@ def _only(where: Where, found: pl.DataFrame, by: Sequence[str]) -> Where:
     return Where({**where.only, **wanted}, where.but)
 
 
-def _out(made: Forecast | None, hours: Sequence[Decimal], budget: Decimal, days: _Days) -> RunOut:
+def _out(made: Forecast | None, hours: Sequence[Decimal], budget: Decimal, days: Days) -> RunOut:
     """Return when a budget runs out, or did."""
-    zone = ZoneInfo(days.month.calendar.zone)
+    zone = ZoneInfo(days.whole.calendar.zone)
     if made is None or made.spent_usd < budget:
         return RunOut(None, None, None) if made is None else run_out(made, budget, zone)
-    begun = max(0, (days.until - days.month.begin) // _HOUR)
+    begun = max(0, (days.until - days.whole.begin) // _HOUR)
     day = used_up(hours[len(hours) - begun :], days.until, budget, zone) or days.so_far.last
     return RunOut(day, day, day)
 

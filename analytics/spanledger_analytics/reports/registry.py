@@ -7,6 +7,7 @@ from typing import Final
 from .alerts import ALERTS
 from .anomalies import ANOMALIES
 from .answer import Report
+from .burn_down import BURN_DOWN
 from .cache_breaks import CACHE_BREAKS
 from .cache_health import CACHE_HEALTH
 from .compare import COMPARE
@@ -35,6 +36,7 @@ REPORTS: Final[dict[str, Report]] = {
         DRIVERS,
         LOOPS,
         FORECAST,
+        BURN_DOWN,
         COMPARE,
         RATE,
         CACHE_HEALTH,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
-from typing import Final, Literal, cast
+from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 from spanledger.entries import Entry
@@ -20,14 +20,12 @@ from spanledger_analytics.alerts.rules import Kind, Rule
 from spanledger_analytics.alerts.words import who
 from spanledger_analytics.forecast import Forecast, forecast
 from spanledger_analytics.reports.answer import usd
-from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.reports.calendar import Calendar, Span, period_around
 
-Unit = Literal["day", "week", "month"]
-_UNITS: Final[Mapping[Unit, str]] = {"day": "daily", "week": "weekly", "month": "monthly"}
+UNITS: Final[Mapping[Span, str]] = {"day": "daily", "week": "weekly", "month": "monthly"}
 _HUNDRED: Final = 100
-_OTHERS: Final = "*"
+OTHERS: Final = "*"
 """Value of a table of amounts that stands for all that aren't in it."""
-_DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MANY: Final = 200
 """Of more values than this only those are told that are near a threshold, and forecasts are made once an hour."""
@@ -41,7 +39,7 @@ class Budget:
 
     amounts: Mapping[str, Decimal]
     """US dollars by value; `*` is for all that aren't named, and the only one without `by`."""
-    unit: Unit
+    unit: Span
     actual: tuple[Decimal, ...]
     """Percent that are used, in order."""
     forecast: tuple[Decimal, ...]
@@ -49,14 +47,14 @@ class Budget:
 
     def amount(self, value: Value) -> Decimal | None:
         """Return the budget of a value; None where it has none."""
-        return self.amounts.get(value or "", self.amounts.get(_OTHERS))
+        return self.amounts.get(value or "", self.amounts.get(OTHERS))
 
 
 @dataclass(frozen=True, slots=True)
 class _Period:
     """Of the budget, that is under way."""
 
-    unit: Unit
+    unit: Span
     first: date
     last: date
     begin: datetime
@@ -68,13 +66,13 @@ def read(entry: Entry) -> Budget:
     given = entry.given.get("usd")
     if isinstance(given, dict) and "by" not in entry.given:
         raise entry.refuse("usd", "a table of amounts needs `by`, which says what its names are")
-    table = given if isinstance(given, dict) else {_OTHERS: given}
+    table = given if isinstance(given, dict) else {OTHERS: given}
     unit = entry.text("period", "month")
-    if unit not in _UNITS:
-        raise entry.refuse("period", f"expected {', '.join(_UNITS)}")
+    if unit not in UNITS:
+        raise entry.refuse("period", f"expected {', '.join(UNITS)}")
     amounts = {name: entry.exact_money("usd", amount, above=0) for name, amount in table.items()}
     actual, to_come = _percents(entry, "actual", (50, 70, 80, 100)), _percents(entry, "forecast", (100,))
-    return Budget(amounts, cast("Unit", unit), actual, to_come)
+    return Budget(amounts, cast("Span", unit), actual, to_come)
 
 
 def _percents(entry: Entry, key: str, usual: tuple[int, ...]) -> tuple[Decimal, ...]:
@@ -108,15 +106,10 @@ def _is_near(terms: Budget, cost: Decimal, made: Forecast | None, amount: Decima
     return any(usd >= amount * percents[0] / _HUNDRED * _NEAR for usd, percents in pairs if percents)
 
 
-def period_of(unit: Unit, now: datetime, calendar: Calendar) -> _Period:
+def period_of(unit: Span, now: datetime, calendar: Calendar) -> _Period:
     """Return the billing period that a moment is in."""
-    today = calendar.today(now)
-    first, after = {
-        "day": (today, today + _DAY),
-        "week": (today - today.weekday() * _DAY, today + (7 - today.weekday()) * _DAY),
-        "month": (calendar.month_of(today), calendar.month_after(today)),
-    }[unit]
-    return _Period(unit, first, after - _DAY, calendar.midnight(first), calendar.midnight(after))
+    found = period_around(calendar.today(now), unit, calendar)
+    return _Period(unit, found.first, found.last, found.begin, found.end)
 
 
 def _forecasts(rule: Rule, lookout: Lookout, spent: Mapping[Value, Decimal], period: _Period) -> dict[Value, Forecast]:
@@ -182,7 +175,7 @@ def _used(period: _Period, cost: Decimal, amount: Decimal, lookout: Lookout) -> 
     percent = (cost * _HUNDRED / amount).quantize(Decimal(1), ROUND_DOWN)
     left = _remaining(period, lookout)
     share = (
-        f"{percent:,f} % of the {_UNITS[period.unit]} budget used ({usd(cost)} of {usd(amount)}) with {left} remaining"
+        f"{percent:,f} % of the {UNITS[period.unit]} budget used ({usd(cost)} of {usd(amount)}) with {left} remaining"
     )
     if cost >= amount:
         return share

@@ -1,0 +1,109 @@
+"""The pages under Control: what may be spent, and what fires."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ledger_rows import make_lake
+from spanledger_analytics.connection import Ledger
+from spanledger_analytics.reports.calendar import Calendar, Period
+from spanledger_analytics.reports.question import Question
+from spanledger_analytics.reports.registry import REPORTS
+from spanledger_analytics.scope import EVERYTHING, scope_of_teams
+from spanledger_dashboard.budgets import allowed, budget_rules
+from spanledger_dashboard.data import Lake
+from spanledger_dashboard.format import usd
+from wasteful import wasteful
+
+NOW = datetime.now(UTC)
+RULES = """
+[[rule]]
+name = "all"
+kind = "budget"
+usd = "100000"
+[[rule]]
+name = "teams"
+kind = "budget"
+by = "team"
+period = "week"
+usd = { support = "0.01", "*" = "5000", sales = "7" }
+[[rule]]
+name = "users"
+kind = "budget"
+by = "user"
+usd = "9"
+"""
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lake(tmp_path_factory.mktemp("control") / "lake", wasteful(NOW, 8))
+
+
+@pytest.fixture
+def home(tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPANLEDGER_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(lake)])
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    return tmp_path
+
+
+def shown(part: Callable[[], None]) -> AppTest:
+    page = AppTest.from_function(part, default_timeout=120).run()
+    assert not page.exception
+    return page
+
+
+def titles(page: AppTest) -> list[str]:
+    return [title.value.replace("\\", "") for title in page.subheader]
+
+
+def budgets() -> None:
+    from spanledger_dashboard.pages import budgets
+
+    budgets.page()
+
+
+def test_each_budget_says_when_it_runs_out(home: Path, lake: Path) -> None:
+    (home / "alerts.toml").write_text(RULES.split('[[rule]]\nname = "users"')[0], "utf-8")
+    said = titles(shown(budgets))
+    every = [one for rule in budget_rules() for one in allowed(rule, Lake(lake, EVERYTHING), Calendar())]
+    assert said[0] == f"1 of {len(every)} budgets is used up"
+    assert [title.split(":")[0].lower() for title in said[1:]] == [one.whose for one in every]
+    assert said[1] == "All calls: the monthly budget of $100.0k lasts"
+    assert [title.rsplit(" ", 3)[0] for title in said if "support" in title] == [
+        "Team support: the weekly budget of $0.010 was used up on"
+    ]
+    assert {one.value for one in every} >= {None, "support", "sales"}
+
+
+def test_without_a_budget_there_is_the_months_forecast_and_how_to_write_one(home: Path, lake: Path) -> None:
+    page = shown(budgets)
+    today = NOW.date()
+    month = Question(Period(today - timedelta(days=89), today))
+    row = REPORTS["forecast"].answer(Ledger(lake, EVERYTHING), month).frame.row(0, named=True)
+    assert titles(page) == [f"This month will cost {usd(row['forecast_usd'])}"]
+    assert page.code[0].value.startswith('[[rule]]\nname = "monthly budget"\nkind = "budget"\nusd = "1000"')
+    (home / "alerts.toml").write_text(page.code[0].value, "utf-8")
+    (said,) = [one.usd for rule in budget_rules() for one in allowed(rule, Lake(lake, EVERYTHING), Calendar())]
+    assert said == Decimal(1000)
+
+
+def test_a_file_of_rules_that_can_not_be_used_is_told_with_its_line(home: Path) -> None:
+    (home / "alerts.toml").write_text('[[rule]]\nname = "x"\nkind = "budget"\nusd = "-1"\n', "utf-8")
+    assert "usd" in shown(budgets).warning[0].value
+
+
+def test_a_viewer_of_a_team_sees_what_rules_allow_that_team(home: Path, lake: Path) -> None:
+    (home / "alerts.toml").write_text(RULES, "utf-8")
+    seen = Lake(lake, scope_of_teams(["support"]))
+    assert [(one.rule, one.value, one.usd) for rule in budget_rules() for one in allowed(rule, seen, Calendar())] == [
+        ("teams", "support", Decimal("0.01"))
+    ]
