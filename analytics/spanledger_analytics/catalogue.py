@@ -13,14 +13,18 @@ _COLUMNS: Final = {"view": pl.String, "column": pl.String, "type": pl.String, "c
 
 def views() -> pl.DataFrame:
     """Return the views that a confined question finds: view, comment (what one row is), columns (how many)."""
-    rows = [(view.name, plain(view.sentence), len(view.columns)) for view in VIEWS if view.name in LAKE_NAMES]
+    rows = [(view.name, _told(view.sentence), len(view.columns)) for view in VIEWS if view.name in LAKE_NAMES]
     return pl.DataFrame(rows, schema={"view": pl.String, "comment": pl.String, "columns": pl.Int64}, orient="row")
+
+
+def _told(markdown: str) -> str:
+    return plain(markdown).replace("`", "")
 
 
 def columns() -> pl.DataFrame:
     """Return their columns, in the order of `select *`: view, column, type, comment."""
     rows = [
-        (view.name, column.name, sql_type(column.type), plain(column.sentence))
+        (view.name, column.name, sql_type(column.type), _told(column.sentence))
         for view in VIEWS
         if view.name in LAKE_NAMES
         for column in view.columns

@@ -58,6 +58,7 @@ def test_strings_of_strangers_are_text_in_the_heading_the_table_and_the_chart(pa
     page.goto(f"{address}/sql?q={one}")
     settle(page)
     expect(answer(page)).to_have_text(f"name: {HOSTILE}", timeout=_PATIENCE_MS)
+    expect(page.get_by_role("textbox", name="SQL", exact=True)).to_have_value(f"select '{text}' as name")
     drawn = quote(f"""select '{text}' as "{HOSTILE}", 1 as usd""")
     page.goto(f"{address}/sql?look=chart&q={drawn}")
     settle(page)

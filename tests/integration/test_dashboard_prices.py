@@ -96,8 +96,9 @@ def test_searching_writes_the_address() -> None:
 
 
 def test_a_model_has_its_past_its_pages_and_its_command() -> None:
-    page = looked_at(provider="openai", model="gpt-4o")
+    page = looked_at(by_provider="openai", of_model="gpt-4o")
     assert "gpt-4o costs $2.50 in and $10 out a million tokens, since Wed 2 Oct 2024" in headings(page)
+    assert headings(page)[0].startswith("The dearest model in use is gpt-4-turbo")
     assert len(page.get("plotly_chart")) == 1
     rows = next(frame.value for frame in page.dataframe if "what" in frame.value.columns)
     assert rows[rows["what"] == "output"][["starts_at", "ends_at"]].to_numpy().tolist() == [
@@ -114,7 +115,7 @@ def test_a_model_has_its_past_its_pages_and_its_command() -> None:
 
 
 def test_an_unknown_model_gets_a_sentence() -> None:
-    assert "The book has no price for no-such" in headings(looked_at(provider="openai", model="no-such"))
+    assert "The book has no price for no-such" in headings(looked_at(by_provider="openai", of_model="no-such"))
 
 
 def test_what_has_no_price_stands_with_the_entry_to_add() -> None:

@@ -63,13 +63,13 @@ def headings(page: AppTest) -> list[str]:
 def test_a_page_without_a_question_asks_nothing_and_offers_one() -> None:
     page = asked()
     assert headings(page) == ["Ask anything, in SQL"]
-    assert page.text_area(key="sql-text").value == examples()[0].query
+    assert page.text_area[0].value == examples()[0].query
     assert "sql-asking" not in page.session_state
 
 
 def test_a_question_that_comes_by_the_address_is_answered(lake: Path) -> None:
     page = asked(q=QUERY)
-    assert page.text_area(key="sql-text").value == QUERY
+    assert page.text_area[0].value == QUERY
     rows = connect(lake).execute(QUERY).fetchall()
     assert headings(page)[1] == f"{len(rows)} rows"
     (table,) = (frame.value for frame in page.dataframe if "usd" in frame.value.columns)
@@ -78,7 +78,7 @@ def test_a_question_that_comes_by_the_address_is_answered(lake: Path) -> None:
 
 def test_running_what_was_typed_writes_the_address_and_one_value_stands_in_the_heading(lake: Path) -> None:
     page = asked(q=QUERY)
-    page.text_area(key="sql-text").set_value("select count(*) as calls from llm_calls  ")
+    page.text_area[0].set_value("select count(*) as calls from llm_calls  ")
     ended(page.button(key="sql-run").click().run())
     (calls,) = connect(lake).execute("select count(*) from llm_calls").fetchall()[0]
     assert page.query_params == {"q": "select count(*) as calls from llm_calls"}

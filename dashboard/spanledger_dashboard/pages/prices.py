@@ -16,7 +16,7 @@ from spanledger_dashboard.prices.lookup import show_lookup
 from spanledger_dashboard.prices.missing import show_missing
 from spanledger_dashboard.prices.past import show_past
 
-_OWN: Final[dict[str, Sequence[str]]] = {"find": (), "provider": (), "model": (), "context": ()}
+_OWN: Final[dict[str, Sequence[str]]] = {"find": (), "by_provider": (), "of_model": (), "context": ()}
 
 
 def page() -> None:
@@ -29,7 +29,7 @@ def page() -> None:
             st.warning(markdown(trouble, 600))
     st.caption(markdown(_book(prices, contract=lake.scope.is_everything), 600))
     show_lookup(lake, asked, prices)
-    if asked.own["model"]:
+    if asked.own["of_model"]:
         show_past(asked, prices)
     show_missing(lake, asked)
     show_corrected(lake, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -10,6 +11,7 @@ import polars as pl
 import streamlit as st
 
 from spanledger_analytics import price_list
+from spanledger_analytics.spend import ALL
 from spanledger_dashboard.components.card import card
 from spanledger_dashboard.components.figure import Columns
 from spanledger_dashboard.components.heading import show_heading
@@ -22,7 +24,9 @@ from .in_force import InForce, prices_today
 _ROW_PX: Final = 35
 _MOST_ROWS: Final = 12
 _MOST_FOUND: Final = 500
-_EVER: Final = "ever"
+_SINCE: Final = pl.when(pl.col("price_id").is_not_null()).then(
+    pl.col("since").dt.strftime("%Y-%m-%d").fill_null(pl.lit("ever"))
+)
 _HEIGHT_PX: Final = 560
 _PRICES: Final = {"input": "input", "cache_read": "cache read", "cache_write": "cache write", "output": "output"}
 
@@ -45,10 +49,10 @@ def show_lookup(lake: Lake, asked: Window, prices: InForce) -> None:
         chosen = [*selection.rows, *(row for row, _ in selection.cells)]
         if chosen:
             row = shown.row(chosen[0], named=True)
-            go(asked.told(provider=row["provider"], model=row["model"], context=""))
+            go(asked.told(by_provider=row["provider"], of_model=row["model"], context=""))
 
     st.dataframe(
-        shown.with_columns(pl.col("since").dt.strftime("%Y-%m-%d").fill_null(_EVER)),
+        shown.with_columns(since=_SINCE),
         key="price-rows",
         on_select=picked,
         selection_mode=["single-row", "single-cell"],
@@ -90,7 +94,7 @@ def used(lake: Lake, asked: Window, prices: InForce) -> pl.DataFrame:
 
     What was spent stands in the first row of a model that has several.
     """
-    spent = lake.totals(asked.question(by=("provider", "model")))
+    spent = lake.totals(replace(asked, filters=ALL).question(by=("provider", "model")))
     names = spent.select("provider", "model").drop_nulls().rows()
     listed = price_list.models(prices.book, datetime.now(UTC), names)
     costs = spent.select("provider", "model", pl.col("cost_usd").alias("spent"))

@@ -27,7 +27,7 @@ _SOURCE: Final = r"^https?://"
 @card("price-past", _HEIGHT_PX)
 def show_past(asked: Window, prices: InForce) -> None:
     """Draw the history of the model that the address names."""
-    provider, model, context = (asked.own[name] for name in ("provider", "model", "context"))
+    provider, model, context = (asked.own[name] for name in ("by_provider", "of_model", "context"))
     offered = contexts(prices.book, provider, model)
     if context not in offered:
         context = ""

@@ -14,9 +14,12 @@ from . import session
 from .sheet import Sheet, go
 from .tidy import FormatError, formatted
 
-_TEXT: Final = "sql-text"
-_OF: Final = "sql-text-of"
-"""The query of the sheet that was last put into the field; what is typed meanwhile stays."""
+_FIELD: Final = "sql-field"
+"""Where the session keeps the field's number and what it began with: a field is new where another text has to be in it.
+
+A text that is put into a field that stands there already is lost where the page is drawn again at once."""
+_OF: Final = "sql-field-of"
+"""The query of the sheet that the field is of; what is typed meanwhile stays."""
 _REFUSED: Final = "sql-format-refused"
 _HEIGHT_PX: Final = 316
 _STYLE: Final = """<style>
@@ -30,14 +33,17 @@ _STYLE: Final = """<style>
 def show_editor(sheet: Sheet) -> None:
     """Draw the field and its buttons; Ctrl+Enter is the first of them."""
     wanted = sheet.query or examples()[0].query
-    if st.session_state.get(_OF) != wanted or _TEXT not in st.session_state:
-        st.session_state[_OF] = st.session_state[_TEXT] = wanted
+    if st.session_state.get(_OF) != wanted or _key() not in st.session_state:
+        st.session_state[_OF] = wanted
+        _begin(wanted)
     with st.container(gap="xxsmall"):
         st.subheader("Ask anything, in SQL", anchor=False)
         st.caption("It can only read: each question has a confined process of its own. Money is exact, times are UTC.")
     st.html(_STYLE)
     with st.form("sql", border=False):
-        st.text_area("SQL", key=_TEXT, height=_HEIGHT_PX, label_visibility="collapsed")
+        with st.container(key="sql-text"):
+            _, begun = st.session_state[_FIELD]
+            st.text_area("SQL", begun, key=_key(), height=_HEIGHT_PX, label_visibility="collapsed")
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.form_submit_button("Run", type="primary", on_click=_run, args=(sheet, False), key="sql-run")
             st.form_submit_button("Explain", on_click=_run, args=(sheet, True), key="sql-explain")
@@ -50,6 +56,18 @@ def show_editor(sheet: Sheet) -> None:
         st.info(markdown(refused, 300))
 
 
+def _begin(text: str) -> None:
+    """Have another field, with a text in it."""
+    number, _ = st.session_state.get(_FIELD, (0, ""))
+    st.session_state[_FIELD] = (number + 1, text)
+
+
+def _key() -> str:
+    """Return the key of the field that stands there."""
+    number, _ = st.session_state.get(_FIELD, (0, ""))
+    return f"sql-text-{number}"
+
+
 def open_query(query: str) -> None:
     """Ask another query, from a callback; a look at the answer that was chosen for another one is left behind."""
     session.forget()
@@ -57,7 +75,7 @@ def open_query(query: str) -> None:
 
 
 def _run(sheet: Sheet, explained: bool) -> None:
-    text = st.session_state[_TEXT].strip()
+    text = st.session_state[_key()].strip()
     session.forget()
     st.session_state[_OF] = text
     go(sheet.asking(text, explained=explained))
@@ -65,6 +83,6 @@ def _run(sheet: Sheet, explained: bool) -> None:
 
 def _format() -> None:
     try:
-        st.session_state[_TEXT] = formatted(st.session_state[_TEXT])
+        _begin(formatted(st.session_state[_key()]))
     except FormatError as error:
         st.session_state[_REFUSED] = str(error)

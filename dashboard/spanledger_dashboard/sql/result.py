@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import Final
 
@@ -101,7 +102,8 @@ def _answer(table: pa.Table) -> str:
     """Return the answer where it is one value, else how long it is."""
     if table.shape == (1, 1):
         value = table.column(0)[0].as_py()
-        return f"{table.column_names[0]}: {'NULL' if value is None else cell(value)}"
+        told = f"{value.normalize():f}" if isinstance(value, Decimal) else cell(value)
+        return f"{table.column_names[0]}: {'NULL' if value is None else told}"
     return many(table.num_rows, "row")
 
 

@@ -90,7 +90,7 @@ def _show_views() -> None:
     known = catalogue.views()
     names = [*_FIRST_VIEWS, *(name for name in known["view"] if name not in _FIRST_VIEWS)]
     view = st.selectbox("View", names, key="sql-view")
-    of_view = catalogue.columns().filter(view=view).drop("view")
+    of_view = catalogue.columns().filter(view=view).select("column", "comment", "type")
     st.caption(markdown(f"{known.filter(view=view)['comment'][0]}.", 300))
     st.dataframe(of_view, key="sql-columns", hide_index=True, height=_HEIGHT_PX)
     st.button("See ten rows", key="sql-look-at", on_click=open_query, args=(f"select *\nfrom {view}\nlimit 10;",))
