@@ -5,11 +5,14 @@ Run it over a demo lake while `spanledger demo` runs, so that the live strip mov
     python tools/screenshots.py [LAKE [FOLDER]]
 
 The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's dearest user, and
-the latest hotel search for the trace.
+the latest hotel search for the trace. Budgets and alerts are those of a home of its own, whose rules are evaluated
+before the pictures are taken.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +24,8 @@ from playwright.sync_api import Browser
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browsing import browser, dashboard, settle
-from spanledger.settings import user_data_dir
+from spanledger.settings import load, user_data_dir
+from spanledger_analytics.alerts.watch import Watch
 from spanledger_analytics.connection import connect
 from spanledger_dashboard.application import places
 
@@ -30,6 +34,20 @@ DEMO_LAKE = user_data_dir() / "spanledger" / "demo" / "lake"
 WIDTH_PX = 1440
 LOWEST_PX, TALLEST_PX = 780, 1400
 LARGEST_BYTES = 300_000
+RULES = """
+[[rule]]
+name = "monthly budget"
+kind = "budget"
+usd = "475"
+actual = [80, 100]
+
+[[rule]]
+name = "unpriced calls"
+kind = "unpriced"
+percent = 1
+"""
+EVALUATIONS = 3
+"""So often a rule has to trip until it fires, and once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,9 @@ def take(chrome: Browser, address: str, shot: Shot, scheme: str, out: Path) -> P
     settle(page)
     height = int(page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight"))
     page.set_viewport_size({"width": WIDTH_PX, "height": min(height, TALLEST_PX)})
+    # What draws figures is loaded when the first is needed, and draws them anew at another width.
+    page.wait_for_load_state("networkidle")
+    settle(page)
     # The pointer and Streamlit's "running" sign have no place in a picture.
     page.wait_for_timeout(1500)
     file = out / f"{shot.name}-{scheme}.png"
@@ -86,11 +107,24 @@ def take(chrome: Browser, address: str, shot: Shot, scheme: str, out: Path) -> P
     return file
 
 
+def watch(lake: Path, home: Path) -> None:
+    """Have rules of ours evaluated over a lake, and keep in a home what they say."""
+    os.environ |= {"SPANLEDGER_HOME": str(home), "SPANLEDGER_LAKE": str(lake)}
+    rules = home / "alerts.toml"
+    rules.write_text(RULES, "utf-8")
+    minutes = itertools.count()
+    watched = Watch(load(), rules, lambda: next(minutes) * 60.0)
+    for _ in range(EVALUATIONS):
+        watched.step()
+    watched.stop()
+
+
 def main(lake: Path = DEMO_LAKE, out: Path = OUT) -> None:
     """Take all pictures."""
     out.mkdir(parents=True, exist_ok=True)
-    log = Path(tempfile.mkdtemp()) / "dashboard.log"
-    with dashboard(lake, log) as address, browser() as chrome:
+    home = Path(tempfile.mkdtemp())
+    watch(lake, home)
+    with dashboard(lake, home / "dashboard.log") as address, browser() as chrome:
         for shot in shots(lake):
             for scheme in ("light", "dark"):
                 print(take(chrome, address, shot, scheme, out))

@@ -59,4 +59,5 @@ def _others(rules: list[str]) -> str:
 def _latest(row: dict[str, Any], moment: datetime) -> str:
     since = ago(row["fired_at"], moment)
     told = f"for {since.removesuffix(' ago')}" if row["state"] == "firing" else f"fired {since}"
-    return f"**{markdown(row['rule'], 60)}** {told}: {markdown(row['summary'], 84)}."
+    case = row["summary"].split("; ")[0]
+    return f"**{markdown(row['rule'], 60)}** {told}: {markdown(case, 120)}."

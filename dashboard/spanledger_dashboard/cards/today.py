@@ -39,10 +39,8 @@ def show_today(calendar: Calendar) -> None:
     compared = _compared(lake, Question(Period(today, today, calendar)))
     said = "$0" if cost is None and not any(hours) else usd(cost)
     weekday = f"last {today:%A}"
-    if compared is None:
-        show_kpi(Kpi("Today so far", said, None, None, usd_exact(cost)))
-    else:
-        show_kpi(Kpi("Today so far", said, change(*compared), f"vs {weekday}", usd_exact(cost)))
+    changed = None if compared is None else change(*compared)
+    show_kpi(Kpi("Today so far", said, changed, changed and f"vs {weekday}", usd_exact(cost)))
     show_picture(
         bars(hours, before, current),
         f"Bars of cost by hour of {day_name(today)}, {calendar.zone}, each with the mark of {weekday}.",
