@@ -61,7 +61,9 @@ def naive(calls: Sequence[Row], times: int) -> list[tuple[Any, ...]]:
         for (trace, model, prompt, feature), heap in heaps.items()
         if len(heap) >= times
     ]
-    return sorted(found, key=lambda row: (row[5] is None, -(row[5] or 0), row[0], row[2], row[7], row[1]))
+    return sorted(
+        found, key=lambda row: (row[5] is None, -(row[5] or 0), row[0], row[2], row[7], row[1], row[3] is None, row[3])
+    )
 
 
 def cost(calls: Sequence[Row]) -> Decimal | None:
