@@ -1,0 +1,194 @@
+"""How a reader says what is to be compared: two periods, two slices, or before and after a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+import streamlit as st
+
+from spanledger_analytics.reports.against import AGAINST, moment
+from spanledger_analytics.spend import DIMENSIONS
+from spanledger_dashboard.data import Lake
+from spanledger_dashboard.format import visible
+from spanledger_dashboard.state import Window, go
+
+from .compared import AROUND, KINDS, MOMENT, NOTHING, PERIODS, SLICES, against, kind_of
+
+_AGAINST: Final = {
+    "previous": "as many days before",
+    "week": "the same weekdays before",
+    "month": "the month before",
+    "year": "a year before",
+}
+_OTHER_DAYS: Final = "other days"
+
+
+def show_comparison(asked: Window, lake: Lake) -> None:
+    """Draw the choice of a kind, and what that kind needs."""
+    kind = kind_of(asked)
+
+    def chosen() -> None:
+        go(_first(st.session_state["compare-kind"], asked, lake))
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="compare-choice"):
+        st.session_state["compare-kind"] = kind
+        st.segmented_control(
+            "Compare",
+            KINDS,
+            key="compare-kind",
+            on_change=chosen,
+            label_visibility="collapsed",
+            required=True,
+            width="content",
+        )
+        {PERIODS: _show_periods, SLICES: _show_slices, MOMENT: _show_moment}[kind](asked, lake)
+
+
+def _first(kind: str, asked: Window, lake: Lake) -> Window:
+    """Return what a kind begins with: the two dearest of something, or the middle of the days."""
+    plain = asked.told(**NOTHING)
+    if kind == SLICES:
+        first, second = [*slices(lake, asked)[:2], "", ""][:2]
+        return plain.told(a=first or "team=", b=second)
+    if kind == MOMENT:
+        middle = asked.period.last - timedelta(days=max(1, min(7, asked.period.days // 2)))
+        return plain.told(at=f"{middle}T00:00")
+    return plain
+
+
+def slices(lake: Lake, asked: Window) -> list[str]:
+    """Return conditions to choose from, by dimension, dearest first."""
+    today = asked.period.calendar.today()
+    return [
+        f"{dimension}={_quoted(value)}" for dimension in DIMENSIONS for value in lake.known(dimension, today) if value
+    ]
+
+
+def _quoted(value: str) -> str:
+    """Write a value as conditions read it: in quotes where it would be read as several."""
+    if "," not in value and value == value.strip():
+        return value
+    return f"'{value}'" if '"' in value else f'"{value}"'
+
+
+def _show_periods(asked: Window, lake: Lake) -> None:
+    del lake
+    current = against(asked)
+    custom = current not in AGAINST
+
+    def chosen() -> None:
+        picked = st.session_state["compare-against"]
+        go(asked.told(against=_days_before(asked) if picked == _OTHER_DAYS else picked.replace("previous", "")))
+
+    st.session_state["compare-against"] = _OTHER_DAYS if custom else current
+    st.selectbox(
+        "Against",
+        [*AGAINST, _OTHER_DAYS],
+        key="compare-against",
+        format_func=lambda name: f"against {_AGAINST.get(name, name)}",
+        on_change=chosen,
+        label_visibility="collapsed",
+        width=270,
+    )
+    if custom:
+        _show_other_days(asked, current)
+
+
+def _days_before(asked: Window) -> str:
+    before = asked.period.before()
+    return f"{before.first}..{before.last}"
+
+
+def _show_other_days(asked: Window, current: str) -> None:
+    def chosen() -> None:
+        picked = st.session_state["compare-days"]
+        # Between the two clicks only the first day is there.
+        if len(picked) == 2:
+            go(asked.told(against=f"{picked[0]}..{picked[1]}"))
+
+    try:
+        first, last = (date.fromisoformat(day) for day in current.split(".."))
+    except ValueError:
+        return
+    st.session_state["compare-days"] = (first, last)
+    st.date_input(
+        "Other days",
+        key="compare-days",
+        format="YYYY-MM-DD",
+        min_value=min(first, date(2020, 1, 1)),
+        max_value=max(last, asked.period.calendar.today()),
+        on_change=chosen,
+        label_visibility="collapsed",
+        width=230,
+    )
+
+
+def _show_slices(asked: Window, lake: Lake) -> None:
+    known = slices(lake, asked)
+    _show_condition(asked, "a", "One, as team=search", known)
+    st.markdown("against", width="content")
+    _show_condition(asked, "b", "The other, as team=support", known)
+
+
+def _show_moment(asked: Window, lake: Lake) -> None:
+    calendar = asked.period.calendar
+    at = calendar.local(moment(asked.own["at"], calendar))
+
+    def chosen() -> None:
+        day, clock = st.session_state["compare-day"], st.session_state["compare-clock"]
+        if day is not None and clock is not None:
+            go(asked.told(at=f"{datetime.combine(day, clock):%Y-%m-%dT%H:%M}"))
+
+    def chosen_around() -> None:
+        go(asked.told(around=st.session_state["compare-around"]))
+
+    st.session_state["compare-day"], st.session_state["compare-clock"] = at.date(), time(at.hour, at.minute)
+    today = calendar.today()
+    st.date_input(
+        "Day",
+        key="compare-day",
+        format="YYYY-MM-DD",
+        max_value=max(today, at.date()),
+        on_change=chosen,
+        label_visibility="collapsed",
+        width=140,
+    )
+    st.time_input("Time", key="compare-clock", on_change=chosen, label_visibility="collapsed", width=110)
+    st.session_state["compare-around"] = asked.own["around"]
+    st.selectbox(
+        "Around",
+        sorted(AROUND, key=int),
+        key="compare-around",
+        on_change=chosen_around,
+        label_visibility="collapsed",
+        format_func=lambda days: f"{days} {'day' if days == '1' else 'days'} each side",
+        width=170,
+    )
+    _show_condition(asked, "control", "Control: others that cost alike", slices(lake, asked))
+
+
+def _show_condition(asked: Window, name: str, placeholder: str, known: Sequence[str]) -> None:
+    key = f"compare-{name}"
+    picked = asked.own[name] or None
+    st.session_state[key] = picked
+    st.selectbox(
+        placeholder,
+        [*known, *([picked] if picked and picked not in known else [])],
+        index=None,
+        key=key,
+        placeholder=placeholder,
+        format_func=lambda text: visible(text, 60),
+        accept_new_options=True,
+        on_change=_rewrite(asked, name),
+        label_visibility="collapsed",
+        width=260,
+    )
+
+
+def _rewrite(asked: Window, name: str) -> Callable[[], None]:
+    def chosen() -> None:
+        go(asked.told(**{name: st.session_state[f"compare-{name}"] or ""}))
+
+    return chosen
