@@ -19,7 +19,7 @@ from spanledger_dashboard.components import links
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
-from spanledger_dashboard.pages import attribution, budgets, compare, efficiency, explore, overview, prices, sql
+from spanledger_dashboard.pages import alerts, attribution, budgets, compare, efficiency, explore, overview, prices, sql
 from spanledger_dashboard.viewer import admit, show_viewer
 
 _ASSETS: Final = Path(__file__).parent / "assets"
@@ -47,7 +47,10 @@ SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
             Place("Compare", "compare", "compare_arrows", compare.page),
         ),
         "Optimise": (Place("Efficiency", "efficiency", "savings", efficiency.page),),
-        "Control": (Place("Budgets", "budgets", "account_balance_wallet", budgets.page),),
+        "Control": (
+            Place("Budgets", "budgets", "account_balance_wallet", budgets.page),
+            Place("Alerts", "alerts", "notifications", alerts.page),
+        ),
         "Data": (
             Place("Prices", "prices", "sell", prices.page),
             Place("SQL", "sql", "terminal", sql.page),

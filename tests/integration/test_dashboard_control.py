@@ -12,11 +12,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ledger_rows import make_lake
+from spanledger_analytics.alerts.states import Alert
+from spanledger_analytics.alerts.store import Store
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.scope import EVERYTHING, scope_of_teams
+from spanledger_dashboard import silencing
 from spanledger_dashboard.budgets import allowed, budget_rules
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import usd
@@ -107,3 +110,46 @@ def test_a_viewer_of_a_team_sees_what_rules_allow_that_team(home: Path, lake: Pa
     assert [(one.rule, one.value, one.usd) for rule in budget_rules() for one in allowed(rule, seen, Calendar())] == [
         ("teams", "support", Decimal("0.01"))
     ]
+
+
+def alerts() -> None:
+    from spanledger_dashboard.cards import firing
+    from spanledger_dashboard.components.bar import asked_window
+
+    firing.show_firing(asked_window())
+    firing.show_history(asked_window())
+
+
+def test_what_fires_is_silenced_for_a_while_and_told_again_when_that_is_ended(home: Path) -> None:
+    labels = {"alertname": "dear", "kind": "velocity", "scope": "team", "severity": "warning", "team": "a, b=c"}
+    begun = NOW - timedelta(hours=1)
+    alert = Alert("dear", labels, "firing", begun, Decimal(9), Decimal(2), "USD", "it is dear", fired_at=begun)
+    store = Store(home)
+    store.put_alerts({}, {alert.fingerprint: alert})
+    store.note(alert, "firing", begun)
+    page = shown(alerts)
+    assert titles(page) == ["1 alert of 1 rule fires", "1 rule fired 1 time"]
+
+    page.text_input(key="comment-0").set_value("deploy")
+    page.button(key="do-silence-0").click().run()
+    (made,) = store.silences()
+    assert [str(matcher) for matcher in made.matchers] == ["alertname=dear", "team=a, b=c"]
+    assert (made.until - made.made_at, made.comment) == (timedelta(hours=4), "deploy")
+    assert made.holds(labels, datetime.now(UTC))
+
+    page.button(key=f"end-{made.number}").click().run()
+    assert not store.silences()[0].holds(labels, datetime.now(UTC))
+    assert [button.key for button in page.button] == ["do-silence-0"]
+
+
+def test_without_rules_the_page_says_how_to_begin_and_a_viewer_of_a_team_silences_nothing(
+    home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = shown(alerts)
+    assert titles(page) == ["No alert fires", "No alert fired then"]
+    assert "spanledger alerts init" in page.caption[0].value
+
+    Store(home).close()
+    monkeypatch.setattr(silencing, "shown_lake", lambda: Lake(lake, scope_of_teams(["support"])))
+    silencing.silence("dear", "", timedelta(hours=1), "")
+    assert (silencing.may_silence(), silencing.held(), Store(home).silences()) == (False, [], [])

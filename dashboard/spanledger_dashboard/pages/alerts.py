@@ -1,0 +1,15 @@
+"""Alerts: what fires, what has fired, and what cost more than it should have."""
+
+from __future__ import annotations
+
+from spanledger_dashboard.cards import firing, strange
+from spanledger_dashboard.components.bar import show_bar
+from spanledger_dashboard.data import shown_lake
+
+
+def page() -> None:
+    """Draw the page; alerts aren't calls, so there are no filters."""
+    asked = show_bar(shown_lake(), filters=False)
+    firing.show_firing(asked)
+    strange.show_strange(asked)
+    firing.show_history(asked)
