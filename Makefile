@@ -7,7 +7,7 @@ BIN := .venv/bin
 endif
 
 # Benchmarks of which `make bench` runs a short form.
-SHORTENED := ingest queries commits repricing dashboard
+SHORTENED := ingest queries commits repricing reports dashboard
 # Those that `make bench` leaves out: they need data that you bring.
 BROUGHT := anomalies forecast
 
@@ -43,6 +43,7 @@ bench:  ## Measure, and print JSON
 	@$(BIN)/python benchmarks/commits.py --commits 1000
 	@$(BIN)/python benchmarks/repricing.py --spans 1000000
 	@$(BIN)/python benchmarks/dashboard.py --spans 1000000 --runs 3 --no-peers
+	@$(BIN)/python benchmarks/reports.py --spans 1000000 --draws 4
 
 prove:  ## Run the long forms of the checks, and keep what they show in docs/evidence
 	$(BIN)/python tools/prove.py

@@ -81,7 +81,10 @@ def keep(folder: Path, frame: pl.DataFrame, counted: Mapping[date, str]) -> None
         draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            days.get((dt,), frame.clear()).write_parquet(draft, compression="zstd")
+            with draft.open("wb") as handle:
+                days.get((dt,), frame.clear()).write_parquet(handle, compression="zstd")
+                handle.flush()
+                os.fsync(handle.fileno())  # or a power cut could leave a name without what it stands for
             draft.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
