@@ -48,7 +48,8 @@ def show_today(calendar: Calendar) -> None:
     if compared is not None:
         clock = calendar.local(moment)
         quarter = clock.replace(minute=clock.minute // _QUARTER_MINUTES * _QUARTER_MINUTES)
-        st.caption(markdown(f"{day_name(today - _WEEK)}: {usd(compared[1])} by {quarter:%H:%M} {calendar.zone}"))
+        both = f"{usd(compared[0] or Decimal(0))}, {weekday} {usd(compared[1])}"
+        st.caption(markdown(f"By {quarter:%H:%M} {calendar.zone}: {both}"))
 
 
 def _hours(lake: Lake, day: date, calendar: Calendar) -> Sequence[float]:
