@@ -48,7 +48,7 @@ def show_today(calendar: Calendar) -> None:
     if compared is not None:
         clock = calendar.local(moment)
         quarter = clock.replace(minute=clock.minute // _QUARTER_MINUTES * _QUARTER_MINUTES)
-        both = f"{usd(compared[0] or Decimal(0))}, {weekday} {usd(compared[1])}"
+        both = f"{usd(compared[0])}, {weekday} {usd(compared[1])}"
         st.caption(markdown(f"By {quarter:%H:%M} {calendar.zone}: {both}"))
 
 
@@ -66,5 +66,5 @@ def _compared(lake: Lake, asked: Question) -> tuple[Decimal | None, Decimal | No
         frame = lake.report("movers", asked, against="week").frame
     except QuestionError:
         return None
-    row = frame.row(0, named=True) if frame.height else {"cost_usd": None, "cost_before_usd": Decimal(0)}
+    row = frame.row(0, named=True) if frame.height else dict.fromkeys(("cost_usd", "cost_before_usd"), Decimal(0))
     return row["cost_usd"], row["cost_before_usd"]
