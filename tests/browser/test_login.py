@@ -73,7 +73,7 @@ def test_a_team_sees_its_own_on_every_page_until_it_logs_out(chrome: Browser, gu
             assert words_in(seen[place.title]) == set(), place.title
         assert "amber" in seen["Overview"]
         page.goto(f"{guarded}/explore?d={datetime.now(UTC).date()}&t={0xB1BC_0000:032x}")
-        expect(page.get_by_test_id("stAlert")).to_contain_text("No step of this request is in the lake")
+        expect(page.get_by_test_id("stAlert")).to_contain_text("is in the lake: the link is wrong")
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_text("Log in to see what your teams spend.")).to_be_visible()
         assert words_in(page.content(), ("amber",)) == set()
