@@ -78,6 +78,8 @@ class Scores:
     """What the hour should have been, in the unit of the series; NaN before its first data."""
     usual: Floats
     """What of that is because of the hour of the day."""
+    limit: Floats
+    """From this on what is more than expected is out of the ordinary; NaN where nothing is said."""
 
     def undisturbed(self, place: int, episode: Episode) -> Floats:
         """Return what the hours of an episode of a series would have been without it; `expected` soon takes it in."""
@@ -97,11 +99,15 @@ def score(series: npt.ArrayLike, parameters: Parameters = DEFAULT, *, upwards: b
     """
     values = np.atleast_2d(np.asarray(series, dtype=np.float64))
     usual = np.array([_usual(row, parameters) for row in values]).reshape(values.shape)
-    by_hour, mean = _deviations(values - usual, usual, parameters, upwards=upwards)
-    by_level, _ = _deviations(values, np.zeros_like(values), parameters, upwards=upwards)
-    both = np.fmax(_calibrated(by_hour, parameters), _calibrated(by_level, parameters))
-    both[np.cumsum(~np.isnan(values), axis=1) <= parameters.history_h] = np.nan
-    return Scores(both, usual + mean, usual)
+    by_hour, mean, spread = _deviations(values - usual, usual, parameters, upwards=upwards)
+    by_level, level, level_spread = _deviations(values, np.zeros_like(values), parameters, upwards=upwards)
+    own, level_own = _highest(by_hour, parameters), _highest(by_level, parameters)
+    both = np.fmax(by_hour / own, by_level / level_own)
+    limit = usual + mean + parameters.threshold * own * spread
+    limit = np.fmin(limit, level + parameters.threshold * level_own * level_spread)
+    for told in (both, limit):
+        told[np.cumsum(~np.isnan(values), axis=1) <= parameters.history_h] = np.nan
+    return Scores(both, usual + mean, usual, limit)
 
 
 def episodes(score: Floats, parameters: Parameters = DEFAULT) -> list[Episode]:
@@ -132,9 +138,9 @@ def _median_before(row: Floats, steps: list[int], least: int) -> Floats:
     return np.where(known >= least, middle, np.nan)
 
 
-def _deviations(rest: Floats, usual: Floats, parameters: Parameters, *, upwards: bool) -> tuple[Floats, Floats]:
-    """Return how many standard deviations each hour is from the mean of those before, and that mean."""
-    deviations, means = np.full_like(rest, np.nan), np.full_like(rest, np.nan)
+def _deviations(rest: Floats, usual: Floats, parameters: Parameters, *, upwards: bool) -> tuple[Floats, Floats, Floats]:
+    """Return how many standard deviations each hour is from the mean of those before, that mean, and one of them."""
+    deviations, means, spreads = (np.full_like(rest, np.nan) for _ in range(3))
     mean, variance, seen = np.zeros(len(rest)), np.zeros(len(rest)), np.zeros(len(rest))
     begun = np.flatnonzero(~np.isnan(rest).all(axis=0))
     for hour in range(begun[0] if len(begun) else 0, rest.shape[1]):
@@ -143,18 +149,17 @@ def _deviations(rest: Floats, usual: Floats, parameters: Parameters, *, upwards:
         floor = parameters.least_spread * np.abs(usual[:, hour] + mean)
         size = np.maximum(off, 0.0) if upwards else np.abs(off)
         means[:, hour] = np.where(seen > 0, mean, np.nan)
-        deviations[:, hour] = np.where(
-            known & (seen >= _FIRST_SCORES_H), size / (np.sqrt(variance) + floor + _TINY), np.nan
-        )
+        spreads[:, hour] = np.where(seen >= _FIRST_SCORES_H, np.sqrt(variance) + floor + _TINY, np.nan)
+        deviations[:, hour] = np.where(known, size / spreads[:, hour], np.nan)
         weight = np.where(known, np.maximum(parameters.memory, 1 / (seen + 1)), 0.0)
         mean = mean + weight * off
         variance = (1 - weight) * (variance + weight * off * off)
         seen += known
-    return deviations, means
+    return deviations, means, spreads
 
 
-def _calibrated(deviations: Floats, parameters: Parameters) -> Floats:
-    """Divide by the quantile of the hours before."""
+def _highest(deviations: Floats, parameters: Parameters) -> Floats:
+    """Return what only the furthest of the hours before reached: their quantile, at least what a calm series has."""
     frame = pl.DataFrame([pl.Series(str(place), row, nan_to_null=True) for place, row in enumerate(deviations)])
     highest = frame.select(
         pl.all()
@@ -165,5 +170,5 @@ def _calibrated(deviations: Floats, parameters: Parameters) -> Floats:
         .fill_null(np.nan)
     )
     own = np.array([column.to_numpy() for column in highest]).reshape(deviations.shape)
-    scores: Floats = deviations / np.fmax(own, parameters.least_quantile)
-    return scores
+    highest_of_all: Floats = np.fmax(own, parameters.least_quantile)
+    return highest_of_all

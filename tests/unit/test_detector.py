@@ -128,3 +128,14 @@ def test_hours_no_further_apart_than_the_cooldown_are_one_episode() -> None:
 def test_no_series_has_no_scores() -> None:
     assert score(np.zeros((0, 50))).score.shape == (0, 50)
     assert score(np.zeros((3, 0))).score.shape == (3, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(some_series())
+def test_an_hour_is_out_of_the_ordinary_from_its_limit_on(series: Floats) -> None:
+    found = score(series, QUICK, upwards=True)
+    said = ~np.isnan(found.score[0])
+    assert not np.isnan(found.limit[0, said]).any()
+    beyond = series[0] - found.limit[0]
+    tells = said & (np.abs(beyond) > 1e-9 * np.nanmax(np.abs(series), initial=1.0))
+    assert ((beyond > 0) == (found.score[0] >= QUICK.threshold))[tells].all()

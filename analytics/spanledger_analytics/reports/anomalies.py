@@ -151,7 +151,7 @@ def _scored(every: Sequence[Series]) -> Iterator[tuple[Series, Scores]]:
     ends = np.cumsum([len(some.names) for some in there])
     for some, end in zip(there, ends, strict=True):
         rows = slice(end - len(some.names), end)
-        yield some, Scores(scores.score[rows], scores.expected[rows], scores.usual[rows])
+        yield some, Scores(scores.score[rows], scores.expected[rows], scores.usual[rows], scores.limit[rows])
 
 
 def _hours(some: Series, scores: Scores, asked: Question, floor: Decimal) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from .compare import COMPARE
 from .concentration import CONCENTRATION
 from .drivers import DRIVERS
 from .efficiency import EFFICIENCY
+from .expected import EXPECTED
 from .growth import GROWTH
 from .loops import LOOPS
 from .margin import MARGIN
@@ -42,6 +43,7 @@ REPORTS: Final[dict[str, Report]] = {
         CACHE_HEALTH,
         CACHE_BREAKS,
         ANOMALIES,
+        EXPECTED,
         UNIT_COST,
         EFFICIENCY,
         GROWTH,
