@@ -133,7 +133,7 @@ def _show_burn(number: int, one: Allowed | None, calendar: Calendar) -> None:
             key=f"burn-{number}",
             alt=f"A line of what is {'spent' if one is None else 'left'} by the hour, with the forecast. {title}.",
         )
-    show_answer(lake, f"burn-{number}", _BURN_DOWN.name, question, **options)
+    show_answer(lake, f"burn-{number}", _BURN_DOWN.name, question, None, **options)
 
 
 def _month(burn: Burn | None) -> str:
