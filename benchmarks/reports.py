@@ -52,11 +52,13 @@ SHOWN: Final = (
     ("efficiency", "cache-health", "feature", 7, True),
     ("efficiency", "cache-breaks", "", 2, True),
     ("efficiency", "drivers", "feature", 7, True),
-    ("efficiency", "efficiency", "feature", 7, True),
+    ("efficiency", "efficiency", "feature,model", 7, True),
     ("efficiency", "growth", "", 7, True),
     ("efficiency", "loops", "", 7, True),
     ("alerts", "anomalies", "model,feature,team", 7, False),
 )
+TOLD: Final[dict[str, dict[str, bool]]] = {"efficiency": {"findings_only": True}}
+"""Options of the page."""
 TARGET_MS: Final = 300
 """p95 at 100 million spans on 2 cores."""
 FILTERS: Final = ("", "team", "feature", "model")
@@ -112,7 +114,9 @@ def measure(ledger: Ledger, count: int) -> dict[str, Any]:
         asked = list(draws(ledger, days, count, filtered=filtered))
 
         def ask(period: Period, where: list[str], name: str = name, by: str = by) -> object:
-            return REPORTS[name].answer(ledger, Question(period, parse_by(by), parse_where(where)))
+            return REPORTS[name].answer(
+                ledger, Question(period, parse_by(by), parse_where(where)), **TOLD.get(name, {})
+            )
 
         found[f"{page}: {name}{' by ' + by if by else ''}, {days} days"] = figures(ask, asked)
     return found

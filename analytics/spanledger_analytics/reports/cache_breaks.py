@@ -127,7 +127,7 @@ def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
     """Return the breaks of the period, one a line at most, what lost most first."""
     first, last = asked.period.utc_days()
     told = parameters(asked, ()) | {"least": max(1, least)}
-    breaks = list(_breaks(_lines(ask_cells(ledger, asked, line_cells(least), ("day", *CUBE)))))
+    breaks = broken_lines(ledger, asked, least)
     rows = []
     if breaks:
         told["breaks"] = [_bound(number, line, found) for number, (line, found) in enumerate(breaks)]
@@ -137,6 +137,11 @@ def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
         ["lost_usd", "since", *_LINE], descending=[True, *[False] * 5], nulls_last=True
     )
     return Answer(frame.select(*COLUMNS), tuple(map(_sentence, frame.to_dicts())))
+
+
+def broken_lines(ledger: Ledger, asked: Question, least: int) -> list[tuple[dict[str, str | None], Break]]:
+    """Return the lines of calls whose cache broke in the period, each with its break."""
+    return list(_breaks(_lines(ask_cells(ledger, asked, line_cells(least), ("day", *CUBE)))))
 
 
 def line_cells(least: int = LEAST_TOKENS) -> Cells:

@@ -18,7 +18,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.what_if import ask_priced
 
 from .answer import Answer, Option, Report, said_of_totals, share, usd
-from .cache_breaks import LEAST_TOKENS, cache_breaks
+from .cache_breaks import LEAST_TOKENS, broken_lines
 from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
@@ -60,8 +60,7 @@ def cache_health(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
         descending=[*(False for _ in asked.by), True, True, False],
         nulls_last=True,
     )
-    broken = cache_breaks(ledger, asked, least=least).notes
-    notes = (*said_of_totals(totals(ledger, asked, ())), *_said(frame, least), *broken)
+    notes = (*said_of_totals(totals(ledger, asked, ())), *_said(frame, least), *_broken(ledger, asked, least))
     return Answer(frame.select(*asked.by, *COLUMNS), notes)
 
 
@@ -144,6 +143,12 @@ def _said(frame: pl.DataFrame, least: int) -> list[str]:
         "account, from when a call begins; whatever isn't read is written"
     )
     return said
+
+
+def _broken(ledger: Ledger, asked: Question, least: int) -> list[str]:
+    count = len(broken_lines(ledger, asked, least))
+    said = "the cache of a line of calls" if count == 1 else f"the caches of {count:,} lines of calls"
+    return [f"{said} broke: spanledger report cache-breaks tells since when, and what was lost"] if count else []
 
 
 def _sum(frame: pl.DataFrame, column: str) -> Decimal:

@@ -40,6 +40,11 @@ COLUMNS: Final = {
 }
 _MOST: Final = Fraction(8, 10)
 _PICO: Final = 12
+_COST: Final = (pl.col("cost_usd").fill_null(0).cast(pl.Decimal(38, 12)) * 10**_PICO).cast(pl.Int128)
+"""Whole pico-dollars."""
+_PLACES: Final = 6
+"""Of a share."""
+_ONE_SHARE: Final = pl.lit(Decimal(1).scaleb(-_PLACES), pl.Decimal(38, _PLACES))
 
 
 def concentration(ledger: Ledger, asked: Question, *, split: bool) -> Answer:
@@ -65,29 +70,30 @@ def concentration(ledger: Ledger, asked: Question, *, split: bool) -> Answer:
 
 def _ranked(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     unallocated = pl.all_horizontal(pl.col(by).is_null())
-    known = pl.col("cost_usd").fill_null(0)
-    whole = int(found.select(known.sum().cast(pl.Decimal(38, 12))).item().scaleb(_PICO)) if found.height else 0
     ordered = found.with_columns(unallocated.alias("unallocated")).sort(
         "unallocated", "cost_usd", *by, descending=[False, True, *[False] * len(by)], nulls_last=True
     )
-    costs = pico(ordered)
-    running, sums = 0, []
-    for cost in costs:
-        running += cost
-        sums.append(running)
     return ordered.with_columns(
         pl.when(~pl.col("unallocated")).then(pl.int_range(1, pl.len() + 1)).alias("rank"),
-        pl.Series("cost_share", [rounded(cost, whole) for cost in costs], SHARE),
-        pl.Series("cumulative_share", [rounded(cost, whole) for cost in sums], SHARE),
+        _share(_COST).alias("cost_share"),
+        _share(_COST.cum_sum()).alias("cumulative_share"),
     )
+
+
+def _share(part: pl.Expr) -> pl.Expr:
+    """Return what `rounded` does of parts of all costs, whole pico-dollars both; NULL where these are 0."""
+    whole = _COST.sum()
+    scaled = (2 * part.abs() * 10**_PLACES + whole.abs()) // (2 * whole.abs())
+    signed = pl.when((part < 0) == (whole < 0)).then(scaled).otherwise(0 - scaled)
+    return pl.when(whole != 0).then(signed.cast(pl.Decimal(38, 0)) * _ONE_SHARE).cast(SHARE)
 
 
 def pico(frame: pl.DataFrame) -> list[int]:
     """Return the costs in whole pico-dollars, 0 where none is known."""
-    return [0 if cost is None else int(cost.scaleb(_PICO)) for cost in frame["cost_usd"]]
+    return frame.select(_COST).to_series().to_list()
 
 
-def rounded(part: int, whole: int, places: int = 6) -> Decimal | None:
+def rounded(part: int, whole: int, places: int = _PLACES) -> Decimal | None:
     """Return a ratio of whole numbers to so many places, half away from zero; None where the whole is 0."""
     if not whole:
         return None

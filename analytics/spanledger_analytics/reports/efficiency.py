@@ -52,10 +52,10 @@ COLUMNS: Final = {
 }
 
 
-def efficiency(ledger: Ledger, asked: Question, *, short_in: int, short_out: int) -> Answer:
+def efficiency(ledger: Ledger, asked: Question, *, short_in: int, short_out: int, findings_only: bool) -> Answer:
     """Return a row for each of what is asked for and each finding that is true of a call, the dearest first."""
     found = ask_cells(ledger, asked, finding_cells(short_in, short_out))
-    groups, successes = totals(ledger, asked), _successes(ledger, asked)
+    groups, successes = totals(ledger, asked), {} if findings_only else _successes(ledger, asked)
     frame = _with_shares(_added(labelled(found, asked, asked.by), asked), groups, successes, asked)
     all_calls, all_successes = totals(ledger, asked, ()), sum(successes.values())
     notes = [*said_of_totals(all_calls), *_said(frame, all_calls)]
@@ -163,6 +163,7 @@ EFFICIENCY: Final = Report(
     options=(
         Option("short_in", int, SHORT_IN, "Most input tokens of an easy call."),
         Option("short_out", int, SHORT_OUT, "Most output tokens of an easy call."),
+        Option("findings_only", bool, False, "Without success_tokens, for which spans of all the days are read."),
     ),
     details="""\
     spanledger report efficiency --by feature

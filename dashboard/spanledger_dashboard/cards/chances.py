@@ -78,7 +78,7 @@ def _chances(lake: Lake, asked: Window) -> Iterator[Chance]:
         amount = _sum(lake.report(report, asked.question(by)).frame, column)
         if amount > 0:
             yield Chance(name, amount)
-    wasted = found_of(lake.report("efficiency", asked.question(REPORTS["efficiency"].by)).frame)
+    wasted = found_of(lake.report("efficiency", asked.question(REPORTS["efficiency"].by), findings_only=True).frame)
     for one in wasted:
         if one.finding in _COUNTED and one.cost_usd:
             yield Chance(FINDINGS[one.finding][0], one.cost_usd, RED if one.finding == "failed" else ORANGE)

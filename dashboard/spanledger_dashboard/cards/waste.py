@@ -63,14 +63,14 @@ def show_waste(asked: Window) -> None:
     """List the findings, the dearest first."""
     lake = shown_lake()
     question = asked.question(REPORTS["efficiency"].by)
-    found = found_of(lake.report("efficiency", question).frame)
+    found = found_of(lake.report("efficiency", question, findings_only=True).frame)
     show_heading(_answer(found), "A call may be in several of these, so they don't add up.", Doubts())
     show_rows([_row(one) for one in found if one.cost_usd])
     for one in found:
         if not one.cost_usd:
             said = f"{FINDINGS[one.finding][0]}: {many(one.calls, 'call')}, {count(one.tokens)} tokens, no dollars."
             st.caption(f"{said[:1].upper()}{said[1:]}")
-    show_answer(lake, "waste", "efficiency", question)
+    show_answer(lake, "waste", "efficiency", question, findings_only=True)
 
 
 def found_of(frame: pl.DataFrame) -> list[Found]:
