@@ -1,13 +1,14 @@
 """Thirty days of labelled history, sent through the collector's front door like everything else.
 
 Its ids and bytes follow from (seed, UTC hour), so that sending an hour again adds nothing: the collector has seen
-these spans. It carries no costs; the collector prices it.
+these spans. It carries no costs; the collector prices it. Of prompts it carries sizes and hashes, as real calls do.
 """
 
 from __future__ import annotations
 
 import gzip
 import http.client
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from spanledger.usage import Usage
 from .answers import SNAPSHOTS
 from .errors import HistoryError
 from .people import CHAT_MODEL, EMBEDDING_MODEL, PLANNING_MODEL, RUNAWAY_MODEL, SERVICE, SMALL_CHAT_MODEL
-from .steps import Step
+from .steps import Ending, Prompt, Step
 from .workload import hour_steps, past_hours
 
 DAYS: Final = 30
@@ -39,7 +40,7 @@ _KINDS: Final = {
     "tool": (Span.SPAN_KIND_INTERNAL, "execute_tool", names.TOOL_NAME),
 }
 
-Value = str | int | float | bool | tuple[str, ...]
+Value = str | int | float | bool | bytes | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,20 @@ def _span(step: Step) -> Span:
         attributes[names.ERROR_TYPE] = "openai.InternalServerError"
     for key, value in {**attributes, **_tags(step)}.items():
         span.attributes.append(_attribute(key, value))
+    if step.ending is not None:
+        span.events.append(_event(step.ending, step.end_ns))
     return span
+
+
+def _event(ending: Ending, time_ns: int) -> Span.Event:
+    told: dict[str, Value] = {
+        names.EVALUATION_NAME: ending.name,
+        names.EVALUATION_LABEL: "success" if ending.success else "failure",
+        names.EVALUATION_SCORE: 1.0 if ending.success else 0.0,
+        names.OUTCOME_VALUE_USD: ending.value_usd,
+    }
+    attributes = [_attribute(key, value) for key, value in told.items()]
+    return Span.Event(name=names.EVALUATION_EVENT, time_unix_nano=time_ns, attributes=attributes)
 
 
 def _call_attributes(step: Step, operation: str) -> dict[str, Value]:
@@ -173,7 +187,21 @@ def _call_attributes(step: Step, operation: str) -> dict[str, Value]:
             attributes[names.RESPONSE_ID] = _response_id(step)
         attributes[names.FINISH_REASONS] = ("end_turn" if provider == "anthropic" else "stop",)
         attributes |= _usage_attributes(step.usage)
+    if step.prompt is not None:
+        attributes |= _prompt_attributes(step.prompt)
     return attributes
+
+
+def _prompt_attributes(prompt: Prompt) -> dict[str, Value]:
+    return {
+        names.TOOLS_SIZE: prompt.tools_size,
+        names.SYSTEM_SIZE: prompt.system_size,
+        names.HISTORY_SIZE: prompt.history_size,
+        names.TOOL_RESULTS_SIZE: prompt.results_size,
+        names.USER_SIZE: prompt.user_size,
+        names.PREFIX_CHAIN: struct.pack(f"<{len(prompt.chain)}q", *prompt.chain),
+        names.PROMPT_HASH: f"{prompt.chain[-1] & (2**64 - 1):016x}",
+    }
 
 
 def _response_id(step: Step) -> str:
@@ -220,4 +248,6 @@ def _any_value(value: Value) -> AnyValue:
         return AnyValue(double_value=value)
     if isinstance(value, str):
         return AnyValue(string_value=value)
+    if isinstance(value, bytes):
+        return AnyValue(bytes_value=value)
     return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))

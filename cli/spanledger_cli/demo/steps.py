@@ -9,12 +9,54 @@ import hashlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from spanledger.usage import Usage
 
 Kind = Literal["agent", "tool", "call"]
 Choice = TypeVar("Choice")
+
+
+FRONTS: Final[Mapping[str, tuple[int, int]]] = {
+    "hotel search": (250, 1900),
+    "support chat": (400, 2000),
+    "document search": (0, 450),
+    "trip planner": (300, 300),
+    "review digest": (0, 350),
+    "tuned model trial": (0, 120),
+}
+"""Agent to the tokens of its tools and of its system prompt, which open every prompt of its calls."""
+ENDINGS: Final[Mapping[str, tuple[str, float, str]]] = {
+    "hotel search": ("hotel booked", 0.58, "12.50"),
+    "support chat": ("ticket resolved", 0.83, "4.00"),
+}
+"""Agent to how its work may end: name of the outcome, how often it is a success, and what that is worth, dollars."""
+_SAID: Final = 0.9
+"""How often somebody says how it ended."""
+_BYTES_A_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is known of a prompt without its words."""
+
+    tools_size: int
+    system_size: int
+    history_size: int
+    results_size: int
+    user_size: int
+    """Bytes."""
+    chain: tuple[int, ...]
+    """Running hashes, as `prefix_chain` has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How work ended."""
+
+    name: str
+    success: bool
+    value_usd: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +77,10 @@ class Step:
     response_id: str = ""
     stream: bool = False
     attempts: int = 1
+    prompt: Prompt | None = None
+    """None for what has none, such as an embedding."""
+    ending: Ending | None = None
+    """Of an agent, where somebody said it."""
 
 
 @dataclass(slots=True)
@@ -76,6 +122,9 @@ class Request:
     clock_ns: int
     steps: list[Step] = field(default_factory=list)
     _agent: tuple[str, int] = ("", 0)
+    _told: int = 0
+    """Tokens of the conversation up to now, the last answer included."""
+    _chain: list[int] = field(default_factory=list)
 
     def begin(self, name: str) -> None:
         """Open the agent's span, which all others stand below."""
@@ -90,14 +139,48 @@ class Request:
         """Call a model; None for a call that fails."""
         output = usage.output_tokens if usage else 0
         milliseconds = 300 + output * 12 + self.chance.between(0, 400) + 700 * (attempts - 1)
-        self._add("call", model, milliseconds, usage, stream, attempts)
+        self._add("call", model, milliseconds, usage, stream, attempts, self._prompt(model, usage))
 
     def finish(self) -> list[Step]:
         """Return the spans, the agent's first."""
         name, start_ns = self._agent
         trace_id, root_id = self._trace_id(), self._digest("agent")[:8]
-        agent = Step("agent", name, trace_id, root_id, b"", start_ns, self.clock_ns + 3_000_000, self.tags)
+        end_ns = self.clock_ns + 3_000_000
+        agent = Step("agent", name, trace_id, root_id, b"", start_ns, end_ns, self.tags, ending=self._ending(name))
         return [agent, *self.steps]
+
+    def _prompt(self, model: str, usage: Usage | None) -> Prompt | None:
+        """Return what a call's prompt is made of; a model that is asked the same anew goes on from nothing."""
+        tools, system = FRONTS[self._agent[0]]
+        if usage is None or not usage.output_tokens or usage.input_tokens < tools + system:
+            return None
+        if not self._chain or self._chain[0] != self._hash(f"front/{model}"):
+            self._chain, self._told = [self._hash(f"front/{model}")], 0
+        history = max(0, min(self._told, usage.input_tokens) - tools - system)
+        new = usage.input_tokens - tools - system - history
+        self._told = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens
+        self._chain.append(self._hash(f"{self.key}/{len(self.steps)}"))
+        result = new if self.steps and self.steps[-1].kind == "tool" else 0
+        return Prompt(
+            tools_size=_BYTES_A_TOKEN * tools,
+            system_size=_BYTES_A_TOKEN * system,
+            history_size=_BYTES_A_TOKEN * history,
+            results_size=_BYTES_A_TOKEN * result,
+            user_size=_BYTES_A_TOKEN * (new - result),
+            chain=tuple(self._chain),
+        )
+
+    def _ending(self, name: str) -> Ending | None:
+        if name not in ENDINGS or self.chance.share() > _SAID:
+            return None
+        outcome, often, value = ENDINGS[name]
+        success = self.chance.share() < often
+        return Ending(outcome, success, value if success else "0")
+
+    def _hash(self, text: str) -> int:
+        """Return a signed number of 64 bits; that of what opens a prompt is the same for every request of an agent."""
+        told = f"{self._agent[0]}/{text}"
+        return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little", signed=True)
 
     def _add(
         self,
@@ -107,6 +190,7 @@ class Request:
         usage: Usage | None = None,
         stream: bool = False,
         attempts: int = 1,
+        prompt: Prompt | None = None,
     ) -> None:
         digest = self._digest(str(len(self.steps)))
         start_ns, self.clock_ns = self.clock_ns, self.clock_ns + milliseconds * 1_000_000
@@ -125,6 +209,7 @@ class Request:
                 response_id=digest[8:24].hex(),
                 stream=stream,
                 attempts=attempts,
+                prompt=prompt,
             )
         )
         self.clock_ns += 1_000_000
