@@ -214,7 +214,7 @@ def test_all_columns_that_are_settled_are_shown(lake: Path) -> None:
 def test_the_products_questions_are_about_rows_as_settled(lake: Path) -> None:
     commit(lake, agent(1), span(2, user_id="u"), metered(3, 2), metered(4, 2, start_time=NOON + DAY))
     ledger = Ledger(lake, EVERYTHING)
-    day = {"team": None, "feature": None, "model": None, "environment": None}
+    day = {"team": None, "feature": None, "model": None, "environment": None, "wanted_tags": None}
     before = ledger.ask("days", **day).select("dt", "calls", "provisional_calls").rows()
     stamp = ledger.stamp(NOON.date(), NOON.date())
     settle_new(lake, AT_ONCE)
