@@ -141,11 +141,11 @@ def test_an_answer_is_asked_once_of_a_day_that_is_counted_and_always_of_others(l
 
     question = DayQuestion("days", (), ask)
     for _ in range(2):
-        found = answered(Ledger(lake, EVERYTHING), question, FIRST, LAST).collect()
+        answered(Ledger(lake, EVERYTHING), question, FIRST, LAST).collect()
     refresh_rollups(lake)
     for _ in range(2):
         found = answered(Ledger(lake, EVERYTHING), question, FIRST, LAST + timedelta(days=1)).collect().sort("dt")
-    assert found["cost_usd"].to_list() == [3, 4, 5, 6]
+        assert found["cost_usd"].to_list() == [3, 4, 5, 6]
     whole, tomorrow = (FIRST, LAST + timedelta(days=1)), LAST + timedelta(days=1)
     assert asked == [(FIRST, LAST)] * 2 + [whole, (tomorrow, tomorrow)]
 
@@ -173,7 +173,8 @@ def test_what_holds_no_longer_is_deleted_and_so_is_the_oldest_where_it_is_too_mu
     tidy_kept(lake, live)
     assert sorted((lake / kept.FOLDER).glob("*/*.parquet")) == files[1:]
     unused = files[-1].parent
-    os.utime(unused, (time.time() - 31 * 86_400,) * 2)
+    long_ago = time.time() - 31 * 86_400
+    os.utime(unused, (long_ago, long_ago))
     tidy_kept(lake, live)
     assert not unused.exists()
     tidy_kept(lake, ())
@@ -194,7 +195,8 @@ def test_the_counting_process_keeps_what_pages_ask(tmp_path: Path) -> None:
     late = [row | {name: row[name] + moved for name in ("start_time",)} for row in rows(3, 30)]
     lake = make_lake(tmp_path / "lake", [row | {"ingested_at": row["start_time"]} for row in late])
     os.utime(lake, None)
+    two_hours_ago = time.time() - 7_200
     for path in (lake / "spans").glob("dt=*/*.parquet"):
-        os.utime(path, (time.time() - 7_200,) * 2)
+        os.utime(path, (two_hours_ago, two_hours_ago))
     assert count_once(lake) == {"counted": 3, "waiting": False}
     assert is_kept(Ledger(lake, EVERYTHING), HOURS, yesterday - timedelta(days=2), yesterday)
