@@ -7,12 +7,14 @@ is told by the hashes that most calls have since, and none had before.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby
+from itertools import accumulate, groupby
+from operator import add, sub
 from typing import Final
 
 import polars as pl
@@ -86,9 +88,11 @@ def find_break(quarters: Sequence[Quarter]) -> Break | None:
     against neither. Of equal ones it is the earliest, and the shortest.
     """
     worst, found = Fraction(0), None
+    begins = [one.begin for one in quarters]
+    sums = _running(quarters)
     for place, first in enumerate(quarters):
-        since, until = first.begin - _LOOKED_BACK, first.begin - _QUARTER
-        before = _sum([one for one in quarters[:place] if since <= one.begin < until])
+        start = bisect_left(begins, first.begin - _LOOKED_BACK)
+        before = _between(quarters, sums, start, bisect_left(begins, first.begin - _QUARTER))
         if before is None or before.calls < _LEAST_BEFORE or 5 * before.read_tokens < before.input_tokens:
             continue
         if not _is_low(first, before):
@@ -117,10 +121,15 @@ def _most_lost(quarters: Sequence[Quarter], before: Quarter) -> tuple[Fraction, 
     return Fraction(most, before.input_tokens), count
 
 
-def _sum(quarters: Sequence[Quarter]) -> Quarter | None:
-    if not quarters:
-        return None
-    return Quarter(quarters[0].begin, *(sum(getattr(one, name) for one in quarters) for name in _COUNTS))
+def _running(quarters: Sequence[Quarter]) -> list[tuple[int, ...]]:
+    """Return the sums of _COUNTS before each quarter, and those of all."""
+    counts = [tuple(getattr(one, name) for name in _COUNTS) for one in quarters]
+    return list(accumulate(counts, lambda sums, more: tuple(map(add, sums, more)), initial=(0,) * len(_COUNTS)))
+
+
+def _between(quarters: Sequence[Quarter], sums: Sequence[tuple[int, ...]], start: int, end: int) -> Quarter | None:
+    """Return the sum of some quarters, None where there are none."""
+    return Quarter(quarters[start].begin, *map(sub, sums[end], sums[start])) if start < end else None
 
 
 def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) -> Answer:
