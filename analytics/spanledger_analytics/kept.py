@@ -20,21 +20,27 @@ from datetime import date, timedelta
 from functools import cache
 from importlib import resources
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import polars as pl
 
 from spanledger import book, contract
 from spanledger.lake_path import LakePath
-from spanledger_collector.storage import beside
+from spanledger_collector.lake import table_path
+from spanledger_collector.rollups import DAILY_CUBE
+from spanledger_collector.storage import beside, files_in
 
 from .connection import Ledger, load_query, note
 
 FOLDER: Final = "kept"
 DAY: Final = "dt"
 """The column of an answer that says which UTC day a row is of."""
+MAKE: Final = 1
+"""Raised whenever Python makes another answer of what the same SQL says."""
 MOST_BYTES: Final = 1 << 30
+"""Of all that is kept of a lake."""
+_END: Final = b"PAR1"
 _UNUSED_S: Final = 30 * 86_400
 _AT_ONCE: Final = timedelta(days=7)
 """So many days are asked in one go, which bounds memory."""
@@ -60,7 +66,7 @@ def answered(ledger: Ledger, asked: DayQuestion, first: date, last: date) -> pl.
     note(*asked.queries)
     folder = _folder(ledger, asked)
     counted = ledger.counted(first, last)
-    kept = {dt: path for dt, name in counted.items() if (path := folder / _name(dt, name)).exists()}
+    kept = {dt: path for dt, name in counted.items() if _is_whole(path := folder / _name(dt, name))}
     with contextlib.suppress(OSError):
         os.utime(folder)
     frames: list[pl.LazyFrame] = []
@@ -103,22 +109,24 @@ def lacking(ledger: Ledger, asked: DayQuestion, days: Iterable[date]) -> list[da
     if not wanted:
         return []
     folder, counted = _folder(ledger, asked), ledger.counted(wanted[0], wanted[-1])
-    return [dt for dt in wanted if dt in counted and not (folder / _name(dt, counted[dt])).exists()]
+    return [dt for dt in wanted if dt in counted and not _is_whole(folder / _name(dt, counted[dt]))]
 
 
-def tidy_kept(lake: LakePath, live: Collection[str]) -> None:
+def tidy_kept(lake: LakePath) -> None:
     """Delete answers that hold no longer, those of questions that nobody asks any more, and what is too much.
 
-    `live` names what days are counted in.
+    An answer stays as long as the count beside which it was asked is on disk, an hour longer than that holds: so none
+    is taken away from a question that has just begun.
     """
     root = beside(lake) / FOLDER
+    counts = {PurePath(str(path)).stem for path, _ in files_in(table_path(lake, DAILY_CUBE), "dt=*/*.parquet")}
     files: list[tuple[float, int, Path]] = []
     for folder in root.iterdir() if root.is_dir() else ():
         if time.time() - folder.stat().st_mtime > _UNUSED_S:
             shutil.rmtree(folder, ignore_errors=True)
             continue
         for path in folder.iterdir():
-            if _is_over(path, live):
+            if _is_over(path, counts):
                 path.unlink(missing_ok=True)
             else:
                 found = path.stat()
@@ -130,10 +138,20 @@ def tidy_kept(lake: LakePath, live: Collection[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_over(path: Path, live: Collection[str]) -> bool:
+def _is_whole(path: Path) -> bool:
+    """Say whether a file is there, with the end that a Parquet file has; one that isn't whole is made again."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(-len(_END), os.SEEK_END)
+            return handle.read() == _END
+    except OSError:
+        return False
+
+
+def _is_over(path: Path, counts: Collection[str]) -> bool:
     if path.suffix == ".tmp":
         return time.time() - path.stat().st_mtime > _AT_ONCE.total_seconds()
-    return path.stem.partition("_")[2] not in live
+    return path.stem.partition("_")[2] not in counts
 
 
 def _stretches(first: date, last: date, kept: Collection[date]) -> Iterator[tuple[date, date]]:
@@ -152,6 +170,7 @@ def _name(dt: date, counted: str) -> str:
 
 def _folder(ledger: Ledger, asked: DayQuestion) -> Path:
     told: Sequence[object] = (
+        MAKE,
         _macros(),
         ledger.scope,
         *(load_query(query) for query in asked.queries),

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 from spanledger.lake_path import LakePath, lake_path
@@ -105,7 +105,6 @@ def lock_path(lake: LakePath) -> Path:
 
 def count_once(lake: LakePath) -> dict[str, object]:
     """Count the days that are due, unless another process of this machine does; says if there are others that wait."""
-    from spanledger_collector.rollups import DAILY_CUBE
     from spanledger_collector.tables import SETTLEMENTS, SUPERSEDED
 
     from .connection import Ledger
@@ -122,10 +121,9 @@ def count_once(lake: LakePath) -> dict[str, object]:
         done = refresh(snapshot, due_days(snapshot, datetime.now(UTC)))
         tidy(lake)
         now = Snapshots(lake, (SUPERSEDED, SETTLEMENTS)).now()
-        counted = now.counted()
         left = keep_ahead(Ledger(lake, EVERYTHING), datetime.now(UTC).date(), _AHEAD_S)
-        tidy_kept(lake, {PurePath(cells[DAILY_CUBE.name].path).stem for cells in counted.values()})
-    return {"counted": len(done.counted), "waiting": left or len(counted) < len(now.fingerprints())}
+        tidy_kept(lake)
+    return {"counted": len(done.counted), "waiting": left or len(now.counted()) < len(now.fingerprints())}
 
 
 def main() -> None:

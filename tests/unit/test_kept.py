@@ -32,7 +32,9 @@ from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import HOURS, PEOPLE, busy_hours
 from spanledger_analytics.rollup import count_once
 from spanledger_analytics.scope import EVERYTHING, Scope, scope_of_teams
+from spanledger_collector.rollups import DAILY_CUBE
 
+DAY = timedelta(days=1)
 FIRST = date(2026, 11, 3)
 LAST = date(2026, 11, 5)
 PERIOD = Period(FIRST, LAST)
@@ -89,7 +91,12 @@ def answers(lake: Path, scope: Scope = EVERYTHING) -> list[Answer]:
     people = [Question(PERIOD, by) for by in (("user",), ("customer", "week"), ("user", "team", "day"), ())]
     people[-1] = replace(people[-1], where=parse_where(["user=ann"]))
     found += [REPORTS["spend"].answer(ledger, one) for one in people]
-    hours = [busy_hours(ledger, one, FEATURES) for one in (CHOSEN, ASKED[1], ASKED[3])]
+    half_past = Period(FIRST, LAST - DAY, Calendar("Asia/Kolkata"))
+    cut = Period(FIRST, LAST, until=PERIOD.end - timedelta(minutes=105))
+    hours = [
+        busy_hours(ledger, one, FEATURES)
+        for one in (CHOSEN, ASKED[1], ASKED[3], replace(CHOSEN, period=half_past), replace(CHOSEN, period=cut))
+    ]
     return found + [Answer(frame) for frame in hours]
 
 
@@ -163,22 +170,33 @@ def test_what_holds_no_longer_is_deleted_and_so_is_the_oldest_where_it_is_too_mu
     kept_lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = kept_lake
-    live = set(Ledger(lake, EVERYTHING).counted(FIRST, LAST).values())
     files = sorted((lake / kept.FOLDER).glob("*/*.parquet"))
     assert len(files) == 3 * len(AHEAD)
-    tidy_kept(lake, live)
+    tidy_kept(lake)
     assert sorted((lake / kept.FOLDER).glob("*/*.parquet")) == files
     os.utime(files[0], (0, 0))
     monkeypatch.setattr(kept, "MOST_BYTES", sum(file.stat().st_size for file in files) - 1)
-    tidy_kept(lake, live)
+    tidy_kept(lake)
     assert sorted((lake / kept.FOLDER).glob("*/*.parquet")) == files[1:]
     unused = files[-1].parent
     long_ago = time.time() - 31 * 86_400
     os.utime(unused, (long_ago, long_ago))
-    tidy_kept(lake, live)
+    tidy_kept(lake)
     assert not unused.exists()
-    tidy_kept(lake, ())
-    assert not list((lake / kept.FOLDER).glob("*/*"))
+    shutil.rmtree(lake / DAILY_CUBE.name / f"dt={FIRST}")
+    tidy_kept(lake)
+    left = [path for path in files[1:] if path.parent != unused and not path.name.startswith(f"{FIRST}")]
+    assert sorted((lake / kept.FOLDER).glob("*/*")) == left
+
+
+def test_half_a_file_and_one_that_was_deleted_are_made_again(kept_lake: Path) -> None:
+    before = [REPORTS["drivers"].answer(Ledger(kept_lake, EVERYTHING), CHOSEN)]
+    first, second, _ = sorted((kept_lake / kept.FOLDER).glob("drivers-*/*.parquet"))
+    whole = first.read_bytes()
+    first.write_bytes(whole[: len(whole) // 2])
+    second.unlink()
+    assert_equal([REPORTS["drivers"].answer(Ledger(kept_lake, EVERYTHING), CHOSEN)], before)
+    assert (len(first.read_bytes()), second.exists()) == (len(whole), True)
 
 
 def test_where_nothing_can_be_written_answers_are_right_and_not_kept(lake: Path) -> None:

@@ -146,9 +146,12 @@ def hourly(
 
 def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
     """Return what `totals` does for each hour (UTC) that has calls, and each of `by`; the hour is the first column."""
-    if set(by) | asked.where.dimensions() <= set(CUBE) and (kept := _kept(ledger, asked, HOURS)) is not None:
-        within = pl.col("hour").is_between(asked.period.begin, asked.period.end, closed="left")
-        return _add_up_kept(kept.filter(within), ("hour", *by))
+    begin, end = asked.period.begin, asked.period.end
+    whole = begin.minute == end.minute == 0
+    if whole and set(by) | asked.where.dimensions() <= set(CUBE):
+        kept = _kept(ledger, asked, HOURS)
+        if kept is not None:
+            return _add_up_kept(kept.filter(pl.col("hour").is_between(begin, end, closed="left")), ("hour", *by))
     found = labelled(_ask(ledger, asked, ("hour", *by)), asked, by)
     hour = pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")
     return add_up(found.with_columns(hour), ("hour", *by))
