@@ -24,7 +24,7 @@ from spanledger_analytics.scope import EVERYTHING
 from spanledger_collector.wal import wal_dir
 from spanledger_collector.wal_writer import WalWriter
 from spanledger_dashboard.budgets import monthly_budget
-from spanledger_dashboard.format import usd
+from spanledger_dashboard.format import NO_PRICE, usd
 from spanledger_dashboard.health import troubles
 
 ENTRY = Path(spanledger_dashboard.__file__).parent / "entry" / "app.py"
@@ -66,6 +66,13 @@ def overview(lake: Path, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> 
 
 def values(page: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in page.metric}
+
+
+def test_calls_of_today_without_a_price_are_not_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = make_lake(tmp_path / "lake", [call(1, 1, NOW, "unknown-model", uncached=9, output=0)])
+    assert values(overview(lake, monkeypatch))["Today so far"] == NO_PRICE
 
 
 def test_the_overview_shows_what_the_reports_say(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

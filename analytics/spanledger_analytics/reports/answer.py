@@ -79,6 +79,11 @@ class Report:
         return self.ask(ledger, asked, **{option.name: option.default for option in self.options} | options)
 
 
+def pico_of(amount: Decimal | None) -> int:
+    """Return US dollars as whole pico-dollars, as the macro of SQL does; 0 of none."""
+    return 0 if amount is None else int(amount.scaleb(12))
+
+
 def usd(amount: Decimal) -> str:
     """Return an amount for a sentence: whole cents, more places where it is less than a cent."""
     shown = amount.quantize(_CENT if abs(amount) >= _CENT or not amount else _TINY)

@@ -19,7 +19,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.resent import resent
 from spanledger_analytics.what_if import ask_priced
 
-from .answer import Answer, Option, Report, calls_told, said_of_totals, share, usd
+from .answer import Answer, Option, Report, calls_told, pico_of, said_of_totals, share, usd
 from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .loops import repeated
@@ -95,14 +95,12 @@ def _shares(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     groups = frame.select(*by, "cost_usd").rows() if frame.height else []
     for *group, cost in groups:
         wholes[tuple(group)] = wholes.get(tuple(group), Decimal(0)) + (cost or 0)
-    shares = [None if cost is None else rounded(_pico(cost), _pico(wholes[tuple(group)])) for *group, cost in groups]
+    shares = [
+        None if cost is None else rounded(pico_of(cost), pico_of(wholes[tuple(group)])) for *group, cost in groups
+    ]
     return frame.with_columns(pl.Series("cost_share", shares, SHARE)).sort(
         [*by, "cost_usd", "part"], descending=[*(False for _ in by), True, False], nulls_last=True
     )
-
-
-def _pico(cost: Decimal) -> int:
-    return int(cost.scaleb(12))
 
 
 def _said(parts: pl.DataFrame, found: pl.DataFrame) -> list[str]:

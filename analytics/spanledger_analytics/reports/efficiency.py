@@ -17,7 +17,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.what_if import ask_priced
 from spanledger_collector.tables import OUTCOMES
 
-from .answer import Answer, Option, Report, calls_told, said_of_totals, share, usd
+from .answer import Answer, Option, Report, calls_told, pico_of, said_of_totals, share, usd
 from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
@@ -114,7 +114,7 @@ def _with_shares(
     for row in frame.to_dicts():
         group = tuple(row[name] for name in asked.by)
         found, cost = row["cost_usd"], wholes[group]["cost_usd"]
-        costs.append(None if found is None or cost is None else rounded(_pico(found), _pico(cost)))
+        costs.append(None if found is None or cost is None else rounded(pico_of(found), pico_of(cost)))
         counts.append(rounded(row["calls"], wholes[group]["calls"]))
         tokens.append(_rounded(_tokens(wholes[group]), successes[group]) if group in successes else None)
     return frame.with_columns(
@@ -127,10 +127,6 @@ def _with_shares(
         descending=[True, True, *[False] * (1 + len(asked.by))],
         nulls_last=True,
     )
-
-
-def _pico(cost: Decimal) -> int:
-    return int(cost.scaleb(12))
 
 
 def _said(frame: pl.DataFrame, all_calls: pl.DataFrame) -> list[str]:

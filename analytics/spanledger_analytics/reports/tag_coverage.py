@@ -12,7 +12,7 @@ import polars as pl
 
 from spanledger_analytics.connection import Ledger
 
-from .answer import Answer, Report, calls_told, said_of_totals, share, usd
+from .answer import Answer, Report, calls_told, pico_of, said_of_totals, share, usd
 from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
@@ -27,7 +27,6 @@ COLUMNS: Final = {
     "cost_usd": "US dollars, exact, of these calls; NULL where no call of the row has a price.",
     "cost_share": "Of the cost of all calls of the group.",
 }
-_PICO: Final = 12
 
 
 def tag_coverage(ledger: Ledger, asked: Question) -> Answer:
@@ -60,17 +59,13 @@ def _shares(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("tag").replace_strict(list(KNOWN), range(len(KNOWN)), default=len(KNOWN)).alias("place"),
     ).with_columns(pl.when(pl.col("tag").is_not_null()).then("place").alias("place"))
     shares = [
-        (rounded(row["calls"], row["of_calls"]), rounded(_pico(row["cost_usd"]), _pico(row["of_usd"])))
+        (rounded(row["calls"], row["of_calls"]), rounded(pico_of(row["cost_usd"]), pico_of(row["of_usd"])))
         for row in known.to_dicts()
     ]
     return known.with_columns(
         pl.Series("calls_share", [calls for calls, _ in shares], SHARE),
         pl.Series("cost_share", [cost for _, cost in shares], SHARE),
     )
-
-
-def _pico(cost: Decimal | None) -> int:
-    return 0 if cost is None else int(cost.scaleb(_PICO))
 
 
 def _said(whole: pl.DataFrame, said: pl.DataFrame) -> tuple[str, ...]:

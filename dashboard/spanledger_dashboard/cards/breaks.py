@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
-import streamlit as st
 
 from spanledger_analytics.spend import Doubts, Filters
 from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.heading import show_heading
-from spanledger_dashboard.components.rows import Row, show_rows
+from spanledger_dashboard.components.rows import Row, show_dearest
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.format import day_name, many, share, usd
 from spanledger_dashboard.state import View, Window
@@ -36,9 +35,7 @@ def show_breaks(asked: Window) -> None:
     question = asked.question()
     frame = lake.report("cache-breaks", question).frame
     show_heading(_answer(frame), _READING, Doubts())
-    show_rows([row_of(row) for row in frame.head(_MOST).to_dicts()])
-    if frame.height > _MOST:
-        st.caption(f"{frame.height - _MOST} more are in the table.")
+    show_dearest(frame, row_of, _MOST)
     show_answer(lake, "breaks", "cache-breaks", question)
 
 

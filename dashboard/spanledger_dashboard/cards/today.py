@@ -34,10 +34,11 @@ def show_today(calendar: Calendar) -> None:
     today = calendar.today(moment)
     hours = _hours(lake, today, calendar)
     before = _hours(lake, today - _WEEK, calendar)
-    cost = cost_of(lake.totals(Question(Period(today, today, calendar))))
+    spent = lake.totals(Question(Period(today, today, calendar)))
+    cost = cost_of(spent)
     current = calendar.local(moment).hour
     compared = _compared(lake, Question(Period(today, today, calendar)))
-    said = "$0" if cost is None and not any(hours) else usd(cost)
+    said = usd(cost) if spent["calls"].sum() else "$0"
     weekday = f"last {today:%A}"
     changed = None if compared is None else change(*compared)
     show_kpi(Kpi("Today so far", said, changed, changed and f"vs {weekday}", usd_exact(cost)))

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spanledger_dashboard.format import share, usd, usd_exact
 
 from .colours import BLUE, GREY, VERMILLION
-from .layout import GRID, add_hit_rows, base
+from .layout import GRID, add_beside, add_hit_rows, base
 from .movers import CAUSES, signed
 
 _ROW_PX: Final = 36
@@ -37,15 +37,7 @@ def bridge_figure(row: Mapping[str, Any]) -> go.Figure:
         hoverinfo="skip",
     )
     tips = [max(float(start), end) for start, end in zip(starts, ends, strict=True)]
-    figure.add_scatter(
-        x=tips,
-        y=places,
-        mode="text",
-        text=[f"  {_beside(place, cost, len(costs))}" for place, cost in enumerate(costs)],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
+    add_beside(figure, tips, places, [f"  {_beside(place, cost, len(costs))}" for place, cost in enumerate(costs)])
     for place, end in enumerate(ends[:-1]):
         figure.add_shape(
             type="line", x0=end, x1=end, y0=place, y1=place + 1, line={"color": GREY, "width": 1, "dash": "dot"}

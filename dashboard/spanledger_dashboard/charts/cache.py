@@ -14,7 +14,7 @@ from spanledger_analytics.reports.cache_health import AS_IS, WAYS
 from spanledger_dashboard.format import count, figure_text, many, share, usd, usd_exact
 
 from .colours import GREEN, ORANGE
-from .layout import base
+from .layout import add_beside, base
 
 BLIND: Final = "(no fingerprints)"
 NOBODY: Final = "(none)"
@@ -99,16 +99,7 @@ def cache_figure(found: Sequence[Health]) -> go.Figure:
             hovertemplate="%{customdata[0]}<extra></extra>",
         )
     ends = [max(one, 0.0) + other for one, other in zip(saved, could, strict=True)]
-    figure.add_scatter(
-        x=ends,
-        y=places,
-        mode="text",
-        text=[f"  {_words(one)}" for one in found],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    add_beside(figure, ends, places, [f"  {_words(one)}" for one in found])
     lowest, highest = min([0.0, *saved]), max([0.0, *ends])
     figure.update_layout(
         xaxis={"visible": False, "range": [lowest, lowest + ((highest - lowest) or 1.0) / (1 - _ROOM)]},

@@ -11,7 +11,7 @@ import polars as pl
 from spanledger_dashboard.format import count, many, share, usd, usd_exact
 
 from .colours import GREEN, GREY, PALE, RED, VERMILLION
-from .layout import base
+from .layout import add_beside, base
 
 NAMES: Final[Mapping[str, str]] = {
     "tool_definitions": "tool definitions",
@@ -75,16 +75,7 @@ def _length(row: Mapping[str, Any], colour: str) -> float:
 
 def _add_words(figure: go.Figure, rows: list[dict[str, Any]], places: list[int]) -> None:
     costs = [float(row["cost_usd"] or 0) for row in rows]
-    figure.add_scatter(
-        x=costs,
-        y=places,
-        mode="text",
-        text=[f"  {_words(row)}" for row in rows],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    add_beside(figure, costs, places, [f"  {_words(row)}" for row in rows])
     figure.update_layout(
         xaxis={"visible": False, "range": [0, (max(costs, default=0.0) or 1.0) / (1 - _ROOM)]},
         yaxis={

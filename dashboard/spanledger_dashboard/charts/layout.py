@@ -40,6 +40,20 @@ def base(height: int, **layout: Any) -> go.Figure:
     return figure
 
 
+def add_beside(figure: go.Figure, ends: Sequence[float], places: Sequence[int], words: Sequence[str]) -> None:
+    """Write words beside bars that lie: to the right of where each ends. They must be escaped already."""
+    figure.add_scatter(
+        x=list(ends),
+        y=list(places),
+        mode="text",
+        text=list(words),
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
 def add_hit_columns(figure: go.Figure, places: Sequence[object], ids: Sequence[str], hovers: Sequence[str]) -> None:
     """Lay a transparent full-height bar over each place: it takes hover and click even where nothing is drawn.
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spanledger_dashboard.format import figure_text, many, usd, usd_exact
 
 from .colours import BLUE, PALE, RED
-from .layout import add_hit_rows, base
+from .layout import add_beside, add_hit_rows, base
 
 _ROOM: Final = 0.34
 """Of the width, kept free for words."""
@@ -43,15 +43,8 @@ def margins_figure(rows: Sequence[dict[str, Any]], by: str) -> go.Figure:
                 marker={"color": colour, "line": {"width": 0}},
                 hoverinfo="skip",
             )
-    figure.add_scatter(
-        x=[max(pair) for pair in zip(revenue, cost, strict=True)],
-        y=places,
-        mode="text",
-        text=[f"  {_beside(row)}" for row in rows],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
+    add_beside(
+        figure, [max(pair) for pair in zip(revenue, cost, strict=True)], places, [f"  {_beside(row)}" for row in rows]
     )
     span = (0.0, longest / (1 - _ROOM) or 1.0)
     hovers = [_hover(row, row[by]) for row in rows]

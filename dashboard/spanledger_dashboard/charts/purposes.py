@@ -13,7 +13,7 @@ from spanledger_dashboard.format import count, figure_text, many, share, usd, us
 
 from .colours import BLUE, GREEN, GREY, ORANGE, PALE, RED, SKY, VERMILLION
 from .drivers import NAMES
-from .layout import base
+from .layout import add_beside, base
 
 _COLOURS: Final[Mapping[str, str]] = {
     "history": VERMILLION,
@@ -90,15 +90,8 @@ def _cost(group: pl.DataFrame) -> Decimal:
 def _add_words(figure: go.Figure, groups: Sequence[tuple[str, pl.DataFrame]], places: list[int]) -> None:
     costs = [float(_cost(group)) for _, group in groups]
     whole = sum((_cost(group) for _, group in groups), Decimal(0))
-    figure.add_scatter(
-        x=costs,
-        y=places,
-        mode="text",
-        text=[f"  {usd(_cost(group))}  ·  {share(_cost(group), whole)}" for _, group in groups],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
+    add_beside(
+        figure, costs, places, [f"  {usd(_cost(group))}  ·  {share(_cost(group), whole)}" for _, group in groups]
     )
     figure.update_layout(
         xaxis={"visible": False, "range": [0, (max(costs, default=0.0) or 1.0) / (1 - _ROOM)]},

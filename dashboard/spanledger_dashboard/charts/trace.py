@@ -13,7 +13,7 @@ from spanledger_analytics.resent import CallInput, Resent
 from spanledger_dashboard.format import count, figure_text, share, usd, usd_exact
 
 from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PALE, SKY, VERMILLION, WHITE
-from .layout import GRID, base
+from .layout import GRID, add_beside, base
 
 _MOST_LYING: Final = 12
 _MOST_BARS: Final = 150
@@ -118,16 +118,7 @@ def _series(split: Resent) -> tuple[tuple[str, str, list[int]], ...]:
 
 def _add_call_costs(figure: go.Figure, split: Resent, numbers: list[int]) -> None:
     ends = [call.input_tokens + call.output_tokens for call in split.calls]
-    figure.add_scatter(
-        x=ends,
-        y=numbers,
-        mode="text",
-        text=[f"  {usd(call.cost_usd, 4)}" for call in split.calls],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    add_beside(figure, ends, numbers, [f"  {usd(call.cost_usd, 4)}" for call in split.calls])
     figure.update_layout(
         xaxis={"range": [0, max(ends, default=1) * 1.14], "showgrid": True, "gridcolor": GRID},
         yaxis={

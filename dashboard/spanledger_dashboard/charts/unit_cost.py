@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spanledger_dashboard.format import figure_text, many, share, usd, usd_exact
 
 from .colours import BLUE, GREY, PALE
-from .layout import add_hit_rows, base
+from .layout import add_beside, add_hit_rows, base
 
 _ROOM: Final = 0.36
 """Of the width, kept free for words."""
@@ -45,14 +45,8 @@ def unit_cost_figure(rows: Sequence[dict[str, Any]], by: str, nameless: str) -> 
         },
         hoverinfo="skip",
     )
-    figure.add_scatter(
-        x=[max(pair) for pair in zip(ends, costs, strict=True)],
-        y=places,
-        mode="text",
-        text=[f"   {_beside(row)}" for row in rows],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
+    add_beside(
+        figure, [max(pair) for pair in zip(ends, costs, strict=True)], places, [f"   {_beside(row)}" for row in rows]
     )
     span = (0.0, max([*ends, *costs], default=0.0) / (1 - _ROOM) or 1.0)
     names = [row[by] or nameless for row in rows]

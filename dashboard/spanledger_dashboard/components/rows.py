@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import polars as pl
 import streamlit as st
 
 from spanledger_dashboard.format import markdown
@@ -27,6 +28,13 @@ class Row:
     """What the way to it is called; without one there is none."""
     parameters: Mapping[str, str] | None = None
     """Of Explore, at the place that the link leads to."""
+
+
+def show_dearest(frame: pl.DataFrame, row_of: Callable[[Mapping[str, Any]], Row], most: int) -> None:
+    """Draw the first rows of a report, at most so many, and say how many more its table has."""
+    show_rows([row_of(row) for row in frame.head(most).to_dicts()])
+    if frame.height > most:
+        st.caption(f"{frame.height - most} more are in the table.")
 
 
 def show_rows(rows: Sequence[Row]) -> None:
