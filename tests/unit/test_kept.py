@@ -29,7 +29,7 @@ from spanledger_analytics.reports.answer import Answer
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
-from spanledger_analytics.reports.totals import HOURS, PEOPLE, busy_hours
+from spanledger_analytics.reports.totals import HOURS, PEOPLE, SPENT, busy_hours
 from spanledger_analytics.rollup import count_once
 from spanledger_analytics.scope import EVERYTHING, Scope, scope_of_teams
 from spanledger_collector.rollups import DAILY_CUBE
@@ -91,12 +91,15 @@ def answers(lake: Path, scope: Scope = EVERYTHING) -> list[Answer]:
     people = [Question(PERIOD, by) for by in (("user",), ("customer", "week"), ("user", "team", "day"), ())]
     people[-1] = replace(people[-1], where=parse_where(["user=ann"]))
     found += [REPORTS["spend"].answer(ledger, one) for one in people]
+    found += [REPORTS["concentration"].answer(ledger, Question(PERIOD, by)) for by in (("user",), ("customer", "team"))]
+    found += [REPORTS["unit-cost"].answer(ledger, Question(PERIOD, by), more=True) for by in ((), ("day",), FEATURES)]
     half_past = Period(FIRST, LAST - DAY, Calendar("Asia/Kolkata"))
     cut = Period(FIRST, LAST, until=PERIOD.end - timedelta(minutes=105))
     hours = [
         busy_hours(ledger, one, FEATURES)
         for one in (CHOSEN, ASKED[1], ASKED[3], replace(CHOSEN, period=half_past), replace(CHOSEN, period=cut))
     ]
+    hours += [busy_hours(ledger, one, ("user", *FEATURES), SPENT) for one in (CHOSEN, ASKED[1], ASKED[3])]
     return found + [Answer(frame) for frame in hours]
 
 

@@ -9,12 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import pytest
 
 from fingerprinted import random_prompts, sized
 from ledger_rows import Row, call, make_lake
 from spanledger_analytics.connection import Ledger, connect
-from spanledger_analytics.reports.cache_breaks import Quarter, find_break
+from spanledger_analytics.reports.breaks import COUNTS, find_break
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
@@ -165,9 +166,10 @@ def test_broken_caches_are_found_within_the_hour_with_what_changed(tmp_path: Pat
     assert HEALTH.answer(ledger, Question(Period(DAY, DAY))).notes[-1] == said
 
 
-def quarters(*lines: tuple[int, int, int]) -> list[Quarter]:
+def quarters(*lines: tuple[int, int, int]) -> pl.DataFrame:
     """Return quarters of an hour in a row, of calls, input and read tokens."""
-    return [Quarter(START + number * 15 * MINUTE, *told, 0, 0, 0) for number, told in enumerate(lines)]
+    rows = [(START + number * 15 * MINUTE, *told, 0, 0, 0) for number, told in enumerate(lines)]
+    return pl.DataFrame(rows, ["quarter_hour", *COUNTS], orient="row")
 
 
 def test_few_calls_or_a_small_dip_are_no_break() -> None:

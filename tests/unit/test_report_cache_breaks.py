@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from ledger_rows import Row, call, make_lake
 from spanledger_analytics.connection import Ledger
-from spanledger_analytics.reports.cache_breaks import Quarter, find_break
+from spanledger_analytics.reports.breaks import COUNTS, find_break
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
@@ -242,15 +242,16 @@ counts = st.tuples(st.integers(1, 12), st.integers(1, 500), st.integers(0, 100),
 @settings(max_examples=60, deadline=None)
 @given(st.lists(counts, min_size=2, max_size=14))
 def test_a_break_is_the_stretch_that_lost_most(lines: list[tuple[int, int, int, int]]) -> None:
-    clock, quarters = BEGIN, []
+    clock = BEGIN
+    quarters: list[tuple[datetime, int, int, int, int, int, int]] = []
     for calls, tokens, percent, pause in lines:
         clock += pause * QUARTER
-        quarters.append(Quarter(clock, calls, tokens, tokens * percent // 100, 0, 0, 0))
-    found = find_break(quarters)
+        quarters.append((clock, calls, tokens, tokens * percent // 100, 0, 0, 0))
+    found = find_break(pl.DataFrame(quarters, ["quarter_hour", *COUNTS], orient="row"))
     expected = worst_of(
         [
-            (one.begin, dict(zip(SUMS, (one.calls, one.input_tokens, one.read_tokens, 0, 0), strict=True)))
-            for one in quarters
+            (clock, dict(zip(SUMS, (calls, tokens, read, 0, 0), strict=True)))
+            for clock, calls, tokens, read, *_ in quarters
         ]
     )
     assert (found and (found.begin, found.end, found.before.read_tokens)) == (

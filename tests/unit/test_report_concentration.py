@@ -99,14 +99,14 @@ def test_no_calls_are_no_rows(tmp_path: Path) -> None:
     ],
 )
 def test_gini(amounts: list[int], expected: Fraction | None) -> None:
-    assert gini(amounts) == expected
+    assert gini(pl.Series(amounts, dtype=pl.Int128)) == expected
 
 
 def test_gini_is_half_the_mean_difference_over_the_mean() -> None:
     draw = random.Random(3)
     amounts = [draw.randrange(10**9) for _ in range(40)]
     differences = sum(abs(one - other) for one in amounts for other in amounts)
-    assert gini(amounts) == Fraction(differences, 2 * len(amounts) * sum(amounts))
+    assert gini(pl.Series(amounts, dtype=pl.Int128)) == Fraction(differences, 2 * len(amounts) * sum(amounts))
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,16 @@ import pytest
 from ledger_rows import Row, call, make_lake, outcome
 from small_ledger import small_ledger
 from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.counting import refresh_rollups
 from spanledger_analytics.errors import QuestionError
+from spanledger_analytics.kept import is_kept
 from spanledger_analytics.reports.answer import Answer
 from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.reports.totals import totals
 from spanledger_analytics.reports.unit_cost import unit_cost
+from spanledger_analytics.reports.work import cells_of_work, traces_of_work
 from spanledger_analytics.scope import EVERYTHING
 
 WEEKS = Period(date(2026, 11, 2), date(2026, 11, 15))
@@ -255,6 +258,27 @@ def test_rows_are_those_of_a_naive_count(tmp_path: Path, seed: int) -> None:
     assert found == _naive(lake, by, unit)
     total = totals(ledger, Question(WEEKS))
     assert (frame["cost_usd"].sum(), frame["calls"].sum()) == (total["cost_usd"][0], total["calls"][0])
+
+
+@pytest.mark.parametrize("unit", ["session", "trace"])
+def test_days_that_are_kept_say_what_spans_do_of_work_of_several_days_and_late_outcomes(
+    tmp_path: Path, unit: str
+) -> None:
+    draw = random.Random(7)
+    rows = [*_random_calls(draw), *_random_outcomes(draw)]
+    lake = make_lake(tmp_path, rows[:-5])
+    ledger = Ledger(lake, EVERYTHING)
+    by_spans = [ask(ledger, *by, unit=unit) for by in ((), ("day",))]
+    refresh_rollups(lake)
+    for _ in range(2):
+        kept = [ask(ledger, *by, unit=unit) for by in ((), ("day",))]
+        assert [(one.frame.rows(), one.notes) for one in kept] == [(one.frame.rows(), one.notes) for one in by_spans]
+    for question in (cells_of_work("session"), traces_of_work("session")):
+        assert is_kept(ledger, question, WEEKS.first, WEEKS.last) == (unit == "session")
+    make_lake(lake, rows[-5:], version=1)
+    frame = ask(ledger, "day", unit=unit).frame
+    found = {row[0:1]: row[1:] for row in frame.select("day", "cost_usd", "calls", "requests", *COUNTS).rows()}
+    assert found == _naive(lake, ("day",), unit)
 
 
 def _random_calls(draw: random.Random) -> list[Row]:

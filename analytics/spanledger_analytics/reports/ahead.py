@@ -18,14 +18,19 @@ from .far_requests import REQUEST_COSTS
 from .growth import growth_cells
 from .loops import loop_cells
 from .tag_coverage import TAG_CELLS
-from .totals import HOURS, PEOPLE
+from .totals import HOURS, PEOPLE, USER_HOURS
+from .work import cells_of_work, traces_of_work
 
+_FORTNIGHT: Final = 14
 _WEEKS: Final = 35
 _QUARTER: Final = 92
 AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
     (HOURS, _QUARTER),
     (PEOPLE, _QUARTER),
     (REQUEST_COSTS, _WEEKS),
+    (USER_HOURS, _WEEKS),
+    (cells_of_work("session"), _FORTNIGHT),
+    (traces_of_work("session"), _FORTNIGHT),
     *(
         (cells.of_days(), _WEEKS)
         for cells in (

@@ -16,6 +16,8 @@ from .question import Question
 
 Value = str | int | float | bool | Decimal | None
 """Of an option."""
+SAID: Final = ("cost_usd", "estimated_usd", "calls", "unpriced_calls", "estimated_calls", "provisional_calls")
+"""What `said_of_totals` looks at."""
 _CENT: Final = Decimal("0.01")
 _TINY: Final = Decimal("0.000001")
 _PERCENT: Final = 1000
@@ -109,8 +111,7 @@ def said_of_totals(frame: pl.DataFrame) -> tuple[str, ...]:
     `frame` is of `totals`.
     """
     calls = int(frame["calls"].sum())
-    known = [cost for cost in frame["cost_usd"] if cost is not None]
-    cost = sum(known, Decimal(0))
+    cost = Decimal(frame["cost_usd"].sum() or 0)
     if not calls:
         return ("no calls in these days",)
     said = [f"{usd(cost)} for {calls_told(calls)}"]
@@ -120,7 +121,7 @@ def said_of_totals(frame: pl.DataFrame) -> tuple[str, ...]:
             f"no price, so in no sum: {calls_told(unpriced)} ({share(unpriced, calls)}); see spanledger unpriced"
         )
     if estimated:
-        about = sum(frame["estimated_usd"], Decimal(0))
+        about = Decimal(frame["estimated_usd"].sum() or 0)
         said.append(
             f"estimated tokens: {calls_told(estimated)}, {usd(about)} ({share(about, cost)}); nobody reported them"
         )

@@ -7,14 +7,9 @@ is told by the hashes that most calls have since, and none had before.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
-from itertools import accumulate, groupby
-from operator import add, sub
 from typing import Final
 
 import polars as pl
@@ -23,6 +18,7 @@ from spanledger_analytics.connection import Ledger
 from spanledger_analytics.what_if import ask_priced
 
 from .answer import Answer, Option, Report, usd
+from .breaks import COUNTS, LOOKED_BACK, Break, find_break
 from .cells import CUBE, Cells, ask_cells
 from .concentration import SHARE, rounded
 from .question import Question
@@ -44,92 +40,8 @@ COLUMNS: Final = {
     "service": "Its service.",
     "agent": "Its agent.",
 }
-_QUARTER: Final = timedelta(minutes=15)
-_LOOKED_BACK: Final = timedelta(days=1)
-_LEAST_BEFORE: Final = 10
-_LEAST_AFTER: Final = 5
-"""Calls that it takes to know a rate."""
+_QUERIES: Final = ("cache_breaks", "cache_breaks_rows", "cache_breaks_ways")
 _LINE: Final = ("service", "feature", "agent", "model")
-_COUNTS: Final = (
-    *("calls", "input_tokens", "read_tokens"),
-    *("write_5m_tokens", "write_1h_tokens", "write_12h_tokens"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Quarter:
-    """What a line did in a quarter of an hour."""
-
-    begin: datetime
-    calls: int
-    input_tokens: int
-    read_tokens: int
-    write_5m_tokens: int
-    write_1h_tokens: int
-    write_12h_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """Where a line began to read at most half as much of its input as before."""
-
-    begin: datetime
-    end: datetime | None
-    """None: it goes on."""
-    before: Quarter
-    """All that it is held against, from its first moment on."""
-
-
-def find_break(quarters: Sequence[Quarter]) -> Break | None:
-    """Return the stretch of quarters (in order) that lost most tokens, None where there is none.
-
-    At least a fifth of the input was read in the day before it, and at most half as much of it since, in its first
-    quarter and in all of it; in its last one tokens were lost. The quarter right before it may be of both, and is held
-    against neither. Of equal ones it is the earliest, and the shortest.
-    """
-    worst, found = Fraction(0), None
-    begins = [one.begin for one in quarters]
-    sums = _running(quarters)
-    for place, first in enumerate(quarters):
-        start = bisect_left(begins, first.begin - _LOOKED_BACK)
-        before = _between(quarters, sums, start, bisect_left(begins, first.begin - _QUARTER))
-        if before is None or before.calls < _LEAST_BEFORE or 5 * before.read_tokens < before.input_tokens:
-            continue
-        if not _is_low(first, before):
-            continue
-        lost, count = _most_lost(quarters[place:], before)
-        if lost > worst:
-            worst, end = lost, place + count
-            over = end < len(quarters)
-            found = Break(first.begin, quarters[end - 1].begin + _QUARTER if over else None, before)
-    return found
-
-
-def _is_low(after: Quarter, before: Quarter) -> bool:
-    return 2 * after.read_tokens * before.input_tokens <= before.read_tokens * after.input_tokens
-
-
-def _most_lost(quarters: Sequence[Quarter], before: Quarter) -> tuple[Fraction, int]:
-    """Return the most tokens that a stretch from the first quarter on lost, and how many quarters it has; else 0, 0."""
-    most = count = calls = running = over_half = 0
-    for number, one in enumerate(quarters, 1):
-        lost = before.read_tokens * one.input_tokens - before.input_tokens * one.read_tokens
-        over_half += 2 * before.input_tokens * one.read_tokens - before.read_tokens * one.input_tokens
-        running, calls = running + lost, calls + one.calls
-        if lost > 0 and over_half <= 0 and calls >= _LEAST_AFTER and running > most:
-            most, count = running, number
-    return Fraction(most, before.input_tokens), count
-
-
-def _running(quarters: Sequence[Quarter]) -> list[tuple[int, ...]]:
-    """Return the sums of _COUNTS before each quarter, and those of all."""
-    counts = [tuple(getattr(one, name) for name in _COUNTS) for one in quarters]
-    return list(accumulate(counts, lambda sums, more: tuple(map(add, sums, more)), initial=(0,) * len(_COUNTS)))
-
-
-def _between(quarters: Sequence[Quarter], sums: Sequence[tuple[int, ...]], start: int, end: int) -> Quarter | None:
-    """Return the sum of some quarters, None where there are none."""
-    return Quarter(quarters[start].begin, *map(sub, sums[end], sums[start])) if start < end else None
 
 
 def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) -> Answer:
@@ -140,7 +52,7 @@ def cache_breaks(ledger: Ledger, asked: Question, *, least: int = LEAST_TOKENS) 
     rows = []
     if breaks:
         told["breaks"] = [_bound(number, line, found) for number, (line, found) in enumerate(breaks)]
-        changes = ask_priced(ledger, "cache_breaks", "cache_breaks_rows", first=first, last=last, **told)
+        changes = ask_priced(ledger, *_QUERIES, first=first, last=last, **told)
         rows = [_row(breaks[change["number"]], change) for change in changes.to_dicts()]
     frame = pl.DataFrame(rows, schema=_SCHEMA).sort(
         ["lost_usd", "since", *_LINE], descending=[True, *[False] * 5], nulls_last=True
@@ -165,14 +77,13 @@ def line_cells(least: int = LEAST_TOKENS) -> Cells:
 
 def _lines(cells: pl.DataFrame) -> pl.DataFrame:
     """Return a row a line and quarter of an hour, in order, of lines that ever read."""
-    named = cells.select("feature", "model", "quarter_hour", *_COUNTS, service="line_service", agent="line_agent")
-    lines = named.group_by(*_LINE, "quarter_hour").agg(pl.col(name).sum() for name in _COUNTS)
+    named = cells.select("feature", "model", "quarter_hour", *COUNTS, service="line_service", agent="line_agent")
+    lines = named.group_by(*_LINE, "quarter_hour").agg(pl.col(name).sum() for name in COUNTS)
     return lines.filter(pl.col("read_tokens").sum().over(_LINE) > 0).sort(*_LINE, "quarter_hour", nulls_last=True)
 
 
 def _breaks(lines: pl.DataFrame) -> Iterator[tuple[dict[str, str | None], Break]]:
-    for key, rows in groupby(lines.to_dicts(), lambda row: tuple(row[name] for name in _LINE)):
-        quarters = [Quarter(*(row[name] for name in ("quarter_hour", *_COUNTS))) for row in rows]
+    for key, quarters in lines.partition_by(_LINE, as_dict=True, maintain_order=True).items():
         found = find_break(quarters)
         if found is not None:
             yield dict(zip(_LINE, key, strict=True)), found
@@ -183,7 +94,7 @@ def _bound(number: int, line: dict[str, str | None], found: Break) -> dict[str, 
     return {
         "number": number,
         **{f"line_{name}": line[name] for name in _LINE},
-        "looked_from": found.begin - _LOOKED_BACK,
+        "looked_from": found.begin - LOOKED_BACK,
         "broken_from": found.begin,
         "broken_to": found.end,
         "input_before": found.before.input_tokens,

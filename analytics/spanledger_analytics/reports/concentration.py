@@ -6,6 +6,7 @@ one, so that all rows add up to the total: it is nobody's, and must not look lik
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -16,7 +17,7 @@ import polars as pl
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.errors import QuestionError
 
-from .answer import Answer, Option, Report, said_of_totals, share, usd
+from .answer import SAID, Answer, Option, Report, said_of_totals, share, usd
 from .calendar import UNITS
 from .question import Question
 from .totals import totals
@@ -59,7 +60,7 @@ def concentration(ledger: Ledger, asked: Question, *, split: bool) -> Answer:
             "concentration ranks what --by names over all the days, so --by takes dimensions, "
             "as in --by user or --by team,model, and no unit of time"
         )
-    found = totals(ledger, asked)
+    found = totals(ledger, asked, measures=() if split else SAID)
     notes = said_of_totals(found)
     if split:
         found, count = divide(found, by)
@@ -88,9 +89,9 @@ def _share(part: pl.Expr) -> pl.Expr:
     return pl.when(whole != 0).then(signed.cast(pl.Decimal(38, 0)) * _ONE_SHARE).cast(SHARE)
 
 
-def pico(frame: pl.DataFrame) -> list[int]:
+def pico(frame: pl.DataFrame) -> pl.Series:
     """Return the costs in whole pico-dollars, 0 where none is known."""
-    return frame.select(_COST).to_series().to_list()
+    return frame.select(_COST).to_series()
 
 
 def rounded(part: int, whole: int, places: int = _PLACES) -> Decimal | None:
@@ -101,16 +102,16 @@ def rounded(part: int, whole: int, places: int = _PLACES) -> Decimal | None:
     return Decimal(scaled if (part < 0) == (whole < 0) else -scaled).scaleb(-places)
 
 
-def gini(amounts: Sequence[int]) -> Fraction | None:
+def gini(amounts: pl.Series) -> Fraction | None:
     """Return the Gini coefficient of amounts, none below 0; None where they are nothing.
 
     Half the mean difference between any two, in proportion to the mean: 0 where all are equal, (n - 1) / n where one
     has it all. Gini, Variabilità e mutabilità, 1912; by ranks as in Dorfman, A Formula for the Gini Coefficient, 1979.
     """
-    whole, count = sum(amounts), len(amounts)
+    whole, count = int(amounts.sum()), len(amounts)
     if not whole:
         return None
-    by_rank = sum(rank * amount for rank, amount in enumerate(sorted(amounts), 1))
+    by_rank = int((amounts.sort() * pl.int_range(1, count + 1, dtype=pl.Int128, eager=True)).sum())
     return Fraction(2 * by_rank, count * whole) - Fraction(count + 1, count)
 
 
@@ -121,15 +122,15 @@ def _said(ranked: pl.DataFrame, by: Sequence[str]) -> list[str]:
     uneven = gini(costs)
     said = []
     if uneven is not None:
-        count, whole = needed(costs), sum(costs)
+        count, whole = needed(costs), int(costs.sum())
         what = " and ".join(by)
         said.append(
             f"{count:,} of {len(costs):,} {what}{'' if len(costs) == 1 else 's'} ({share(count, len(costs))}) make "
-            f"{share(sum(costs[:count]), whole)} of the cost{' that names one' if rest.height else ''}"
+            f"{share(int(costs[:count].sum()), whole)} of the cost{' that names one' if rest.height else ''}"
         )
         first = named.row(0, named=True)
         name = ", ".join("-" if first[part] is None else str(first[part]) for part in by)
-        said.append(f"the dearest: {name}, {usd(first['cost_usd'])} ({share(costs[0], whole)})")
+        said.append(f"the dearest: {name}, {usd(first['cost_usd'])} ({share(int(costs[0]), whole)})")
         exact = Decimal(uneven.numerator) / Decimal(uneven.denominator)
         said.append(
             f"Gini coefficient {exact.quantize(Decimal('0.001'), ROUND_HALF_UP)} (0: all alike, 1: one has it all)"
@@ -139,19 +140,16 @@ def _said(ranked: pl.DataFrame, by: Sequence[str]) -> list[str]:
     return said
 
 
-def needed(costs: Sequence[int]) -> int:
+def needed(costs: pl.Series) -> int:
     """Return how many of the dearest make 80 %."""
-    running, whole = 0, sum(costs)
-    for count, cost in enumerate(costs, 1):
-        running += cost
-        if running >= _MOST * whole:
-            return count
-    return len(costs)
+    least = math.ceil(_MOST * int(costs.sum()))
+    enough = (costs.cum_sum() >= pl.Series([least], dtype=pl.Int128)).arg_true()
+    return int(enough[0]) + 1 if len(enough) else len(costs)
 
 
 def _unallocated(ranked: pl.DataFrame, rest: pl.DataFrame, by: Sequence[str]) -> str:
-    calls, cost = int(rest["calls"].sum()), sum(pico(rest))
-    of_cost = share(cost, sum(pico(ranked)))
+    calls, cost = int(rest["calls"].sum()), int(pico(rest).sum())
+    of_cost = share(cost, int(pico(ranked).sum()))
     return (
         f"unallocated: {calls:,} call{'' if calls == 1 else 's'} ({share(calls, int(ranked['calls'].sum()))}), "
         f"{usd(Decimal(cost).scaleb(-_PICO))} ({of_cost}) that name no {' or '.join(by)}"

@@ -19,7 +19,7 @@ from spanledger_analytics.connection import Ledger
 from .answer import share
 from .calendar import Period
 from .question import Question
-from .totals import busy_hours
+from .totals import SPENT, busy_hours
 
 _ASKED_TOGETHER: Final = (("user",), ("model", "feature"))
 """What explains an excess; as rollups have it."""
@@ -59,7 +59,7 @@ def spending(
     found: dict[str, pl.DataFrame] = {}
     for group in _ASKED_TOGETHER:
         dimensions = [dimension for dimension in group if dimension != of]
-        frame = busy_hours(ledger, Question(days, (), where), [*keys, *dimensions])
+        frame = busy_hours(ledger, Question(days, (), where), [*keys, *dimensions], SPENT)
         found |= {dimension: frame.select("hour", *keys, dimension, "cost_usd") for dimension in dimensions}
     return found
 

@@ -31,14 +31,19 @@ COUNTS: Final = (
 )
 MEASURES: Final = (*COUNTS, *MONEY)
 """Columns of `totals` after what rows are told apart by."""
+SPENT: Final = ("cost_usd", "calls")
 _PEOPLE: Final = ("user", "customer", "team")
 _BY_DAY: Final = "day"
 _QUARTER: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
 
 
-def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return MEASURES of the calls asked about, a row for each of `by` (None: what is asked), in its order.
+def totals(
+    ledger: Ledger, asked: Question, by: Sequence[str] | None = None, measures: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Return `measures` (none: MEASURES) of the calls asked about, a row for each of `by` (None: what is asked).
+
+    They are in the order of `by`. Of many users few measures are quicker.
 
     Without `by` there is one row at most; none where no call is. Days, weeks and months are those of the calendar,
     named by their first day, hours by their start in its zone. A dimension is NULL for calls that don't say it. Money
@@ -50,8 +55,9 @@ def totals(ledger: Ledger, asked: Question, by: Sequence[str] | None = None) -> 
         kept = _kept(ledger, asked, PEOPLE)
         if kept is not None:
             units = [asked.period.calendar.labels_of_days(pl.col(DAY), unit) for unit in UNITS if unit in by]
-            return _add_up_kept(kept.with_columns(units), by)
-    return add_up(labelled(_ask(ledger, asked, by), asked, by), by)
+            return _add_up_kept(kept.with_columns(units), by, measures)
+    found = add_up(labelled(_ask(ledger, asked, by), asked, by), by)
+    return found.select(*by, *measures) if measures else found
 
 
 def between(
@@ -133,7 +139,7 @@ def hourly(
     """
     hours = _hours(asked, until or datetime.now(UTC))
     keys = [by] if isinstance(by, str) else list(by or ())
-    found = busy_hours(ledger, asked, keys)
+    found = busy_hours(ledger, asked, keys, SPENT)
     every = found.select(keys).unique().sort(keys, nulls_last=True).join(hours, how="cross") if keys else hours
     joined = every.join(found, on=["hour", *keys], how="left", nulls_equal=True, maintain_order="left")
     return joined.select(
@@ -144,24 +150,42 @@ def hourly(
     )
 
 
-def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
-    """Return what `totals` does for each hour (UTC) that has calls, and each of `by`; the hour is the first column."""
-    begin, end = asked.period.begin, asked.period.end
-    whole = begin.minute == end.minute == 0
-    if whole and set(by) | asked.where.dimensions() <= set(CUBE):
-        kept = _kept(ledger, asked, HOURS)
-        if kept is not None:
-            return _add_up_kept(kept.filter(pl.col("hour").is_between(begin, end, closed="left")), ("hour", *by))
+def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str], measures: Sequence[str] = MEASURES) -> pl.DataFrame:
+    """Return what `totals` does for each hour (UTC) that has calls, and each of `by`; the hour is the first column.
+
+    Of the measures only those wanted are there; fewer are quicker, and of users SPENT is.
+    """
+    kept = _kept_hours(ledger, asked, by, measures)
+    if kept is not None:
+        return _add_up_kept(kept, ("hour", *by), measures)
     found = labelled(_ask(ledger, asked, ("hour", *by)), asked, by)
     hour = pl.col("bucket").dt.convert_time_zone("UTC").dt.truncate("1h").alias("hour")
-    return add_up(found.with_columns(hour), ("hour", *by))
+    return add_up(found.with_columns(hour), ("hour", *by)).select("hour", *by, *measures)
 
 
-def _hours_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
-    asked = Question(Period(first, last), ("hour", *CUBE))
-    found = ledger.ask("totals", first=first, last=last, **parameters(asked, asked.by))
-    frame = labelled(found, asked, asked.by).with_columns(pl.col("hour").dt.convert_time_zone("UTC"))
-    return add_up(frame, asked.by).with_columns(pl.col("hour").dt.date().alias(DAY))
+def _kept_hours(ledger: Ledger, asked: Question, by: Sequence[str], measures: Sequence[str]) -> pl.LazyFrame | None:
+    begin, end = asked.period.begin, asked.period.end
+    told = set(by) | asked.where.dimensions()
+    if begin.minute or end.minute or not told <= {*CUBE, "user"}:
+        return None
+    kept = None
+    if told <= set(CUBE):
+        kept = _kept(ledger, asked, HOURS)
+    elif set(measures) <= set(SPENT):
+        kept = _kept(ledger, asked, USER_HOURS)
+    return None if kept is None else kept.filter(pl.col("hour").is_between(begin, end, closed="left"))
+
+
+def _hours_of(ledger: Ledger, first: date, last: date, *more: str) -> pl.DataFrame:
+    asked = Question(Period(first, last), ("hour", *more, *CUBE))
+    told = parameters(asked, asked.by) | {"bucket": _HOUR}
+    frame = labelled(ledger.ask("totals", first=first, last=last, **told), asked, asked.by)
+    hours = add_up(frame.with_columns(pl.col("hour").dt.convert_time_zone("UTC")), asked.by)
+    return hours.with_columns(pl.col("hour").dt.date().alias(DAY))
+
+
+def _user_hours_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
+    return _hours_of(ledger, first, last, "user").select(DAY, "hour", "user", *CUBE, *SPENT).sort("feature", "hour")
 
 
 def _people_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
@@ -172,6 +196,8 @@ def _people_of(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
 
 HOURS: Final = DayQuestion("hours", ("totals",), _hours_of)
 """MEASURES by hour (UTC) and CUBE."""
+USER_HOURS: Final = DayQuestion("user_hours", ("totals",), _user_hours_of)
+"""SPENT by hour (UTC), user and CUBE."""
 PEOPLE: Final = DayQuestion("people", ("totals",), _people_of)
 """MEASURES by user, customer and team."""
 
@@ -184,8 +210,9 @@ def _kept(ledger: Ledger, asked: Question, kept: DayQuestion) -> pl.LazyFrame | 
     )
 
 
-def _add_up_kept(frame: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
-    sums = [_sum(name) for name in frame.collect_schema().names() if name in MEASURES]
+def _add_up_kept(frame: pl.LazyFrame, by: Sequence[str], measures: Sequence[str] = ()) -> pl.DataFrame:
+    """Do what `add_up` does, of those measures that are wanted (none: all)."""
+    sums = [_sum(name) for name in measures or frame.collect_schema().names() if name in MEASURES]
     if not by:
         whole = frame.select(pl.len().alias("rows"), *sums).collect()
         return whole.filter(pl.col("rows") > 0).drop("rows")

@@ -235,5 +235,6 @@ that name only a session don't count. Of several outcomes the latest counts. It 
 --at-least; without a score if its label is success or pass; with neither, always.
 Work counts whole: for the day it began on, however late it was judged, and for the model (feature, ...) that most of
 its money went to; of work across the ends of the days asked, only the calls within them.
-The interval is Fieller's for a ratio of means, over pieces of work. Reads the spans of the days.""",
+The interval is Fieller's for a ratio of means, over pieces of work. Spans are
+read, without --by and --where those of days that are over once (docs/reports.md); outcomes are looked up each time.""",
 )

@@ -1,13 +1,14 @@
 -- What changed when the cache of a line broke, since when, and what was lost? One row a break. A hash is new if no call before
 -- the quarter of an hour that the break was seen in, and the one before it, had it; having no system prompt is a hash, too,
--- and a call without fingerprints says nothing. `priced_rows` are those of cache_breaks_rows.
+-- and a call without fingerprints says nothing. `changed_rows` are those of
+-- cache_breaks_rows, `priced_rows` those of cache_breaks_ways.
 with sent as (
     select
         * replace (
             case when prefix_chain[1] is not null then coalesce(system_hash, '') end as system_hash,
             case when prefix_chain[1] is not null then coalesce(tools_hash, '') end as tools_hash
         )
-    from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks)
+    from changed_rows
 ),
 
 calls as (

@@ -1,41 +1,56 @@
--- What would calls have cost if as much of them had been read from the cache and written to it as before it broke? Two rows a
--- call of a broken line: as it was (`as_if` false), and so.
-with broken as (
-    select
-        trace_id,
-        span_id,
-        input_before,
-        read_before,
-        write_5m_before,
-        write_1h_before,
-        write_12h_before
-    from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks)
-    where start_time >= broken_from - interval 15 minutes
-),
-
-calls as (
-    select
-        unpriced.*,
-        coalesce(input_uncached_tokens, 0) + coalesce(cache_read_tokens, 0)
-        + written(cache_write_5m_tokens, cache_write_1h_tokens, cache_write_12h_tokens) as text_tokens,
-        (text_tokens::hugeint * read_before // input_before)::bigint as read_then,
-        (text_tokens::hugeint * write_5m_before // input_before)::bigint as written_5m_then,
-        (text_tokens::hugeint * write_1h_before // input_before)::bigint as written_1h_then,
-        (text_tokens::hugeint * write_12h_before // input_before)::bigint as written_12h_then,
-        unnest([false, true]) as as_if
-    from unpriced_in($files, $begin, $end, $only, $but, $tags_only, $tags_but) as unpriced
-    inner join broken using (trace_id, span_id)
-)
-
+-- Which calls do lines have whose cache broke, from a day before on? One row a call, as it can be priced again (see
+-- `unpriced_in`), with what is known of the break.
 select
-    * replace (
-        case
-            when as_if then text_tokens - read_then - written_5m_then - written_1h_then - written_12h_then
-            else input_uncached_tokens
-        end as input_uncached_tokens,
-        case when as_if then read_then else cache_read_tokens end as cache_read_tokens,
-        case when as_if then written_5m_then else cache_write_5m_tokens end as cache_write_5m_tokens,
-        case when as_if then written_1h_then else cache_write_1h_tokens end as cache_write_1h_tokens,
-        case when as_if then written_12h_then else cache_write_12h_tokens end as cache_write_12h_tokens
-    )
-from calls;
+    trace_id,
+    span_id,
+    start_time,
+    'inference' as role,
+    provider,
+    request_model,
+    response_model,
+    service_tier,
+    speed,
+    region,
+    is_batch,
+    provider_account,
+    null::varchar as duplicate_of,
+    usage_state,
+    input_uncached_tokens,
+    cache_read_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    cache_write_12h_tokens,
+    input_audio_tokens,
+    cache_read_audio_tokens,
+    input_image_tokens,
+    input_tokens,
+    output_text_tokens,
+    reasoning_tokens,
+    output_audio_tokens,
+    output_image_tokens,
+    output_tokens,
+    units,
+    null::varchar as unpriced_reason,
+    null::varchar as cost_source,
+    null::varchar as price_id,
+    null::varchar as matched_model,
+    null::decimal(18, 12) as cost_usd,
+    null::decimal(18, 12) as cost_input,
+    null::decimal(18, 12) as cost_cache_read,
+    null::decimal(18, 12) as cost_cache_write,
+    null::decimal(18, 12) as cost_output,
+    null::decimal(18, 12) as cost_other,
+    cost_input as booked_input,
+    cost_cache_read as booked_cache_read,
+    cost_cache_write as booked_cache_write,
+    system_hash,
+    tools_hash,
+    prefix_chain,
+    number,
+    broken_from,
+    input_before,
+    read_before,
+    write_5m_before,
+    write_1h_before,
+    write_12h_before
+from broken_calls_in($files, $begin, $end, $only, $but, $tags_only, $tags_but, $least, $breaks);
