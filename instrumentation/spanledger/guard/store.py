@@ -15,6 +15,11 @@ NANO: Final = 10**9
 NO_CAP: Final = -1
 LEASE_S: Final = 120
 """How long a hold lives unless it is renewed; those who hold renew at a third of that."""
+LEASE_MS: Final = LEASE_S * 1000
+KEEP_CALLS_MS: Final = 8 * 86_400_000
+"""For how long after it was reserved a call is kept that the lake doesn't confirm; what it was charged stays."""
+KEEP_ACCOUNTS_MS: Final = 3 * 86_400_000
+"""For how long after its window's end a budget's account is kept."""
 
 Kind: TypeAlias = Literal["budget", "rate", "lease"]
 Unit: TypeAlias = Literal["usd", "tokens", "calls"]
@@ -33,7 +38,7 @@ class Line(NamedTuple):
     cap: int
     """Most that `spent + held`, a rate's window, or the leases may be with this call in; `NO_CAP`: only counted."""
     until_ms: int = 0
-    """Of a budget: when its window ends, Unix milliseconds; the account is forgotten some days after that."""
+    """Of a budget: when its window ends, Unix milliseconds; the account is forgotten some days after that; 0: never."""
     window_ms: int = 0
     """Of a rate."""
 
@@ -65,6 +70,7 @@ class Account(NamedTuple):
     kind: Kind
     unit: Unit
     spent: int
+    """Of a rate: what the last of its windows in which there was something has."""
     held: int
     flagged: int
     """Part of `spent` that was charged by estimate, because nobody came to settle what had been sent."""
@@ -94,8 +100,10 @@ class Store(Protocol):
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
         """Hold the amounts of all lines for `LEASE_S` seconds, unsent; or of none, if one has no room.
 
-        Expired holds are swept before a call is refused because of them.
+        The lines of a call are of different accounts. Expired holds are swept before a call is refused because of
+        them. A call that is there already is not held twice: its accounts are returned as they are.
         """
+        ...
 
     def sent(self, call: str) -> None:
         """Note that the request is about to leave: from now on a lost hold may have been billed."""
@@ -104,26 +112,41 @@ class Store(Protocol):
         """Swap the hold for what was spent, nano-dollars and tokens; False where the call is settled, or unknown.
 
         A call whose hold has expired gets the actual in place of the estimate that it was charged. `flagged`: the
-        amounts are an estimate themselves. Leases end; a rate of tokens is set right by the difference.
+        amounts are an estimate themselves. Leases end; a rate of tokens or dollars is set right by the difference.
         """
+        ...
 
     def release(self, call: str, now_ms: int) -> bool:
-        """Give back all that a call holds, rates of calls but for that: it wasn't made, or nobody bills it."""
+        """Give back all that a call holds, rates of calls but for that: it wasn't made, or nobody bills it.
+
+        The call is forgotten, so it may be reserved anew. False where nothing is held.
+        """
+        ...
 
     def renew(self, calls: Sequence[str], now_ms: int) -> None:
         """Have the holds of calls that are still under way live for another `LEASE_S` seconds."""
 
     def sweep(self, now_ms: int) -> int:
-        """End what has expired: unsent holds return, sent ones are charged by their estimate; how many there were."""
+        """End what has expired: unsent holds return, sent ones are charged by their estimate; how many there were.
+
+        What is old is forgotten: calls after `KEEP_CALLS_MS`, accounts after `KEEP_ACCOUNTS_MS`, idle rates and leases.
+        """
+        ...
 
     def accounts(self) -> list[Account]:
         """List all accounts, by key."""
+        ...
 
     def charges(self, before_ms: int, limit: int) -> list[Charge]:
         """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
+        ...
 
     def confirm(self, call: str, usd: int, tokens: int) -> bool:
-        """Put what the lake says in place of what a call was charged, and forget the call; False where it is unknown."""
+        """Put what the lake says in place of what a call was charged, and forget the call.
+
+        False where the call isn't charged: it is unknown, or still under way. Rates stay.
+        """
+        ...
 
     def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
         """Say what a budget's account has spent; holds stay."""
@@ -133,9 +156,11 @@ class Store(Protocol):
 
     def states(self, prefix: str) -> dict[str, str]:
         """Return what was kept under keys that begin with this: small texts, such as a breaker's state."""
+        ...
 
     def put_state(self, key: str, value: str | None, expected: str | None) -> bool:
         """Keep a text, or None for nothing more, if what is kept is still `expected`; else False."""
+        ...
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -1,0 +1,71 @@
+"""What a process knows of a store that it can lose: what accounts had when it last looked, and its own open calls.
+
+Bounded: `MOST_ACCOUNTS` accounts, those looked at last; calls until they end or are no more renewed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from .store import LEASE_MS, NO_CAP, Line, Unit
+
+MOST_ACCOUNTS: Final = 10_000
+
+
+class OpenCall:
+    """A call of this process that isn't settled."""
+
+    __slots__ = ("lines", "now_ms", "sent")
+
+    def __init__(self, lines: Sequence[Line], now_ms: int) -> None:
+        self.lines = lines
+        self.now_ms = now_ms
+        """When it was reserved, or last renewed."""
+        self.sent = False
+
+    def uncapped(self) -> list[Line]:
+        """Return its lines as they are held again whatever others have: it is under way."""
+        return [line._replace(cap=NO_CAP) for line in self.lines]
+
+
+class Known:
+    """Accounts and open calls, as last seen by this process."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, OpenCall] = {}
+        self._spent: dict[str, tuple[int, int, Unit]] = {}
+        self._lock = threading.RLock()
+
+    def saw(self, lines: Sequence[Line], spent: Sequence[int]) -> None:
+        """Note what the accounts of lines have spent, in their order."""
+        with self._lock:
+            for line, amount in zip(lines, spent, strict=True):
+                if line.kind == "budget":
+                    self._spent.pop(line.key, None)
+                    self._spent[line.key] = amount, line.until_ms, line.unit
+            while len(self._spent) > MOST_ACCOUNTS:
+                del self._spent[next(iter(self._spent))]
+
+    def floors(self) -> dict[str, tuple[int, int, Unit]]:
+        """Return what budgets had spent: key to (spent, until_ms, unit)."""
+        with self._lock:
+            return dict(self._spent)
+
+    def renewed(self, calls: Sequence[str], now_ms: int) -> None:
+        """Note that calls go on."""
+        for call in calls:
+            if found := self.calls.get(call):
+                found.now_ms = now_ms
+
+    def forget_lost(self, now_ms: int) -> None:
+        """Forget calls that nobody renews any more."""
+        for call, found in list(self.calls.items()):
+            if found.now_ms + 2 * LEASE_MS < now_ms:
+                self.calls.pop(call, None)
+
+    def start_anew(self) -> None:
+        """Leave the calls to the parent of this forked process; another thread may have held its lock."""
+        self._lock = threading.RLock()
+        self.calls = {}

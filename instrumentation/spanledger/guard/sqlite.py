@@ -1,0 +1,235 @@
+"""The store of the processes of one host: an SQLite file of 0600, with a write-ahead log.
+
+One connection under a lock serves all threads: threads with their own would wait for each other by the file's lock,
+which sleeps for milliseconds. `synchronous=NORMAL`: what was committed outlives any process, and a host's power failing
+may take the last moments with it. SQLite forbids that a connection goes along into a forked child, so it is closed
+before a fork, and each side opens its own when it needs one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from . import sqlite_rows
+from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate
+from .store import LEASE_MS, Account, Charge, Line, Reserved, StoreAwayError, Unit
+
+PATIENCE_S: Final = 0.25
+_T = TypeVar("_T")
+_SCHEMA: Final = """
+    -- Of a rate `spent` is what the window number `slot` has.
+    create table if not exists accounts (
+        key text primary key, kind text not null, unit text not null,
+        spent integer not null, held integer not null, flagged integer not null, until_ms integer not null,
+        window_ms integer not null, slot integer not null, previous integer not null
+    ) without rowid;
+    create table if not exists calls (
+        call text primary key, state integer not null, at_ms integer not null, expires_ms integer not null,
+        usd integer not null, tokens integer not null, flagged integer not null, lines text not null
+    ) without rowid;
+    create index if not exists live on calls (expires_ms) where state <= 1;
+    create index if not exists charged on calls (at_ms) where state > 1;
+    create table if not exists states (key text primary key, value text not null) without rowid;
+"""
+
+
+class SqliteStore:
+    """Accounts in a file; see `Store` for what the methods do. Raises `StoreAwayError` for all that goes wrong."""
+
+    def __init__(self, path: Path, patience_s: float = PATIENCE_S) -> None:
+        self._path = path
+        self._patience_s = patience_s
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        _stores.add(self)
+
+    def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
+        """Hold the amounts of all lines for `LEASE_S` seconds, or of none."""
+        return self._written(lambda connection: sqlite_rows.reserve(connection, call, lines, now_ms))
+
+    def sent(self, call: str) -> None:
+        """Note that the request is about to leave."""
+        statement = "update calls set state = ? where call = ? and state = ?"
+        self._written(lambda connection: connection.execute(statement, (SENT, call, UNSENT)))
+
+    def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
+        """Swap the hold, or the estimate that was charged for it, for what was spent."""
+        fate = Fate(SETTLED, usd, tokens, flagged)
+        return self._written(lambda connection: sqlite_rows.step(connection, call, fate, _UNSETTLED, now_ms))
+
+    def release(self, call: str, now_ms: int) -> bool:
+        """Give back all that a call holds, rates of calls but for that."""
+        return self._written(lambda connection: sqlite_rows.step(connection, call, Fate(GONE), (UNSENT, SENT), now_ms))
+
+    def renew(self, calls: Sequence[str], now_ms: int) -> None:
+        """Have the holds of these calls live for another `LEASE_S` seconds."""
+        statement = "update calls set expires_ms = ? where call = ? and state <= 1"
+        rows = [(now_ms + LEASE_MS, call) for call in calls]
+        self._written(lambda connection: connection.executemany(statement, rows))
+
+    def sweep(self, now_ms: int) -> int:
+        """End what has expired, and forget what is old."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            # Held by a clock that was ahead, and has been set back.
+            latest = now_ms + 2 * LEASE_MS
+            connection.execute("update calls set expires_ms = ?1 where state <= 1 and expires_ms > ?1", (latest,))
+            ended = sqlite_rows.expire(connection, now_ms)
+            sqlite_rows.forget(connection, now_ms)
+            return ended
+
+        return self._written(work)
+
+    def accounts(self) -> list[Account]:
+        """List all accounts, by key."""
+        statement = "select key, kind, unit, spent, held, flagged, until_ms from accounts order by key"
+        return [Account(*row) for row in self._read(statement)]
+
+    def charges(self, before_ms: int, limit: int) -> list[Charge]:
+        """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
+        statement = (
+            "select call, at_ms, usd, tokens, flagged from calls"
+            " where state > 1 and state <> ? and at_ms < ? order by at_ms, call limit ?"
+        )
+        found = self._read(statement, (RETURNED, before_ms, limit))
+        return [Charge(call, at_ms, usd, tokens, bool(flagged)) for call, at_ms, usd, tokens, flagged in found]
+
+    def confirm(self, call: str, usd: int, tokens: int) -> bool:
+        """Put what the lake says in place of what a call was charged, and forget the call."""
+        fate = Fate(SETTLED, usd, tokens)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if not sqlite_rows.step(connection, call, fate, (SETTLED, CHARGED), 0, "budget"):
+                return False
+            connection.execute("delete from calls where call = ?", (call,))
+            return True
+
+        return self._written(work)
+
+    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
+        """Say what a budget's account has spent; holds stay."""
+        statement = (
+            "insert into accounts values (?, 'budget', ?, ?, 0, 0, ?, 0, 0, 0)"
+            " on conflict do update set spent = excluded.spent, flagged = 0"
+        )
+        self._written(lambda connection: connection.execute(statement, (key, unit, spent, until_ms)))
+
+    def raise_spent(self, floors: Mapping[str, tuple[int, int, Unit]]) -> None:
+        """See that accounts have spent at least so much."""
+        statement = (
+            "insert into accounts values (?, 'budget', ?, ?, 0, 0, ?, 0, 0, 0)"
+            " on conflict do update set spent = max(spent, excluded.spent)"
+        )
+        rows = [(key, unit, spent, until_ms) for key, (spent, until_ms, unit) in floors.items()]
+        self._written(lambda connection: connection.executemany(statement, rows))
+
+    def states(self, prefix: str) -> dict[str, str]:
+        """Return what was kept under keys that begin with this."""
+        statement = "select key, value from states where substr(key, 1, ?) = ? order by key"
+        return dict(self._read(statement, (len(prefix), prefix)))
+
+    def put_state(self, key: str, value: str | None, expected: str | None) -> bool:
+        """Keep a text, or None for nothing more, if what is kept is still `expected`."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            row = connection.execute("select value from states where key = ?", (key,)).fetchone()
+            if (row[0] if row else None) != expected:
+                return False
+            if value is None:
+                connection.execute("delete from states where key = ?", (key,))
+            else:
+                connection.execute("insert or replace into states values (?, ?)", (key, value))
+            return True
+
+        return self._written(work)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+
+    def _read(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._lock:
+            try:
+                return (self._connection or self._open()).execute(statement, values).fetchall()
+            except (sqlite3.Error, OSError) as error:
+                raise self._away(error) from error
+
+    def _written(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run work in a transaction; what comes in between, in the thread that is in one, joins that."""
+        with self._lock:
+            try:
+                connection = self._connection or self._open()
+                if connection.in_transaction:
+                    return work(connection)
+                connection.execute("begin immediate")
+                try:
+                    result = work(connection)
+                    connection.execute("commit")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.rollback()
+                    raise
+                return result
+            except (sqlite3.Error, OSError) as error:
+                raise self._away(error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(
+            self._path, timeout=self._patience_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            connection.executescript(_SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _away(self, error: Exception) -> StoreAwayError:
+        if not (isinstance(error, sqlite3.OperationalError) and "locked" in str(error)):
+            self.close()
+        return StoreAwayError(f"{self._path}: {error}")
+
+
+_UNSETTLED: Final = (UNSENT, SENT, CHARGED, RETURNED)
+_stores: Final[weakref.WeakSet[SqliteStore]] = weakref.WeakSet()
+_held: Final[list[SqliteStore]] = []
+"""Stores whose locks are held while the process forks."""
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        store._lock.acquire()
+        store.close()
+        _held.append(store)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop()._lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    for store in list(_stores):
+        store._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

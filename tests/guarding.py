@@ -1,0 +1,56 @@
+"""Stores of budgets and limits for tests: the three, each empty."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from spanledger.guard.memory import MemoryStore
+from spanledger.guard.sqlite import SqliteStore
+from spanledger.guard.store import Line, Store
+
+KINDS = ("memory", "sqlite", "redis")
+NOW = 1_764_000_000_000
+"""2025-11-24T16:00:00Z, where a minute begins; before any clock of a test, so that what is old there is old here."""
+DAY = 86_400_000
+MINUTE = 60_000
+
+
+@contextlib.contextmanager
+def made(kind: str, folder: Path, redis_url: str = "", timeout_s: float = 5.0) -> Iterator[Store]:
+    """Make a store; in Redis one of its own, by the prefix of its keys."""
+    store: Store
+    if kind == "memory":
+        store = MemoryStore()
+    elif kind == "sqlite":
+        store = SqliteStore(folder / "guard.sqlite", patience_s=timeout_s)
+    else:
+        from spanledger.guard.redis_store import RedisStore
+
+        store = RedisStore(redis_url, prefix=secrets.token_hex(8), timeout_s=timeout_s)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def budget(key: str, amount: int, cap: int = 1000, until_ms: int = NOW + DAY) -> Line:
+    return Line(key, "budget", "usd", amount, cap, until_ms)
+
+
+def tokens(key: str, amount: int, cap: int = 1000, until_ms: int = NOW + DAY) -> Line:
+    return Line(key, "budget", "tokens", amount, cap, until_ms)
+
+
+def lease(key: str, cap: int = 2) -> Line:
+    return Line(key, "lease", "calls", 1, cap)
+
+
+def calls_a_minute(key: str, cap: int = 10) -> Line:
+    return Line(key, "rate", "calls", 1, cap, 0, MINUTE)
+
+
+def tokens_a_minute(key: str, amount: int, cap: int = 100) -> Line:
+    return Line(key, "rate", "tokens", amount, cap, 0, MINUTE)
