@@ -8,14 +8,14 @@ in here costs the record, never the call.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import faults, later, ledger, names, spans, tagging
-from .attempts import attempt_event, count_uncertain
+from .attempts import attempt_event, billed, count_uncertain
 from .attributes import Facts, response_attributes, usage_attributes
 from .evidence import OPERATIONS, Evidence
 from .record import (
@@ -34,6 +34,8 @@ from .usage import Usage
 
 if TYPE_CHECKING:
     from .content import Content
+    from .errors import Refusal
+    from .guard.admission import Admission
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
 """The call whose HTTP attempts are being made."""
@@ -47,6 +49,7 @@ class Call:
 
     __slots__ = (
         "_answer",
+        "_asked_body",
         "_attributes",
         "_body_without_usage",
         "_content",
@@ -64,6 +67,7 @@ class Call:
         "_model",
         "_noted",
         "_origin_ns",
+        "_pico",
         "_piece",
         "_place",
         "_provider",
@@ -73,6 +77,8 @@ class Call:
         "_tags",
         "_take",
         "_uncertain",
+        "_usage_told",
+        "admission",
         "answered",
         "attempt_ns",
         "attempts",
@@ -133,9 +139,19 @@ class Call:
         self._start_ns = time_ns()
         self._origin_ns = perf_counter_ns()
         """The start by the process's clock, which nobody sets back."""
+        self._usage_told: Usage | None = None
+        self._pico: int | None = None
+        self._asked_body: object = None
+        """The request's body before another model was asked for."""
+        self.admission: Admission | None = None
+        """What the call has to pass before it is sent; None where no rule is about it."""
+        if worker.gate is not None:
+            self.admission = worker.gate.admission(request, provider, self._tags, self._place, self._attributes)
 
     def adopt(self, options: Any) -> None:
         """Have the request of an SDK with `FinalRequestOptions` tell what only it can tell."""
+        if self.admission is not None:
+            self.admission.rewrite = partial(self._rewrite, options)
         parser = getattr(options, "post_parser", None)
         if callable(parser) and not self.stream:
             # What does not parse into the application's own type was paid for all the same.
@@ -145,6 +161,29 @@ class Call:
             if asking is not None:
                 self._body_without_usage = options.json_data
                 options.json_data = asking
+
+    def _rewrite(self, options: Any, model: str, drop: Sequence[str]) -> str | None:
+        """Have the request ask for another model; return why it can't, or None."""
+        body = options.json_data
+        if not isinstance(body, Mapping) or body.get("model") != self._model:
+            return "the request has its model elsewhere than in its body"
+        self._asked_body = body
+        options.json_data = {**{key: value for key, value in body.items() if key not in drop}, "model": model}
+        self._model = model
+        return None
+
+    def leaves(self) -> None:
+        """Note that an attempt is about to be sent."""
+        self.attempts = (self.attempts or 0) + 1
+        if self.admission is not None:
+            self.admission.leaves()
+
+    def refuse(self, refusal: Refusal) -> BaseException:
+        """Finish without having been sent, because of a rule; return what the application gets."""
+        self._error = f"{type(refusal).__qualname__} {refusal.policy}"
+        self._attributes[names.ERROR_TYPE] = error_type(refusal)
+        self.finish()
+        return self._sdk.refusal(refusal)
 
     @property
     def host(self) -> AttributeValue | None:
@@ -161,11 +200,24 @@ class Call:
         """Whether the application must not see the event that reports usage, because we asked for it."""
         return self._body_without_usage is not None
 
-    def withdraw_usage(self, options: Any, error: BaseException) -> bool:
-        """Take our addition out of a request that a server refused because of it; True if there was one.
+    def withdraw(self, options: Any, error: BaseException) -> bool:
+        """Take what is ours out of a request that a server refused because of it; True if there was something.
 
-        Servers that only resemble OpenAI's may not know `stream_options`; the application must not pay for that.
+        Servers that only resemble OpenAI's may not know `stream_options`, and a model that stands in for another may
+        not take all that was asked of that; the application must not pay for either.
         """
+        return self._withdraw_model(options, error) or self._withdraw_usage(options, error)
+
+    def _withdraw_model(self, options: Any, error: BaseException) -> bool:
+        admission = self.admission
+        if self._asked_body is None or admission is None or getattr(error, "status_code", None) not in (400, 404, 422):
+            return False
+        options.json_data, self._asked_body = self._asked_body, None
+        admission.take_back()
+        self._model = admission.model
+        return True
+
+    def _withdraw_usage(self, options: Any, error: BaseException) -> bool:
         if self._body_without_usage is None or getattr(error, "status_code", None) not in (400, 422):
             return False
         try:
@@ -290,6 +342,9 @@ class Call:
             if self._body_without_usage is not None:
                 self._body_without_usage = True  # a closed stream can still be read, as far as its bytes have come
             self._gather()
+            if self.admission is not None:
+                self._pass_out(error, abandoned=abandoned)
+                self.admission.forget_body()
             # What may be large, and the application may change, stays with it.
             self._answer = self._take = None
             self.facts.asked, self.facts.heard = {}, None
@@ -300,6 +355,24 @@ class Call:
                 ledger.settle()
         except Exception as fault:
             faults.report("call lost from the ledger", fault)
+
+    def _pass_out(self, error: BaseException | None, *, abandoned: bool) -> None:
+        """Settle with what was told; what has to be counted first is settled by the ledger's thread.
+
+        So is what a finaliser ends, which must not wait for the lock that its own thread may hold.
+        """
+        admission = self.admission
+        if admission is None or abandoned:
+            return
+        if self.facts.complete:
+            usage = self._usage()
+            metered = self._metered(usage)
+            self._pico = admission.price(metered, self._start_ns) if metered is not None else None
+            admission.end(usage, self._pico, billed=True)
+        elif error is not None and not self._was_answered():
+            status = self._sdk.failure(error).status
+            unsure = self._uncertain > 0 or (self.attempts is None and billed(self._provider, status, error) != "no")
+            admission.end(None, None, billed=unsure)
 
     def _fail(self, error: BaseException) -> None:
         self._attributes[names.ERROR_TYPE] = error_type(error)
@@ -371,6 +444,8 @@ class Call:
             attributes[names.PARENT_SAMPLED] = False
         if self._error is None and facts.error_type is not None:
             attributes[names.ERROR_TYPE] = facts.error_type
+        if self.admission is not None:
+            attributes.update(self.admission.attributes(usage, self._pico, self._start_ns))
         return Record(
             name=f"{self._endpoint.operation} {self._model}".rstrip(),
             kind="client",
@@ -382,14 +457,17 @@ class Call:
             events=self._events,
             metered=self._metered(usage),
             content=self._content,
+            admission=self.admission,
         )
 
     def _usage(self) -> Usage:
-        try:
-            return self._endpoint.total(self.facts)
-        except Exception as error:
-            faults.report(f"{self._sdk.provider} response recorded without its usage", error)
-            return Usage(state="missing")
+        if self._usage_told is None:
+            try:
+                self._usage_told = self._endpoint.total(self.facts)
+            except Exception as error:
+                faults.report(f"{self._sdk.provider} response recorded without its usage", error)
+                self._usage_told = Usage(state="missing")
+        return self._usage_told
 
     def _metered(self, usage: Usage) -> Metered | None:
         facts = self.facts

@@ -40,6 +40,7 @@ def read_entries(
     single: Collection[str] = (),
     error: type[EntryError],
     make: Callable[[Mapping[str, Any], Refuse], E],
+    top: dict[str, Any] | None = None,
 ) -> dict[str, list[E]]:
     """Read the entries of a file by kind, none where it has none of a kind.
 
@@ -51,6 +52,7 @@ def read_entries(
         single: Kinds that stand once, as `[kind]`; the others are `[[kind]]`, once for each.
         error: What is raised.
         make: What an entry becomes.
+        top: What may stand above all entries, with its defaults; what the file says is put there.
 
     Raises:
         EntryError: it can't be read, or has kinds or keys that nobody knows.
@@ -63,6 +65,9 @@ def read_entries(
     except (OSError, UnicodeDecodeError) as wrong:
         raise error(path, None, f"can't be read ({wrong}); correct {variable} or unset it") from wrong
     reader = _Reader(path, text, known, named, single, error, make)
+    for key in found.keys() & (top or {}).keys():
+        if top is not None:
+            top[key] = found.pop(key)
     for kind, listed in found.items():
         if kind not in known:
             raise error(path, _line_of(text, kind), f"unknown entry {kind}; known: {', '.join(known)}")

@@ -26,6 +26,7 @@ from . import account, endings, faults
 from .errors import SettingError
 from .evidence import Lessons
 from .fingerprints import make_fingerprints
+from .guard import make_gate
 from .record import Finished, Record
 from .settings import Settings, load, parse_pairs
 
@@ -85,6 +86,8 @@ class Worker:
         self._delivery: Delivery | None = None
         self.ready = threading.Event()
         """Set once nothing more is to be imported, whether that went well or not."""
+        self.gate = make_gate(settings, self.ready)
+        """What calls are held against before they are sent; None where the settings name no policy."""
         self._thread = threading.Thread(target=self._run, name="spanledger", daemon=True)
         # In a context of its own: it works for all, and must not hold the tags of who happened to be first.
         Context().run(self._thread.start)
@@ -366,6 +369,8 @@ def close() -> None:
     """Send or spool what is left and stop the thread; the next call starts a new one."""
     global _worker
     _at_exit()
+    if _worker is not None and _worker.gate is not None:
+        _worker.gate.close()
     _worker = None
 
 

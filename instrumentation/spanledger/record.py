@@ -21,6 +21,7 @@ from .usage import Usage
 
 if TYPE_CHECKING:
     from .content import Content
+    from .guard.admission import Admission
 
 AttributeValue: TypeAlias = str | bool | int | float | bytes | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
@@ -88,6 +89,8 @@ class Record(NamedTuple):
     metered: Metered | None = None
     content: Content | None = None
     """What was said and heard, where that is captured."""
+    admission: Admission | None = None
+    """What it drew on, where it was held against a policy."""
 
     def record(self) -> Record:
         """Return itself: `Finished` already."""

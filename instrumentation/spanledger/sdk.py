@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from . import ledger
 from .attributes import Facts
+from .errors import Refusal
 from .prompts import Layout
 from .record import Attributes, Failure, read_failure
 from .usage import Usage, UsageState
@@ -74,6 +75,10 @@ def _never_usage_only(event: object) -> bool:
     return False
 
 
+def _as_it_is(refusal: Refusal) -> BaseException:
+    return refusal
+
+
 def _states_nothing(provider: str, told: Mapping[str, Any] | None) -> int | None:
     return None
 
@@ -100,6 +105,8 @@ class Sdk:
     """What an exception of the SDK says about the response that it stands for."""
     stated: Callable[[str, Mapping[str, Any] | None], int | None] = _states_nothing
     """What a provider says, in its usage object, that it charges: pico-dollars."""
+    refusal: Callable[[Refusal], BaseException] = _as_it_is
+    """Make the SDK's own error of a call that a rule of the application's stopped."""
 
     def provider_at(self, host: object, port: object = None, client: str = "") -> str:
         """Name who serves, and charges for, calls to a host by a class of clients; what the user said wins."""

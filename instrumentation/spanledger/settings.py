@@ -139,6 +139,13 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "File with the alert rules; default: alerts.toml in the home folder, where there is one.",
     ),
+    Setting(
+        "policy",
+        "SPANLEDGER_POLICY",
+        str,
+        "",
+        "File with budgets, limits and other controls; default: policy.toml in the home folder, where there is one.",
+    ),
     Setting("service", "OTEL_SERVICE_NAME", str, "", "Name of the service, as OpenTelemetry has it."),
     Setting(
         "environment",
@@ -313,6 +320,7 @@ class Settings:
     contract: str
     prices: str
     alerts: str
+    policy: str
     service: str
     environment: str
     flush: str

@@ -9,18 +9,23 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from . import base_file, contract, faults, names
 from .attributes import usage_attributes
 from .beside import instrumentations
 from .book import current_book
+from .cost import priced_by_book
 from .estimate import Estimates
 from .otlp import encode_request, encode_span
-from .pricing import PriceContext, Priced, price
+from .pricing import Priced
 from .record import Attributes, Finished, Metered, Record
 from .redaction import content_attributes
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .guard.admission import Admission
 
 
 class SpanMaker:
@@ -52,7 +57,10 @@ class SpanMaker:
         for work in finished:
             try:
                 record = work.record()
-                more = self._money(record, record.metered) if record.metered is not None else {}
+                metered = self._weighed(record)
+                more = self._money(metered, record.start_ns) if metered is not None else {}
+                if record.admission is not None and record.admission.held:
+                    settle(record.admission, metered, more)
                 if record.content is not None:
                     more = {**more, **content_attributes(record.content)}
                 spans.append(encode_span(record, more))
@@ -65,11 +73,19 @@ class SpanMaker:
         others = instrumentations()
         return {**self._resource, names.BESIDE: others} if others else self._resource
 
-    def _money(self, record: Record, metered: Metered) -> Attributes:
-        """Price a call, after an estimate of what its provider left out."""
+    def _weighed(self, record: Record) -> Metered | None:
+        """Return what the price of a call depends on, with an estimate of what its provider left out."""
+        metered = record.metered
         try:
-            metered = self._weigh(record, metered)
-            return cost_attributes(metered, record.start_ns)
+            return self._weigh(record, metered) if metered is not None else None
+        except Exception as error:
+            faults.report("calls recorded without an estimate", error)
+            return metered
+
+    def _money(self, metered: Metered, at_ns: int) -> Attributes:
+        """Price a call."""
+        try:
+            return cost_attributes(metered, at_ns)
         except Exception as error:  # the collector prices every call again
             faults.report("calls recorded without a price", error)
             return {}
@@ -92,20 +108,20 @@ class SpanMaker:
         return metered._replace(usage=usage)
 
 
+def settle(admission: Admission, metered: Metered | None, money: Attributes) -> None:
+    """Settle a call whose tokens had to be counted here first."""
+    pico = money.get(names.COST_PICO_USD)
+    answered = metered is not None and _is_answered(metered)
+    usage = metered.usage if metered is not None and answered else None
+    admission.end(usage, pico if isinstance(pico, int) else None, billed=True)
+
+
 def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
     """Price a call; an unpriced one has no cost attributes at all, because unknown is not zero.
 
     What a provider states is what it bills, so that goes before the book.
     """
-    priced = price(
-        metered.provider,
-        metered.model,
-        metered.usage,
-        at_ns,
-        PriceContext(metered.processing, metered.service_tier, metered.speed, metered.region),
-        request_model=metered.request_model,
-        itemised=False,
-    )
+    priced = priced_by_book(metered, at_ns)
     found: Attributes = _retry_attributes(priced, metered.uncertain_attempts) if metered.uncertain_attempts else {}
     if metered.stated_pico is not None:
         found[names.COST_USD] = metered.stated_pico / 1e12

@@ -42,6 +42,7 @@ def test_defaults_need_no_file_and_make_none(tmp_path: Path) -> None:
         contract="",
         prices="",
         alerts="",
+        policy="",
         service="",
         environment="",
         flush="auto",

@@ -111,6 +111,10 @@ class LocalProvider:
         """Answer the next HTTP requests by these plans, one each; a retry is a request of its own."""
         self._plans.extend(plans)
 
+    def forget_plans(self) -> None:
+        """Forget what is planned and wasn't asked for."""
+        self._plans.clear()
+
     def __enter__(self) -> LocalProvider:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
+from spanledger.admit import admit, admit_async
 from spanledger.begin import begin
 from spanledger.call import Call, in_flight
 from spanledger.sdk import Sdk
@@ -65,11 +66,13 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=False)
             return result
+        if call.admission is not None:
+            admit(call)
         result, token = _REFUSED, in_flight.set(call)
         try:
             result = plain(client, cast_to, options, *args, **kwargs)
         except BaseException as error:
-            if not call.withdraw_usage(options, error):
+            if not call.withdraw(options, error):
                 call.fail(error)
                 raise
         finally:
@@ -90,11 +93,13 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=True)
             return result
+        if call.admission is not None:
+            await admit_async(call)
         result, token = _REFUSED, in_flight.set(call)
         try:
             result = await plain(client, cast_to, options, *args, **kwargs)
         except BaseException as error:
-            if not call.withdraw_usage(options, error):
+            if not call.withdraw(options, error):
                 call.fail(error)
                 raise
         finally:
@@ -142,7 +147,7 @@ def _count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
     def build(client: Any, *args: Any, **kwargs: Any) -> Any:
         call = in_flight.get()
         if call is not None:
-            call.attempts = (call.attempts or 0) + 1
+            call.leaves()
             call.attempt_ns = perf_counter_ns()
         return plain(client, *args, **kwargs)
 

@@ -20,6 +20,7 @@ from spanledger.usage import Usage, UsageState
 from .anthropic_batches import make_look_back
 from .fields import as_text, count, fields, get, snapshot, text, whole
 from .hosts import ANTHROPIC_CLIENTS, CLAUDE_HOSTS
+from .refused import by_anthropic
 
 _NUMBERS: Final = (int, float)  # written out, because `int | float` makes a new type each time
 _COUNTS: Final = {
@@ -177,4 +178,5 @@ SDK: Final[Sdk] = Sdk(
     hosts=CLAUDE_HOSTS,
     clients=ANTHROPIC_CLIENTS,
     look_back=make_look_back(lambda: SDK),
+    refusal=by_anthropic,
 )

@@ -30,6 +30,7 @@ from .bedrock_usage import (
     token_usage,
 )
 from .fields import get, text
+from .refused import by_botocore
 from .wrapping import around_method, count_attempt, replace
 
 SERVICE: Final = "bedrock-runtime"
@@ -158,4 +159,5 @@ SDK: Final = Sdk(
     },
     request_attributes=_request_attributes,
     failure=_failure,
+    refusal=by_botocore,
 )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import _spanledger_boot as switch
 from spanledger import names, stream
+from spanledger.admit import admit
 from spanledger.begin import begin_request
 from spanledger.call import Call, in_flight
 from spanledger.prompts import WHOLE, Layout
@@ -29,6 +30,7 @@ from .google_usage import (
     read_predictions,
     token_usage,
 )
+from .refused import by_google
 from .wrapping import around_coroutine, around_method, count_attempt, read_whole, replace, settled
 
 _ENDED: Final = object()
@@ -54,6 +56,8 @@ def _around_stream(plain: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         if call is None:
             yield from events
             return
+        if call.admission is not None:
+            admit(call)
         events = settled(_watch, call, events)
         token = in_flight.set(call)
         try:
@@ -165,4 +169,5 @@ SDK: Final = Sdk(
     },
     request_attributes=_request_attributes,
     failure=_failure,
+    refusal=by_google,
 )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
+from spanledger.admit import admit, admit_async
 from spanledger.begin import begin_request
 from spanledger.call import Call, in_flight
 from spanledger.listening import Reader
@@ -62,11 +63,13 @@ class _Post:
 
     def __enter__(self) -> None:
         self._token = in_flight.set(self.call)
+        if self.call.admission is not None:
+            self.call.admission.leaves()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         in_flight.reset(self._token)
         sent = self.json_data
-        self.due = error is not None and self.call.withdraw_usage(self, _Refusal(error))
+        self.due = error is not None and self.call.withdraw(self, _Refusal(error))
         if self.due:
             self._write(sent)
         elif error is not None:
@@ -87,6 +90,8 @@ def _around(plain: Callable[..., Any]) -> Callable[..., Any]:
         sending = _begin(args, kwargs) if switch.on else None
         if sending is None:
             return plain(handler, *args, **kwargs)
+        if sending.call.admission is not None:
+            admit(sending.call)
         response = None
         while sending.due:
             with sending:
@@ -102,6 +107,8 @@ def _around_async(plain: Callable[..., Any]) -> Callable[..., Any]:
         sending = _begin(args, kwargs) if switch.on else None
         if sending is None:
             return await plain(handler, *args, **kwargs)
+        if sending.call.admission is not None:
+            await admit_async(sending.call)
         response = None
         while sending.due:
             with sending:

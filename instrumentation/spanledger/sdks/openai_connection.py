@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from spanledger import names
+from spanledger.admit import admit
 from spanledger.attributes import Facts
 from spanledger.begin import begin_request
 from spanledger.call import Call
@@ -92,6 +93,8 @@ class Connection:
             return
         body = event if self._endpoint is _RESPONSES else get(event, "response")
         call = self._begin(_fields_of(body))
+        if call is not None and call.admission is not None:
+            admit(call, waits=False)
         if call is not None:
             self._asked.append((call, text(event, "event_id")))
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import faults
+from spanledger.errors import Refusal
 
 from .openai_connection import Connection
 from .wrapping import replace
@@ -62,6 +63,8 @@ def _guarded(step: Callable[..., None], *args: Any, **options: Any) -> None:
     if switch.on:
         try:
             step(*args, **options)
+        except Refusal:
+            raise
         except Exception as error:
             faults.report("an event of a live connection is not understood", error)
 

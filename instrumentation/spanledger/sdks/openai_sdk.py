@@ -20,6 +20,7 @@ from .hosts import COMPATIBLE_HOSTS, OPENAI_CLIENTS
 from .openai_later import make_look_back
 from .openai_media import MEDIA_ENDPOINTS, no_usage, read_free
 from .openai_usage import CHAT_NAMES, RESPONSE_NAMES, is_told, tally_chat, tally_response, token_usage
+from .refused import by_openai
 from .stated import stated_pico
 
 _CHAT_PATH: Final = "/chat/completions"
@@ -248,4 +249,5 @@ SDK: Final[Sdk] = Sdk(
     clients=OPENAI_CLIENTS,
     look_back=make_look_back(lambda: SDK),
     stated=stated_pico,
+    refusal=by_openai,
 )

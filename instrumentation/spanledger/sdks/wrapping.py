@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import _spanledger_boot as switch
 from spanledger import faults
+from spanledger.admit import admit, admit_async
 from spanledger.call import Call, in_flight
 
 Begin = Callable[..., Call | None]
@@ -40,6 +41,8 @@ def around_method(begin: Begin, settle: Settle) -> Callable[[Callable[..., Any]]
             call = begin(*args, **kwargs) if switch.on else None
             if call is None:
                 return plain(*args, **kwargs)
+            if call.admission is not None:
+                admit(call)
             token = in_flight.set(call)
             try:
                 result = plain(*args, **kwargs)
@@ -63,6 +66,8 @@ def around_coroutine(begin: Begin, settle: Settle) -> Callable[[Callable[..., An
             call = begin(*args, **kwargs) if switch.on else None
             if call is None:
                 return await plain(*args, **kwargs)
+            if call.admission is not None:
+                await admit_async(call)
             token = in_flight.set(call)
             try:
                 result = await plain(*args, **kwargs)
@@ -106,7 +111,7 @@ def count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
 def _count() -> None:
     call = in_flight.get()
     if call is not None:
-        call.attempts = (call.attempts or 0) + 1
+        call.leaves()
 
 
 def read_whole(call: Call, result: Any) -> Any:

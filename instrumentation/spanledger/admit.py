@@ -1,0 +1,68 @@
+"""Passing the gate: a call waits, goes on, or is stopped before anything of it is sent; in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from .call import Call
+from .errors import Refusal
+
+
+def admit(call: Call, *, waits: bool = True) -> None:
+    """Have a call pass the policy's rules; raises what the application gets where one of them stops it.
+
+    With `waits` False a call that would have to wait goes on: nobody may hold up the loop that it is made from.
+    """
+    admission = call.admission
+    while admission is not None and (step := admission.step()) is not None:
+        if isinstance(step, Refusal):
+            raise call.refuse(step)
+        if not waits:
+            return
+        try:
+            time.sleep(step)
+        except BaseException as error:
+            call.fail(error)
+            raise
+
+
+async def admit_async(call: Call) -> None:
+    """Have a call pass the policy's rules, without holding up the event loop."""
+    admission = call.admission
+    while admission is not None:
+        try:
+            step = await _in_thread(admission.step) if admission.blocks else admission.step()
+            if step is None:
+                return
+            if not isinstance(step, Refusal):
+                await _sleep(step)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        if isinstance(step, Refusal):
+            raise call.refuse(step)
+
+
+async def _in_thread(step: Any) -> Any:
+    if _is_asyncio():
+        return await asyncio.to_thread(step)
+    return step()  # of another loop, which nobody has a thread for here
+
+
+async def _sleep(seconds: float) -> None:
+    if _is_asyncio():
+        await asyncio.sleep(seconds)
+        return
+    import anyio  # an SDK that runs on another loop has it
+
+    await anyio.sleep(seconds)
+
+
+def _is_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

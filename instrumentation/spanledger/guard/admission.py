@@ -1,0 +1,558 @@
+"""The admission of one call: what it draws on, whether it may be sent, and what it spent in the end.
+
+A step never raises and never waits: it returns what its caller has to do, so that both colours share it. Nothing of the
+store is touched by a finaliser, which may interrupt the very thread that holds the store's lock; what an abandoned
+stream spent is settled by the ledger's thread, which also counts the tokens that nobody reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from spanledger import faults, names
+from spanledger.cost import cost_pico
+from spanledger.errors import BudgetExceeded, LimitExceeded, Refusal
+from spanledger.pricing import price
+from spanledger.record import Attributes, Metered
+from spanledger.sdk import Request
+from spanledger.usage import Usage
+
+from .decisions import Decision, Kind, as_json, exact, hardest, moment, shown
+from .estimate import is_estimated, nano_usd, up
+from .policy import Action, Budget, Degrade, Facts, Limit, Threshold
+from .store import NO_CAP, Balance, Line, Reserved, Store
+
+if TYPE_CHECKING:
+    from .gate import Gate
+
+Rewrite: TypeAlias = Callable[[str, Sequence[str]], str | None]
+"""Have the request ask for another model, without some parameters; why it can't be done, or None."""
+Step: TypeAlias = "Refusal | float | None"
+"""Go on, wait for so many seconds and ask again, or don't send."""
+_MINUTE_MS: Final = 60_000
+_LEASE_WAIT_S: Final = 0.05
+_THROTTLE_WAIT_MS: Final = 10_000
+"""How long a throttled call waits for its turn at most."""
+
+
+class Plan(NamedTuple):
+    """A line of one rule."""
+
+    line: Line
+    rule: Budget | Limit
+    scope: str
+    until_ms: int | None = None
+    """When the window ends."""
+    throttles: bool = False
+
+
+class Admission:
+    """One call at the gate; settled exactly once."""
+
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_changed",
+        "_deadline_ms",
+        "_facts",
+        "_feature",
+        "_gate",
+        "_most",
+        "_rules",
+        "_sent",
+        "_size",
+        "_store",
+        "decisions",
+        "held",
+        "id",
+        "into",
+        "model",
+        "operation",
+        "out",
+        "provider",
+        "refusal",
+        "requested",
+        "rewrite",
+        "usd",
+    )
+
+    def __init__(
+        self,
+        gate: Gate,
+        store: Store,
+        call: str,
+        rules: list[tuple[Budget | Limit, str]],
+        facts: Facts,
+        request: Request,
+        most: int | None,
+    ) -> None:
+        self._gate = gate
+        self._store = store
+        self.id = call
+        self._rules = rules
+        self._facts = facts
+        self.operation = request.endpoint.operation
+        self._body = request.body
+        self._most = most
+        self.provider = facts.values[names.PROVIDER]
+        self.requested = self.model = request.model
+        """The model that the application named, and the one that is sent."""
+        self._asked: dict[bool, tuple[int, int, int | None]] = {}
+        """Tokens in and out and nano-dollars, strict or not."""
+        self._feature = facts.values.get(names.FEATURE, "")
+        self._size = 0
+        self.decisions: list[Decision] = []
+        self.held = False
+        """Something is held, and to be settled."""
+        self._sent = False
+        self.refusal: Refusal | None = None
+        self._deadline_ms: int | None = None
+        self.rewrite: Rewrite | None = None
+        """None where requests of this SDK can't be changed."""
+        self._changed: Degrade | None = None
+        self.into = self.out = 0
+        self.usd = 0
+        """What was held, or would be charged where nobody tells: nano-dollars."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a step may wait for the network."""
+        return bool(getattr(self._store, "blocks", False))
+
+    def price(self, metered: Metered, at_ns: int) -> int | None:
+        """Return what the call cost, pico-dollars; None where nobody knows."""
+        try:
+            return cost_pico(metered, at_ns)
+        except Exception as error:
+            faults.report("what a call spent is not known", error)
+            return None
+
+    def forget_body(self) -> None:
+        """Let go of what may be large: the call has ended."""
+        self._body = {}
+
+    def step(self) -> Step:
+        """Hold what the call will cost; say what its caller has to do before it is sent, if anything."""
+        try:
+            return self._step(time.time_ns() // 1_000_000)
+        except Exception as error:
+            faults.report("call not held against the policy", error)
+            return None
+
+    def leaves(self) -> None:
+        """Note that the request is about to be sent."""
+        if self.held and not self._sent:
+            self._sent = True
+            try:
+                self._store.sent(self.id)
+            except Exception as error:
+                faults.report("call not held against the policy", error)
+
+    def _step(self, now_ms: int) -> Step:
+        plans = self._plans(now_ms)
+        if isinstance(plans, Refusal):
+            return self._refuse(plans)
+        if not plans:
+            return None
+        if getattr(self._store, "away", False) and (closed := self._fail_closed()) is not None:
+            return self._refuse(closed)
+        reserved = self._store.reserve(self.id, [plan.line for plan in plans], now_ms)
+        if reserved.refused >= 0:
+            return self._no_room(plans[reserved.refused], reserved, now_ms)
+        self.held = True
+        self._gate.holds(self)
+        action = self._look(plans, reserved.balances, now_ms)
+        if action == "degrade" and self._changed is None:
+            return self._degrade(now_ms)
+        return None
+
+    def _plans(self, now_ms: int) -> list[Plan] | Refusal:
+        plans: list[Plan] = []
+        for rule, scope in self._rules:
+            if isinstance(rule, Limit):
+                plans.extend(plan for plan in self._limit(rule, scope) if not self._is_counted(plan.line))
+                continue
+            amount = self._amount(rule)
+            if amount is None:
+                if rule.unknown_price == "deny" and not rule.shadow:
+                    return self._without_price(rule, scope)
+                amount = rule.unknown_price if isinstance(rule.unknown_price, int) else 0
+            if rule.per == "request":
+                refusal = self._alone(rule, scope, amount)
+                if refusal is not None:
+                    return refusal
+                continue
+            plans.extend(self._budget(rule, scope, amount, now_ms))
+        return plans
+
+    def _budget(self, rule: Budget, scope: str, amount: int, now_ms: int) -> list[Plan]:
+        window = rule.window(now_ms)
+        name = f"session:{self._facts.session}" if rule.per == "session" else window.name
+        key = f"budget/{rule.name}/{scope}/{name}"
+        share = rule.block_share()
+        cap = NO_CAP
+        if share is not None and not rule.shadow:
+            # What holds nothing is refused once all is spent.
+            cap = max(1, int(rule.cap * share)) - (0 if amount else 1)
+        found = [Plan(Line(key, "budget", rule.unit, amount, cap, window.until_ms), rule, scope, window.until_ms)]
+        if not rule.shadow and self._gate.is_throttled(key):
+            line = Line(f"throttle/{rule.name}/{scope}", "rate", "calls", 1, rule.throttled_per_minute, 0, _MINUTE_MS)
+            found.append(Plan(line, rule, scope, window.until_ms, throttles=True))
+        return found
+
+    def _limit(self, rule: Limit, scope: str) -> list[Plan]:
+        found: list[Line] = []
+        if rule.requests_per_minute is not None:
+            found.append(self._rate(f"limit/{rule.name}/{scope}/calls", "calls", 1, rule.requests_per_minute, rule))
+        if rule.tokens_per_minute is not None:
+            into, out, _ = self._estimate(strict=False)
+            tokens = f"limit/{rule.name}/{scope}/tokens"
+            found.append(self._rate(tokens, "tokens", into + out, rule.tokens_per_minute, rule))
+        if rule.concurrent is not None:
+            cap = NO_CAP if rule.shadow else rule.concurrent
+            found.append(Line(f"limit/{rule.name}/{scope}/concurrent", "lease", "calls", 1, cap))
+        return [Plan(line, rule, scope) for line in found]
+
+    def _is_counted(self, line: Line) -> bool:
+        """Tell whether the call is in a rate of calls already, by way of the model that it asked for first."""
+        return self._changed is not None and line.kind == "rate" and line.unit == "calls"
+
+    def _rate(self, key: str, unit: str, amount: int, cap: int, rule: Limit) -> Line:
+        return Line(
+            key,
+            "rate",
+            "tokens" if unit == "tokens" else "calls",
+            amount,
+            NO_CAP if rule.shadow else cap,
+            0,
+            _MINUTE_MS,
+        )
+
+    def _amount(self, rule: Budget) -> int | None:
+        """Return what a budget holds for the call; None where its price is not known."""
+        if rule.estimate == "postpaid" or not is_estimated(self.operation):
+            return 0
+        into, out, usd = self._estimate(strict=rule.estimate == "strict")
+        return into + out if rule.unit == "tokens" else usd
+
+    def _estimate(self, *, strict: bool) -> tuple[int, int, int | None]:
+        known = self._asked.get(strict)
+        if known is None:
+            into, out, self._size = self._gate.estimates.tokens(
+                self._feature, self.model, self._body, self._most, strict=strict
+            )
+            usd = nano_usd(self.provider, self.model, self.operation, into, out, time.time_ns())
+            known = self._asked[strict] = into, out, usd
+            if usd is not None and usd > self.usd:
+                self.usd = usd
+            self.into, self.out = max(self.into, into), max(self.out, out)
+        return known
+
+    def _look(self, plans: list[Plan], balances: Sequence[Balance], now_ms: int) -> str | None:
+        """Say what the accounts call for, now that the call is in: the hardest that isn't in shadow."""
+        found: list[Decision] = []
+        for plan, balance in zip(plans, balances, strict=True):
+            rule = plan.rule
+            if isinstance(rule, Budget) and not plan.throttles:
+                found.extend(self._reached(rule, plan, balance))
+            elif rule.shadow and isinstance(rule, Limit):
+                found.extend(self._would_limit(rule, plan, balance))
+        self.decisions.extend(found)
+        done = hardest(found)
+        return done.action if done is not None else None
+
+    def _reached(self, rule: Budget, plan: Plan, balance: Balance) -> list[Decision]:
+        used = balance.spent + balance.held
+        reached = [one for one in rule.at if used >= rule.cap * one.share and one.action != "allow"]
+        if not rule.shadow:
+            self._gate.throttle(plan.line.key, any(one.action == "throttle" for one in reached))
+            reached = [one for one in reached if one.action not in ("block", "defer")]
+        elif used <= rule.cap * (rule.block_share() or 0):
+            reached = [one for one in reached if one.action not in ("block", "defer")]
+        if not reached:
+            return []
+        last = reached[-1]
+        if last.action == "degrade" and self._changed is not None:
+            return []
+        lasting = last.action == "degrade" or rule.shadow
+        if not lasting and not self._gate.first_time(plan.line.key, last.share):
+            return []
+        return [self._decision(rule, plan, balance, last)]
+
+    def _decision(self, rule: Budget, plan: Plan, balance: Balance, reached: Threshold) -> Decision:
+        used, percent = shown(balance.spent + balance.held, rule.unit), f"{float(reached.share * 100):g} %"
+        sentence = f"{used} of {shown(rule.cap, rule.unit)} spent or held, {percent} reached"
+        return Decision(
+            rule.name,
+            "budget",
+            plan.scope,
+            reached.action,
+            sentence,
+            rule.shadow,
+            rule.unit,
+            rule.cap,
+            balance.spent,
+            balance.held - plan.line.amount,
+            plan.line.amount,
+            plan.until_ms,
+        )
+
+    def _would_limit(self, rule: Limit, plan: Plan, balance: Balance) -> list[Decision]:
+        line = plan.line
+        cap = {"calls": rule.requests_per_minute, "tokens": rule.tokens_per_minute}.get(line.unit)
+        used = balance.spent if line.kind == "rate" else balance.held
+        cap = rule.concurrent if line.kind == "lease" else cap
+        if cap is None or used <= cap:
+            return []
+        sentence = _limit_sentence(line, cap)
+        return [Decision(rule.name, "limit", plan.scope, "block", sentence, True, line.unit, cap, used)]
+
+    def _no_room(self, plan: Plan, reserved: Reserved, now_ms: int) -> Step:
+        """Wait where the rule allows it, else refuse."""
+        rule, line = plan.rule, plan.line
+        patience_ms = _THROTTLE_WAIT_MS if isinstance(rule, Budget) else rule.max_wait_ms
+        waits_ms = reserved.retry_ms if line.kind == "rate" else int(_LEASE_WAIT_S * 1000)
+        if line.kind != "budget" and waits_ms >= 0 and patience_ms:
+            if self._deadline_ms is None:
+                self._deadline_ms = now_ms + patience_ms
+                self.decisions.append(self._throttled(plan))
+            if now_ms + waits_ms <= self._deadline_ms:
+                return max(waits_ms, 1) / 1000
+        balance = reserved.balances[reserved.refused] if reserved.balances else Balance(0, 0)
+        if line.kind == "budget" and isinstance(rule, Budget):
+            degrades = next((one for one in rule.at if one.action == "degrade"), None)
+            if degrades is not None and self._changed is None and not self._stand_in(now_ms):
+                self.decisions.append(self._decision(rule, plan, balance, degrades))
+                return self._step(now_ms)
+            return self._refuse(self._no_money(rule, plan, balance, now_ms))
+        return self._refuse(self._too_fast(plan, balance, reserved.retry_ms))
+
+    def _throttled(self, plan: Plan) -> Decision:
+        kind: Kind = "budget" if plan.throttles else "limit"
+        sentence = f"waited for room: {_limit_sentence(plan.line, plan.line.cap)}"
+        return Decision(plan.rule.name, kind, plan.scope, "throttle", sentence, False, plan.line.unit, plan.line.cap)
+
+    def _no_money(self, rule: Budget, plan: Plan, balance: Balance, now_ms: int) -> Refusal:
+        share = rule.block_share()
+        action: Action = next((one.action for one in rule.at if one.share == share), "block")
+        cap = plan.line.cap + (0 if plan.line.amount else 1)
+        resets = moment(plan.until_ms) if plan.until_ms is not None and rule.per not in ("session", "total") else None
+        held = f" and {shown(balance.held, rule.unit)} held by calls under way" if balance.held else ""
+        ends = f"; it starts anew at {resets:%Y-%m-%d %H:%M} UTC" if resets is not None else ""
+        message = (
+            f"The budget '{rule.name}' ({plan.scope}) has {shown(cap, rule.unit)} a {rule.per}:"
+            f" {shown(balance.spent, rule.unit)} spent{held}, and this call may cost"
+            f" {shown(plan.line.amount, rule.unit)}{ends}."
+        )
+        self.decisions.append(
+            Decision(
+                rule.name,
+                "budget",
+                plan.scope,
+                action,
+                message,
+                False,
+                rule.unit,
+                cap,
+                balance.spent,
+                balance.held,
+                plan.line.amount,
+                plan.until_ms if resets is not None else None,
+            )
+        )
+        return BudgetExceeded(
+            message,
+            policy=rule.name,
+            scope=plan.scope,
+            action=action,
+            unit=rule.unit,
+            limit=exact(cap, rule.unit),
+            spent=exact(balance.spent, rule.unit),
+            held=exact(balance.held, rule.unit),
+            resets_at=resets,
+            retry_after_s=(plan.until_ms - now_ms) / 1000 if resets is not None and plan.until_ms else None,
+        )
+
+    def _too_fast(self, plan: Plan, balance: Balance, retry_ms: int) -> Refusal:
+        line = plan.line
+        used = balance.held if line.kind == "lease" else balance.spent
+        again = f"; try again in {max(1, -(-retry_ms // 1000))} s" if retry_ms > 0 else ""
+        if retry_ms < 0:
+            again = "; the call alone is larger than that"
+        message = f"The limit '{plan.rule.name}' ({plan.scope}) {_limit_sentence(line, line.cap)}{again}."
+        kind: Kind = "budget" if plan.throttles else "limit"
+        self.decisions.append(
+            Decision(
+                plan.rule.name, kind, plan.scope, "block", message, False, line.unit, line.cap, used, None, line.amount
+            )
+        )
+        return LimitExceeded(
+            message,
+            policy=plan.rule.name,
+            scope=plan.scope,
+            unit=line.unit,
+            limit=exact(line.cap, line.unit),
+            spent=exact(used, line.unit),
+            retry_after_s=retry_ms / 1000 if retry_ms > 0 else (1.0 if retry_ms == 0 else None),
+        )
+
+    def _alone(self, rule: Budget, scope: str, amount: int) -> Refusal | None:
+        """Hold a single call against a budget of single calls."""
+        reached = [one for one in rule.at if amount > rule.cap * one.share and one.action != "allow"]
+        if not reached:
+            return None
+        last = reached[-1]
+        message = (
+            f"The budget '{rule.name}' ({scope}) lets a single call cost {shown(rule.cap, rule.unit)}, and this one"
+            f" may cost {shown(amount, rule.unit)}."
+        )
+        self.decisions.append(
+            Decision(rule.name, "budget", scope, last.action, message, rule.shadow, rule.unit, rule.cap, 0, 0, amount)
+        )
+        if rule.shadow or last.action not in ("block", "defer"):
+            return None
+        return BudgetExceeded(
+            message,
+            policy=rule.name,
+            scope=scope,
+            action=last.action,
+            unit=rule.unit,
+            limit=exact(rule.cap, rule.unit),
+            spent=exact(0, rule.unit),
+            held=exact(0, rule.unit),
+        )
+
+    def _without_price(self, rule: Budget, scope: str) -> Refusal:
+        message = (
+            f"The budget '{rule.name}' ({scope}) takes no call of unknown price: {self.provider} {self.model} is not"
+            " in the price book. Add it to your contract, or set unknown_price of the budget."
+        )
+        self.decisions.append(Decision(rule.name, "budget", scope, "block", message, False, rule.unit, rule.cap))
+        return BudgetExceeded(message, policy=rule.name, scope=scope, unit=rule.unit, limit=exact(rule.cap, rule.unit))
+
+    def _fail_closed(self) -> Refusal | None:
+        for rule, scope in self._rules:
+            if isinstance(rule, Budget) and rule.fail_closed and not rule.shadow:
+                message = (
+                    f"The budget '{rule.name}' ({scope}) can't be looked up: its store is away, and store_away is"
+                    " closed."
+                )
+                self.decisions.append(
+                    Decision(rule.name, "budget", scope, "block", message, False, rule.unit, rule.cap)
+                )
+                return BudgetExceeded(
+                    message, policy=rule.name, scope=scope, unit=rule.unit, limit=exact(rule.cap, rule.unit)
+                )
+        return None
+
+    def _degrade(self, now_ms: int) -> Step:
+        """Go on with the model that stands in, if there is one."""
+        why = self._stand_in(now_ms)
+        if why:
+            self._skip_degrade(why)
+            return None
+        return self._step(now_ms)
+
+    def _stand_in(self, now_ms: int) -> str | None:
+        """Have the request ask for the model that stands in, and hold nothing for the other; why that can't be."""
+        found = next((one for one in self._gate.policy.degrades if one.model == self.model), None)
+        if found is None:
+            return "no [[degrade]] names a model that stands in"
+        if self.rewrite is None:
+            return "requests of this SDK can't be changed"
+        why = self.rewrite(found.to, found.drop)
+        if why is None:
+            if self.held:
+                self._store.release(self.id, now_ms)
+            self.held = False
+            self._changed, self.model = found, found.to
+            self._asked.clear()
+            self.usd = 0
+        return why
+
+    def _skip_degrade(self, why: str) -> None:
+        self.decisions = [
+            one._replace(action="warn", sentence=f"{one.sentence}; not degraded: {why}")
+            if one.action == "degrade" and not one.shadow
+            else one
+            for one in self.decisions
+        ]
+
+    def _refuse(self, refusal: Refusal) -> Refusal:
+        self.refusal = refusal
+        return refusal
+
+    def take_back(self) -> None:
+        """Go on with the model that was asked for: the provider refused the one that stood in."""
+        self._changed, self.model = None, self.requested
+        self._skip_degrade("the provider refused the request for it")
+
+    def end(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
+        """Settle, on the thread that made the call: with its cost or, where nothing came of it, none.
+
+        `usage` None means that nothing was reported; `billed` that the provider may charge all the same.
+        """
+        try:
+            if self.refusal is not None or not self._rules:
+                return
+            if not self.held:
+                self._count(time.time_ns() // 1_000_000)
+            self._settle(usage, pico, billed=billed)
+        except Exception as error:
+            faults.report("what a call spent is not settled", error)
+
+    def _count(self, now_ms: int) -> None:
+        """Draw on the accounts without asking: the call was begun by its server."""
+        plans = self._plans(now_ms)
+        if not isinstance(plans, Refusal):
+            self._store.reserve(self.id, [plan.line._replace(cap=NO_CAP) for plan in plans], now_ms)
+            self.held = True
+
+    def _settle(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self.held = False
+        self._gate.live.pop(self.id, None)
+        if usage is None and not billed:
+            self._store.release(self.id, now_ms)
+            return
+        if usage is None:
+            self._store.settle(self.id, self.usd, self.into + self.out, now_ms, flagged=True)
+            return
+        tokens = usage.input_tokens + usage.output_tokens
+        estimated = usage.state != "reported"
+        if usage.state == "reported":
+            self._gate.estimates.learn(self._feature, self.model, self._size, usage)
+        usd = up(pico) if pico is not None else self._fixed()
+        self._store.settle(self.id, usd, tokens, now_ms, flagged=estimated or pico is None)
+
+    def _fixed(self) -> int:
+        """Return what calls of unknown price are charged: the most that a budget states for them."""
+        fixed = (rule.unknown_price for rule, _ in self._rules if isinstance(rule, Budget))
+        return max((amount for amount in fixed if isinstance(amount, int)), default=0)
+
+    def attributes(self, usage: Usage | None, pico: int | None, at_ns: int) -> Attributes:
+        """Say on the call's span what was done to it."""
+        found: Attributes = {}
+        done = hardest(self.decisions)
+        found[names.GUARD_ACTION] = done.action if done is not None else "allow"
+        if done is not None:
+            found[names.GUARD_POLICY] = done.rule
+        if self.decisions:
+            found[names.GUARD_DECISIONS] = as_json(self.decisions)
+        if self._changed is not None:
+            found[names.ROUTED_FROM] = self._changed.model
+            if usage is not None and pico is not None:
+                found.update(self._avoided(usage, pico, at_ns))
+        return found
+
+    def _avoided(self, usage: Usage, pico: int, at_ns: int) -> Attributes:
+        before = price(self.provider, self.requested, usage, at_ns, itemised=False).cost_pico
+        return {names.AVOIDED_PICO_USD: before - pico} if before is not None and before > pico else {}
+
+
+def _limit_sentence(line: Line, cap: int) -> str:
+    if line.kind == "lease":
+        return f"lets {cap:,} calls be under way at a time"
+    return f"lets {shown(cap, line.unit)} a minute through"

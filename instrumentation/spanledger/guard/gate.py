@@ -1,0 +1,163 @@
+"""The gate: it holds each call against the policy before it is sent, and settles what it spent after it.
+
+One a process. A policy that changed is read again; one that can't be read leaves the last good one in force. Whatever
+goes wrong in here is a fault of ours, and the call goes on as if there were no rules, unless a budget is fail-closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spanledger import faults, names
+from spanledger.record import Place
+from spanledger.sdk import Request
+from spanledger.settings import Settings
+
+from .admission import Admission
+from .estimate import Estimates
+from .policy import Budget, Facts, Limit, Policy
+from .policy_file import PolicyError, read_policy
+from .store import LEASE_S, Store
+from .stores import open_store
+
+if TYPE_CHECKING:
+    from spanledger.record import Attributes
+
+LOOK_EVERY_S: Final = 1.0
+"""How often the policy file is looked at, at most."""
+_PRICES_WITHIN_S: Final = 5.0
+_MOST_TOLD: Final = 10_000
+
+
+class Gate:
+    """Policy, accounts, and the calls that hold something."""
+
+    def __init__(self, path: Path, settings: Settings, ready: threading.Event) -> None:
+        self._path = path
+        self._ready = ready
+        self._settings = settings
+        self._stamp: tuple[int, int] | None = None
+        self._looked_s = float("-inf")
+        self._lock = threading.RLock()  # a signal handler may make a call while its thread reads the policy
+        self.policy = Policy()
+        self.store: Store | None = None
+        self.estimates = Estimates()
+        self.live: dict[str, Admission] = {}
+        """Calls that hold something, by span id."""
+        self._told: dict[tuple[str, object], None] = {}
+        self._throttled: set[str] = set()
+        self._renewer: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._environment = settings.environment
+        self._look()
+
+    def admission(
+        self, request: Request, provider: str, tags: Mapping[str, str], place: Place, asked: Attributes
+    ) -> Admission | None:
+        """Return what a call has to pass; None where no rule is about it."""
+        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
+            self._look()
+        policy, store = self.policy, self.store
+        if store is None or request.endpoint.free:
+            return None
+        if not self._ready.is_set():
+            self._ready.wait(_PRICES_WITHIN_S)
+        values = {**tags, names.PROVIDER: provider}
+        if request.model:
+            values[names.REQUEST_MODEL] = request.model
+        if self._environment:
+            values["deployment.environment.name"] = self._environment
+        rules: list[tuple[Budget | Limit, str]] = [
+            (rule, scope) for rule in policy.rules if (scope := rule.match.scope(values)) is not None
+        ]
+        if not rules:
+            return None
+        facts = Facts(values, values.get(names.SESSION_ID) or f"{place.trace_id:032x}")
+        most = asked.get(names.MAX_TOKENS)
+        return Admission(
+            self, store, f"{place.span_id:016x}", rules, facts, request, most if type(most) is int else None
+        )
+
+    def first_time(self, key: str, what: object) -> bool:
+        """Tell whether something is to be said of an account for the first time in this process."""
+        told = self._told
+        if (key, what) in told:
+            return False
+        if len(told) >= _MOST_TOLD:
+            told.clear()
+        told[key, what] = None
+        return True
+
+    def throttle(self, key: str, on: bool) -> None:
+        """Note whether an account has come to the point where its calls are slowed down."""
+        if on and len(self._throttled) < _MOST_TOLD:
+            self._throttled.add(key)
+        elif not on:
+            self._throttled.discard(key)
+
+    def is_throttled(self, key: str) -> bool:
+        """Tell whether an account's calls are slowed down."""
+        return key in self._throttled
+
+    def holds(self, admission: Admission) -> None:
+        """Take a call in whose hold is to be renewed until it ends."""
+        self.live[admission.id] = admission
+        if self._renewer is None:
+            self._start_renewing()
+
+    def close(self) -> None:
+        """Let go of the store; calls under way are charged by their estimate when their holds expire."""
+        self._closed.set()
+        if self.store is not None:
+            self.store.close()
+
+    def _look(self) -> None:
+        """Read the policy if it is new; keep what there was if it can't be used."""
+        with self._lock:
+            self._looked_s = time.monotonic()
+            try:
+                found = self._path.stat()
+                stamp = found.st_mtime_ns, found.st_size
+                if stamp == self._stamp:
+                    return
+                self._stamp = stamp
+                self._use(read_policy(self._path, self._settings))
+            except PolicyError as error:
+                faults.report("policy not used, the last good one holds", f"{error}", expected=True)
+            except Exception as error:
+                faults.report("policy not used, the last good one holds", error, expected=isinstance(error, OSError))
+
+    def _use(self, policy: Policy) -> None:
+        if self.store is None or policy.store != self.policy.store:
+            before, self.store = self.store, open_store(policy.store, self._settings.home)
+            if before is not None:
+                before.close()
+        self.policy = policy
+
+    def _start_renewing(self) -> None:
+        with self._lock:
+            if self._renewer is None:
+                self._renewer = threading.Thread(target=self._renew, name="spanledger-guard", daemon=True)
+                self._renewer.start()
+
+    def _renew(self) -> None:
+        while not self._closed.wait(LEASE_S / 3):
+            try:
+                store = self.store
+                if store is not None:
+                    now_ms = time.time_ns() // 1_000_000
+                    store.renew(list(self.live), now_ms)
+                    store.sweep(now_ms)
+            except Exception as error:
+                faults.report("holds are not renewed", error)
+
+
+def worker_count() -> int:
+    """Return how many workers the environment says that this application has; 1 where it says nothing."""
+    found: Any = os.environ.get("WEB_CONCURRENCY", "")
+    return int(found) if found.isdigit() else 1

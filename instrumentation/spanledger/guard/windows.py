@@ -1,0 +1,82 @@
+"""Windows of budgets: the hour, day, week or month that a moment belongs to, in a time zone.
+
+A window's name is part of the account's key, so that a new one begins at nothing without anybody resetting it. Hours
+carry their offset: of the hour that a change to winter time repeats, each is a window of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, Literal, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
+
+Per: TypeAlias = Literal["request", "session", "hour", "day", "week", "month", "total"]
+
+_SESSION_DAYS: Final = 31
+"""A session's account is kept for so many days after its last call."""
+_NEVER_MS: Final = 32_503_680_000_000
+"""The year 3000."""
+
+
+class Window(NamedTuple):
+    """A stretch of time: from its start up to, without, its end; Unix milliseconds."""
+
+    name: str
+    from_ms: int
+    until_ms: int
+
+    def holds(self, at_ms: int) -> bool:
+        """Tell whether a moment is in it."""
+        return self.from_ms <= at_ms < self.until_ms
+
+
+def window(per: Per, at_ms: int, zone: ZoneInfo, billing_day: int = 1) -> Window:
+    """Return the window that a moment belongs to; months begin on `billing_day`."""
+    if per in ("total", "request"):
+        return Window(per, 0, _NEVER_MS)
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    if per == "session":
+        start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        return Window(per, _ms(start), _ms(start + timedelta(days=_SESSION_DAYS)))
+    local = moment.astimezone(zone)
+    if per == "hour":
+        return _hour(local)
+    first, after = _days(per, local.date(), billing_day)
+    return Window(_name(per, first), _midnight(first, zone), _midnight(after, zone))
+
+
+def _hour(local: datetime) -> Window:
+    start = local - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    from_ms = _ms(start)
+    return Window(start.strftime("%Y-%m-%dT%H%z"), from_ms, from_ms + 3_600_000)
+
+
+def _days(per: Per, today: date, billing_day: int) -> tuple[date, date]:
+    """Return the first day of a window, and the first of the next one."""
+    if per == "day":
+        return today, today + timedelta(days=1)
+    if per == "week":
+        first = today - timedelta(days=today.weekday())
+        return first, first + timedelta(days=7)
+    first = today.replace(day=billing_day)
+    if first > today:
+        first = (first.replace(day=1) - timedelta(days=1)).replace(day=billing_day)
+    return first, (first.replace(day=1) + timedelta(days=32)).replace(day=billing_day)
+
+
+def _name(per: Per, first: date) -> str:
+    if per == "week":
+        year, week, _ = first.isocalendar()
+        return f"{year}-W{week:02}"
+    if per == "month" and first.day == 1:
+        return f"{first:%Y-%m}"
+    return first.isoformat() if per == "day" else f"{per} from {first.isoformat()}"
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    """Return when a day begins; where the clock skips midnight, that is right after."""
+    return _ms(datetime.combine(day, time(), zone).astimezone(UTC))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
