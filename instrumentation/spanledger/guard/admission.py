@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from spanledger import faults, names
 from spanledger.cost import cost_pico
-from spanledger.errors import BudgetExceeded, LimitExceeded, Refusal
+from spanledger.errors import Refusal
 from spanledger.pricing import price
 from spanledger.record import Attributes, Metered
 from spanledger.sdk import Request
 from spanledger.usage import Usage
 
-from .decisions import Decision, Kind, as_json, exact, hardest, moment, shown
+from .decisions import Decision, as_json, hardest, shown
 from .estimate import is_estimated, nano_usd, up
-from .policy import Action, Budget, Degrade, Facts, Limit, Threshold
+from .plans import Plan, of_budget, of_limit
+from .policy import Budget, Degrade, Facts, Limit, Threshold
 from .store import NO_CAP, Balance, Line, Reserved, Store
+from .words import Refused, alone, no_money, rate_words, store_away, throttled, too_fast, without_price
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -31,21 +33,9 @@ Rewrite: TypeAlias = Callable[[str, Sequence[str]], str | None]
 """Have the request ask for another model, without some parameters; why it can't be done, or None."""
 Step: TypeAlias = "Refusal | float | None"
 """Go on, wait for so many seconds and ask again, or don't send."""
-_MINUTE_MS: Final = 60_000
 _LEASE_WAIT_S: Final = 0.05
 _THROTTLE_WAIT_MS: Final = 10_000
 """How long a throttled call waits for its turn at most."""
-
-
-class Plan(NamedTuple):
-    """A line of one rule."""
-
-    line: Line
-    rule: Budget | Limit
-    scope: str
-    until_ms: int | None = None
-    """When the window ends."""
-    throttles: bool = False
 
 
 class Admission:
@@ -152,7 +142,7 @@ class Admission:
 
     def _step(self, now_ms: int) -> Step:
         plans = self._plans(now_ms)
-        if isinstance(plans, Refusal):
+        if isinstance(plans, Refused):
             return self._refuse(plans)
         if not plans:
             return None
@@ -168,67 +158,33 @@ class Admission:
             return self._degrade(now_ms)
         return None
 
-    def _plans(self, now_ms: int) -> list[Plan] | Refusal:
+    def _plans(self, now_ms: int) -> list[Plan] | Refused:
         plans: list[Plan] = []
         for rule, scope in self._rules:
             if isinstance(rule, Limit):
-                plans.extend(plan for plan in self._limit(rule, scope) if not self._is_counted(plan.line))
+                found = of_limit(rule, scope, self._tokens)
+                plans.extend(plan for plan in found if not self._is_counted(plan.line))
                 continue
             amount = self._amount(rule)
             if amount is None:
                 if rule.unknown_price == "deny" and not rule.shadow:
-                    return self._without_price(rule, scope)
+                    return without_price(rule, scope, self.provider, self.model)
                 amount = rule.unknown_price if isinstance(rule.unknown_price, int) else 0
             if rule.per == "request":
-                refusal = self._alone(rule, scope, amount)
-                if refusal is not None:
-                    return refusal
+                refused = self._alone(rule, scope, amount)
+                if refused is not None:
+                    return refused
                 continue
-            plans.extend(self._budget(rule, scope, amount, now_ms))
+            plans.extend(of_budget(rule, scope, self._facts.session, amount, now_ms, self._gate.is_throttled))
         return plans
 
-    def _budget(self, rule: Budget, scope: str, amount: int, now_ms: int) -> list[Plan]:
-        window = rule.window(now_ms)
-        name = f"session:{self._facts.session}" if rule.per == "session" else window.name
-        key = f"budget/{rule.name}/{scope}/{name}"
-        share = rule.block_share()
-        cap = NO_CAP
-        if share is not None and not rule.shadow:
-            # What holds nothing is refused once all is spent.
-            cap = max(1, int(rule.cap * share)) - (0 if amount else 1)
-        found = [Plan(Line(key, "budget", rule.unit, amount, cap, window.until_ms), rule, scope, window.until_ms)]
-        if not rule.shadow and self._gate.is_throttled(key):
-            line = Line(f"throttle/{rule.name}/{scope}", "rate", "calls", 1, rule.throttled_per_minute, 0, _MINUTE_MS)
-            found.append(Plan(line, rule, scope, window.until_ms, throttles=True))
-        return found
-
-    def _limit(self, rule: Limit, scope: str) -> list[Plan]:
-        found: list[Line] = []
-        if rule.requests_per_minute is not None:
-            found.append(self._rate(f"limit/{rule.name}/{scope}/calls", "calls", 1, rule.requests_per_minute, rule))
-        if rule.tokens_per_minute is not None:
-            into, out, _ = self._estimate(strict=False)
-            tokens = f"limit/{rule.name}/{scope}/tokens"
-            found.append(self._rate(tokens, "tokens", into + out, rule.tokens_per_minute, rule))
-        if rule.concurrent is not None:
-            cap = NO_CAP if rule.shadow else rule.concurrent
-            found.append(Line(f"limit/{rule.name}/{scope}/concurrent", "lease", "calls", 1, cap))
-        return [Plan(line, rule, scope) for line in found]
+    def _tokens(self) -> int:
+        into, out, _ = self._estimate(strict=False)
+        return into + out
 
     def _is_counted(self, line: Line) -> bool:
         """Tell whether the call is in a rate of calls already, by way of the model that it asked for first."""
         return self._changed is not None and line.kind == "rate" and line.unit == "calls"
-
-    def _rate(self, key: str, unit: str, amount: int, cap: int, rule: Limit) -> Line:
-        return Line(
-            key,
-            "rate",
-            "tokens" if unit == "tokens" else "calls",
-            amount,
-            NO_CAP if rule.shadow else cap,
-            0,
-            _MINUTE_MS,
-        )
 
     def _amount(self, rule: Budget) -> int | None:
         """Return what a budget holds for the call; None where its price is not known."""
@@ -306,7 +262,7 @@ class Admission:
         cap = rule.concurrent if line.kind == "lease" else cap
         if cap is None or used <= cap:
             return []
-        sentence = _limit_sentence(line, cap)
+        sentence = rate_words(line, cap)
         return [Decision(rule.name, "limit", plan.scope, "block", sentence, True, line.unit, cap, used)]
 
     def _no_room(self, plan: Plan, reserved: Reserved, now_ms: int) -> Step:
@@ -317,7 +273,7 @@ class Admission:
         if line.kind != "budget" and waits_ms >= 0 and patience_ms:
             if self._deadline_ms is None:
                 self._deadline_ms = now_ms + patience_ms
-                self.decisions.append(self._throttled(plan))
+                self.decisions.append(throttled(plan))
             if now_ms + waits_ms <= self._deadline_ms:
                 return max(waits_ms, 1) / 1000
         balance = reserved.balances[reserved.refused] if reserved.balances else Balance(0, 0)
@@ -326,126 +282,27 @@ class Admission:
             if degrades is not None and self._changed is None and not self._stand_in(now_ms):
                 self.decisions.append(self._decision(rule, plan, balance, degrades))
                 return self._step(now_ms)
-            return self._refuse(self._no_money(rule, plan, balance, now_ms))
-        return self._refuse(self._too_fast(plan, balance, reserved.retry_ms))
+            return self._refuse(no_money(rule, plan, balance, now_ms))
+        return self._refuse(too_fast(plan, balance, reserved.retry_ms))
 
-    def _throttled(self, plan: Plan) -> Decision:
-        kind: Kind = "budget" if plan.throttles else "limit"
-        sentence = f"waited for room: {_limit_sentence(plan.line, plan.line.cap)}"
-        return Decision(plan.rule.name, kind, plan.scope, "throttle", sentence, False, plan.line.unit, plan.line.cap)
-
-    def _no_money(self, rule: Budget, plan: Plan, balance: Balance, now_ms: int) -> Refusal:
-        share = rule.block_share()
-        action: Action = next((one.action for one in rule.at if one.share == share), "block")
-        cap = plan.line.cap + (0 if plan.line.amount else 1)
-        resets = moment(plan.until_ms) if plan.until_ms is not None and rule.per not in ("session", "total") else None
-        held = f" and {shown(balance.held, rule.unit)} held by calls under way" if balance.held else ""
-        ends = f"; it starts anew at {resets:%Y-%m-%d %H:%M} UTC" if resets is not None else ""
-        message = (
-            f"The budget '{rule.name}' ({plan.scope}) has {shown(cap, rule.unit)} a {rule.per}:"
-            f" {shown(balance.spent, rule.unit)} spent{held}, and this call may cost"
-            f" {shown(plan.line.amount, rule.unit)}{ends}."
-        )
-        self.decisions.append(
-            Decision(
-                rule.name,
-                "budget",
-                plan.scope,
-                action,
-                message,
-                False,
-                rule.unit,
-                cap,
-                balance.spent,
-                balance.held,
-                plan.line.amount,
-                plan.until_ms if resets is not None else None,
-            )
-        )
-        return BudgetExceeded(
-            message,
-            policy=rule.name,
-            scope=plan.scope,
-            action=action,
-            unit=rule.unit,
-            limit=exact(cap, rule.unit),
-            spent=exact(balance.spent, rule.unit),
-            held=exact(balance.held, rule.unit),
-            resets_at=resets,
-            retry_after_s=(plan.until_ms - now_ms) / 1000 if resets is not None and plan.until_ms else None,
-        )
-
-    def _too_fast(self, plan: Plan, balance: Balance, retry_ms: int) -> Refusal:
-        line = plan.line
-        used = balance.held if line.kind == "lease" else balance.spent
-        again = f"; try again in {max(1, -(-retry_ms // 1000))} s" if retry_ms > 0 else ""
-        if retry_ms < 0:
-            again = "; the call alone is larger than that"
-        message = f"The limit '{plan.rule.name}' ({plan.scope}) {_limit_sentence(line, line.cap)}{again}."
-        kind: Kind = "budget" if plan.throttles else "limit"
-        self.decisions.append(
-            Decision(
-                plan.rule.name, kind, plan.scope, "block", message, False, line.unit, line.cap, used, None, line.amount
-            )
-        )
-        return LimitExceeded(
-            message,
-            policy=plan.rule.name,
-            scope=plan.scope,
-            unit=line.unit,
-            limit=exact(line.cap, line.unit),
-            spent=exact(used, line.unit),
-            retry_after_s=retry_ms / 1000 if retry_ms > 0 else (1.0 if retry_ms == 0 else None),
-        )
-
-    def _alone(self, rule: Budget, scope: str, amount: int) -> Refusal | None:
+    def _alone(self, rule: Budget, scope: str, amount: int) -> Refused | None:
         """Hold a single call against a budget of single calls."""
         reached = [one for one in rule.at if amount > rule.cap * one.share and one.action != "allow"]
         if not reached:
             return None
-        last = reached[-1]
-        message = (
-            f"The budget '{rule.name}' ({scope}) lets a single call cost {shown(rule.cap, rule.unit)}, and this one"
-            f" may cost {shown(amount, rule.unit)}."
-        )
-        self.decisions.append(
-            Decision(rule.name, "budget", scope, last.action, message, rule.shadow, rule.unit, rule.cap, 0, 0, amount)
-        )
-        if rule.shadow or last.action not in ("block", "defer"):
-            return None
-        return BudgetExceeded(
-            message,
-            policy=rule.name,
-            scope=scope,
-            action=last.action,
-            unit=rule.unit,
-            limit=exact(rule.cap, rule.unit),
-            spent=exact(0, rule.unit),
-            held=exact(0, rule.unit),
-        )
-
-    def _without_price(self, rule: Budget, scope: str) -> Refusal:
-        message = (
-            f"The budget '{rule.name}' ({scope}) takes no call of unknown price: {self.provider} {self.model} is not"
-            " in the price book. Add it to your contract, or set unknown_price of the budget."
-        )
-        self.decisions.append(Decision(rule.name, "budget", scope, "block", message, False, rule.unit, rule.cap))
-        return BudgetExceeded(message, policy=rule.name, scope=scope, unit=rule.unit, limit=exact(rule.cap, rule.unit))
-
-    def _fail_closed(self) -> Refusal | None:
-        for rule, scope in self._rules:
-            if isinstance(rule, Budget) and rule.fail_closed and not rule.shadow:
-                message = (
-                    f"The budget '{rule.name}' ({scope}) can't be looked up: its store is away, and store_away is"
-                    " closed."
-                )
-                self.decisions.append(
-                    Decision(rule.name, "budget", scope, "block", message, False, rule.unit, rule.cap)
-                )
-                return BudgetExceeded(
-                    message, policy=rule.name, scope=scope, unit=rule.unit, limit=exact(rule.cap, rule.unit)
-                )
+        found = alone(rule, scope, amount, reached[-1].action)
+        if not rule.shadow and reached[-1].action in ("block", "defer"):
+            return found
+        self.decisions.append(found.decision)
         return None
+
+    def _fail_closed(self) -> Refused | None:
+        closed = (
+            (rule, scope)
+            for rule, scope in self._rules
+            if isinstance(rule, Budget) and rule.fail_closed and not rule.shadow
+        )
+        return next((store_away(rule, scope) for rule, scope in closed), None)
 
     def _degrade(self, now_ms: int) -> Step:
         """Go on with the model that stands in, if there is one."""
@@ -480,9 +337,10 @@ class Admission:
             for one in self.decisions
         ]
 
-    def _refuse(self, refusal: Refusal) -> Refusal:
-        self.refusal = refusal
-        return refusal
+    def _refuse(self, refused: Refused) -> Refusal:
+        self.decisions.append(refused.decision)
+        self.refusal = refused.refusal
+        return refused.refusal
 
     def take_back(self) -> None:
         """Go on with the model that was asked for: the provider refused the one that stood in."""
@@ -506,7 +364,7 @@ class Admission:
     def _count(self, now_ms: int) -> None:
         """Draw on the accounts without asking: the call was begun by its server."""
         plans = self._plans(now_ms)
-        if not isinstance(plans, Refusal):
+        if not isinstance(plans, Refused):
             self._store.reserve(self.id, [plan.line._replace(cap=NO_CAP) for plan in plans], now_ms)
             self.held = True
 
@@ -550,9 +408,3 @@ class Admission:
     def _avoided(self, usage: Usage, pico: int, at_ns: int) -> Attributes:
         before = price(self.provider, self.requested, usage, at_ns, itemised=False).cost_pico
         return {names.AVOIDED_PICO_USD: before - pico} if before is not None and before > pico else {}
-
-
-def _limit_sentence(line: Line, cap: int) -> str:
-    if line.kind == "lease":
-        return f"lets {cap:,} calls be under way at a time"
-    return f"lets {shown(cap, line.unit)} a minute through"
