@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import openai
 import pytest
 
 import spanledger
-from guarded import accounts, write_policy
+from guarded import accounts, gate, write_policy
+from spanledger import faults
 from spanledger.errors import BudgetExceeded, LimitExceeded
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
@@ -219,3 +222,135 @@ def test_a_budget_at_90_percent_has_calls_go_to_the_model_that_stands_in(
     assert told["spanledger.guard.action"] == "degrade"
     assert told["spanledger.cost.pico_usd"] == 60_000_000_000
     assert told["spanledger.avoided.pico_usd"] == 940_000_000_000
+
+
+def test_a_policy_that_changed_holds_and_one_that_is_wrong_leaves_the_last_good_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    monkeypatch.setattr("spanledger.guard.gate.LOOK_EVERY_S", 0.0)
+    path = write_policy(monkeypatch, tmp_path, "")
+    faults_before = faults.counts()
+    with switched_on(monkeypatch, tmp_path / "home", faultless=False), spanledger.tags(user_id="ann"):
+        client.chat.completions.create(**CHAT)
+        path.write_text('[[limit]]\nname = "one"\nrequests_per_minute = 1\n')
+        client.chat.completions.create(**CHAT)
+        with pytest.raises(LimitExceeded):
+            client.chat.completions.create(**CHAT)
+        path.write_text('[[limit]]\nname = "one"\nrequests_per_minute = "two"\n')
+        with pytest.raises(LimitExceeded):
+            client.chat.completions.create(**CHAT)
+
+    (told,) = faults.counts().keys() - faults_before.keys()
+    assert told.startswith("policy not used, the last good one holds: ")
+    assert told.endswith("line 3: [[limit]] requests_per_minute: expected a whole number of at least 1, not 'two'")
+
+
+def test_a_single_call_that_may_cost_too_much_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        '[[budget]]\nname = "no dear call"\nper = "request"\nusd = 1\nestimate = "strict"\n',
+    )
+    with switched_on(monkeypatch, tmp_path / "home"):
+        client.chat.completions.create(**CHAT, max_tokens=90_000)
+        with pytest.raises(BudgetExceeded, match=r"lets a single call cost \$1.00, and this one may cost \$1.20"):
+            client.chat.completions.create(**CHAT, max_tokens=120_000)
+
+    assert provider.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("unknown_price", "sent", "spent"),
+    [("", 2, 0), ('unknown_price = "deny"', 0, 0), ("unknown_price = 0.6", 1, 600_000_000)],
+)
+def test_a_call_of_unknown_price_goes_as_the_budget_says(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    provider: LocalProvider,
+    client: openai.OpenAI,
+    unknown_price: str,
+    sent: int,
+    spent: int,
+) -> None:
+    write_policy(monkeypatch, tmp_path, f'[[budget]]\nname = "all"\nper = "day"\nusd = 1\n{unknown_price}\n')
+    with switched_on(monkeypatch, tmp_path / "home"):
+        for _ in range(2):
+            with contextlib.suppress(BudgetExceeded):
+                client.chat.completions.create(model="nobody-knows", messages=MESSAGES)
+        assert [one.spent for one in accounts()] in ([spent], [])
+
+    assert provider.requests == sent
+
+
+def test_a_call_waits_for_its_turn_as_long_as_the_limit_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(monkeypatch, tmp_path, '[[limit]]\nname = "one at a time"\nconcurrent = 1\nmax_wait = "20s"\n')
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        client.chat.completions.create(**CHAT)
+        provider.plan(*[Plan(delay_s=0.1)] * 4)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: client.chat.completions.create(**CHAT), range(4)))
+        told = [span["attributes"]["spanledger.guard.action"] for span in traced.spans()]
+        assert [one.held for one in accounts()] == [0]
+
+    assert sorted(told) == ["allow", "allow", "throttle", "throttle", "throttle"]
+
+
+def test_too_many_at_a_time_are_refused_where_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(monkeypatch, tmp_path, '[[limit]]\nname = "one at a time"\nconcurrent = 1\n')
+    with switched_on(monkeypatch, tmp_path / "home"):
+        with client.chat.completions.create(**CHAT, stream=True) as stream:
+            next(iter(stream))
+            with pytest.raises(LimitExceeded, match="lets 1 calls be under way at a time"):
+                client.chat.completions.create(**CHAT)
+        spanledger.flush()
+        client.chat.completions.create(**CHAT)
+
+
+def test_a_provider_that_refuses_the_model_that_stands_in_is_asked_for_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        '[[budget]]\nname = "all"\nper = "day"\nusd = 1\nat = { "1%" = "degrade" }\n'
+        '[[degrade]]\nmodel = "gpt-4o"\nto = "gpt-4o-mini"\n',
+    )
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        provider.plan(Plan(status=400), Plan(usage=A_DOLLAR))
+        answer = client.chat.completions.create(**CHAT)
+        (span,) = traced.spans()
+        (account,) = accounts()
+
+    assert answer.model.startswith("gpt-4o-2")
+    assert span["attributes"]["gen_ai.request.model"] == "gpt-4o"
+    assert "spanledger.routed_from" not in span["attributes"]
+    assert "the provider refused the request for it" in span["attributes"]["spanledger.guard.decisions"]
+    assert (account.spent, account.held) == (1_000_000_000, 0)
+
+
+def test_a_batch_of_cancelled_tasks_leaves_no_hold(traced: Traced, provider: LocalProvider) -> None:
+    async def cancelled() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
+            tasks = [asyncio.create_task(client.chat.completions.create(**CHAT)) for _ in range(32)]
+            while provider.requests < 16:
+                await asyncio.sleep(0.01)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    provider.plan(*[Plan(delay_s=5)] * 32)
+    with spanledger.tags(user_id="ann"):
+        asyncio.run(cancelled())
+    spanledger.flush()
+
+    (account,) = accounts()
+    assert account.held == 0
+    # What had been sent may be billed; that is charged by its estimate, and told as such.
+    assert 0 < account.spent == account.flagged
+    assert gate().live == {}

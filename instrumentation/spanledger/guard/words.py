@@ -28,7 +28,7 @@ def no_money(rule: Budget, plan: Plan, balance: Balance, now_ms: int) -> Refused
     held = f" and {shown(balance.held, rule.unit)} held by calls under way" if balance.held else ""
     ends = f"; it starts anew at {moment(until_ms):%Y-%m-%d %H:%M} UTC" if until_ms is not None else ""
     message = (
-        f"The budget '{rule.name}' ({plan.scope}) has {shown(cap, rule.unit)} a {rule.per}:"
+        f"The budget '{rule.name}' ({plan.scope}) has {shown(cap, rule.unit)} {_per(rule)}:"
         f" {shown(balance.spent, rule.unit)} spent{held}, and this call may cost {shown(line.amount, rule.unit)}{ends}."
     )
     return Refused(
@@ -148,6 +148,10 @@ def rate_words(line: Line, cap: int) -> str:
     if line.kind == "lease":
         return f"lets {cap:,} calls be under way at a time"
     return f"lets {shown(cap, line.unit)} a minute through"
+
+
+def _per(rule: Budget) -> str:
+    return {"total": "in all", "hour": "an hour"}.get(rule.per, f"a {rule.per}")
 
 
 def _closed(rule: Budget, scope: str, message: str) -> Refused:
