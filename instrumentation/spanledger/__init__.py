@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .charges import charge
     from .configuration import configure
+    from .errors import BreakerOpen, BudgetExceeded, LimitExceeded
     from .ledger import flush
     from .outcomes import outcome
     from .spans import span
     from .tagging import tags
 
-__all__ = ["charge", "configure", "flush", "outcome", "span", "tags"]
+__all__ = ["BreakerOpen", "BudgetExceeded", "LimitExceeded", "charge", "configure", "flush", "outcome", "span", "tags"]
 
 _HOMES: Final = {
+    "BreakerOpen": "errors",
+    "BudgetExceeded": "errors",
+    "LimitExceeded": "errors",
     "charge": "charges",
     "configure": "configuration",
     "flush": "ledger",

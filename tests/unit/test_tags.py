@@ -158,7 +158,17 @@ def test_a_span_of_an_unknown_kind_is_refused() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert spanledger.__all__ == ["charge", "configure", "flush", "outcome", "span", "tags"]
+    assert spanledger.__all__ == [
+        "BreakerOpen",
+        "BudgetExceeded",
+        "LimitExceeded",
+        "charge",
+        "configure",
+        "flush",
+        "outcome",
+        "span",
+        "tags",
+    ]
     assert all(callable(getattr(spanledger, name)) for name in spanledger.__all__)
     with pytest.raises(AttributeError):
         spanledger.nothing  # noqa: B018

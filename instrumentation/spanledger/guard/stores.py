@@ -21,11 +21,7 @@ def open_store(name: str, home: Path) -> Store:
         store: Store = import_module(".memory", __package__).MemoryStore()
     elif name == "sqlite":
         home.mkdir(parents=True, exist_ok=True)
-        store = import_module(".fallback", __package__).FallbackStore(
-            import_module(".sqlite", __package__).SqliteStore(home / FILE)
-        )
+        store = import_module(".sqlite", __package__).SqliteStore(home / FILE)
     else:
-        store = import_module(".fallback", __package__).FallbackStore(
-            import_module(".redis_store", __package__).RedisStore(name)
-        )
+        store = import_module(".redis_store", __package__).RedisStore(name)
     return store

@@ -22,7 +22,7 @@ class Refused(NamedTuple):
 def no_money(rule: Budget, plan: Plan, balance: Balance, now_ms: int) -> Refused:
     """Say that a budget has no room for a call."""
     line, share = plan.line, rule.block_share()
-    action: Action = next((one.action for one in rule.at if one.share == share), "block")
+    action: Action = "defer" if any(one.share == share and one.action == "defer" for one in rule.at) else "block"
     cap = line.cap + (0 if line.amount else 1)
     until_ms = plan.until_ms if rule.per not in ("session", "total") else None
     held = f" and {shown(balance.held, rule.unit)} held by calls under way" if balance.held else ""
