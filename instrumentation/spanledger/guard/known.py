@@ -1,6 +1,6 @@
 """What a process knows of a store that it can lose: what accounts had when it last looked, and its own open calls.
 
-Bounded: `MOST_ACCOUNTS` accounts, those looked at last; calls until they end or are no more renewed.
+Bounded: `MOST_ACCOUNTS` accounts, those looked at last; calls until they end, or have not been renewed for an hour.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from .store import LEASE_MS, NO_CAP, Line, Unit
+from .store import NO_CAP, Line, Unit
 
 MOST_ACCOUNTS: Final = 10_000
+_LOST_MS: Final = 3_600_000
 
 
 class OpenCall:
     """A call of this process that isn't settled."""
 
-    __slots__ = ("lines", "now_ms", "sent")
+    __slots__ = ("lines", "now_ms", "sent", "there")
 
     def __init__(self, lines: Sequence[Line], now_ms: int) -> None:
         self.lines = lines
         self.now_ms = now_ms
         """When it was reserved, or last renewed."""
         self.sent = False
+        self.there = True
+        """Whether the store said that it is held; where a question was lost, it may be all the same."""
 
     def uncapped(self) -> list[Line]:
         """Return its lines as they are held again whatever others have: it is under way."""
@@ -48,6 +51,14 @@ class Known:
             while len(self._spent) > MOST_ACCOUNTS:
                 del self._spent[next(iter(self._spent))]
 
+    def ended(self, lines: Sequence[Line], usd: int, tokens: int) -> None:
+        """Note what a call of this process has spent since accounts were last seen."""
+        with self._lock:
+            for line in lines:
+                if known := self._spent.get(line.key):
+                    actual = usd if line.unit == "usd" else tokens if line.unit == "tokens" else line.amount
+                    self._spent[line.key] = known[0] + actual, *known[1:]
+
     def floors(self) -> dict[str, tuple[int, int, Unit]]:
         """Return what budgets had spent: key to (spent, until_ms, unit)."""
         with self._lock:
@@ -62,7 +73,7 @@ class Known:
     def forget_lost(self, now_ms: int) -> None:
         """Forget calls that nobody renews any more."""
         for call, found in list(self.calls.items()):
-            if found.now_ms + 2 * LEASE_MS < now_ms:
+            if found.now_ms + _LOST_MS < now_ms:
                 self.calls.pop(call, None)
 
     def start_anew(self) -> None:

@@ -42,9 +42,8 @@ class RedisStore:
             ValueError: the URL is none.
         """
         self._wire = Wire(url, prefix, timeout_s)
-        self._epoch = b""
-        self._fresh_epoch = secrets.token_hex(8).encode()
         self._known = Known()
+        self._learn(b"")
         _stores.add(self)
 
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
@@ -152,8 +151,12 @@ class RedisStore:
             self._restore(epoch)
             epoch, *answer = self._wire.run(what.encode(), b"", self._fresh_epoch, asked)
         elif not self._epoch:
-            self._epoch = epoch
+            self._learn(epoch)
         return answer
+
+    def _learn(self, epoch: bytes) -> None:
+        self._epoch = epoch
+        self._fresh_epoch = secrets.token_hex(8).encode()
 
     def _restore(self, epoch: bytes) -> None:
         for batch in _batches(self._known.floors().items()):
@@ -162,7 +165,7 @@ class RedisStore:
         for calls in _batches(list(self._known.calls.items())):
             held = [[call, found.uncapped(), found.now_ms, found.sent] for call, found in calls]
             self._wire.run(b"restore", b"", self._fresh_epoch, _encode([[], held]).encode())
-        self._epoch = epoch
+        self._learn(epoch)
 
     def _start_anew_in_child(self) -> None:
         self._wire.start_anew()

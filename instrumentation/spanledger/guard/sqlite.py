@@ -159,30 +159,35 @@ class SqliteStore:
                     connection.close()
 
     def _read(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._lock:
-            try:
-                return (self._connection or self._open()).execute(statement, values).fetchall()
-            except (sqlite3.Error, OSError) as error:
-                raise self._away(error) from error
+        return self._locked(lambda connection: connection.execute(statement, values).fetchall())
 
     def _written(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run work in a transaction; what comes in between, in the thread that is in one, joins that."""
-        with self._lock:
+
+        def transaction(connection: sqlite3.Connection) -> _T:
+            if connection.in_transaction:
+                return work(connection)
+            connection.execute("begin immediate")
             try:
-                connection = self._connection or self._open()
-                if connection.in_transaction:
-                    return work(connection)
-                connection.execute("begin immediate")
-                try:
-                    result = work(connection)
-                    connection.execute("commit")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.rollback()
-                    raise
-                return result
-            except (sqlite3.Error, OSError) as error:
-                raise self._away(error) from error
+                result = work(connection)
+                connection.execute("commit")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.rollback()
+                raise
+            return result
+
+        return self._locked(transaction)
+
+    def _locked(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        if not self._lock.acquire(timeout=self._patience_s):
+            raise StoreAwayError(f"{self._path}: other threads have waited for it for {self._patience_s} s")
+        try:
+            return work(self._connection or self._open())
+        except (sqlite3.Error, OSError) as error:
+            raise self._away(error) from error
+        finally:
+            self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
