@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from guarded_rows import cached, decision, dollars, refused, told
 from ledger_rows import Row, call, make_lake, span
 from spanledger.contract import NONE
 from spanledger_analytics.alerts.states import Alert
@@ -97,6 +98,8 @@ def _spans(last: datetime) -> list[Row]:
                 trace = _FIRST_TRACE[team] + back * 16 + number
                 start = day - timedelta(minutes=draw.randint(2, 50) + 60 * number)
                 rows += _request(trace, start, team, draw)
+            if back in (1, 2):
+                rows += _controlled(_FIRST_TRACE[team] + 0x7000 + 16 * back, day, team)
             if back == 1:
                 rows += _loop(_FIRST_TRACE[team] + 0x9000, day, team)
         shared = day - 90 * MINUTE
@@ -159,6 +162,18 @@ def _loop(trace: int, start: datetime, team: str) -> list[Row]:
             **_tags(team, 1),
         )
         for number in range(25)
+    ]
+
+
+def _controlled(trace: int, start: datetime, team: str) -> list[Row]:
+    """Return a call that was refused, one that a cache answered, and one that a router looked at."""
+    said = decision(f"{team}-rule", "block", scope=f"team_id={team}", sentence=f"{team} is out of money")
+    tags = _tags(team, 1)
+    attributes = {"attributes": told(rule=f"{team}-route", arm="shadow", model="gpt-5-mini") + tags["attributes"]}
+    return [
+        refused(trace, 1, start, said | dollars("0.5"), **tags | {"attributes": told(said | dollars("0.5"))}),
+        cached(trace, 2, start, "0.25", **tags | {"guard_policy": f"{team}-cache"}),
+        call(trace, 3, start, **tags | {"guard_action": "allow", "guard_policy": f"{team}-route"} | attributes),
     ]
 
 

@@ -34,8 +34,6 @@ SECTIONS = {
     "attributes": "The rest",
 }
 """First column of a section of docs/schema.md to its title."""
-RESERVED = ("avoided_usd", "guard_action", "guard_policy", "routed_from", "cache_hit")
-"""Columns that nothing fills yet; a test says when one of them is."""
 _HEAD = ("| column | type | meaning |", "|---|---|---|")
 GENERATED = "<!-- Made by tools/reference_docs.py (make docs); edit the table in the code. -->\n"
 
@@ -48,7 +46,7 @@ def schema_page() -> str:
         "",
         "One row a span, in the Delta table `<lake>/spans`, partitioned by `dt` (UTC date of `start_time`). Names are",
         "a contract: columns are added, never renamed. Money is US dollars, times are UTC, unknown is NULL. Ask with",
-        "[SQL](sql.md). Columns marked *reserved* are NULL in every row so far.",
+        "[SQL](sql.md).",
         "",
         "| view | rows |",
         "|---|---|",
@@ -171,8 +169,7 @@ def _default(setting: Setting) -> str:
 
 
 def _column_row(column: Column) -> str:
-    mark = " *Reserved.*" if column.name in RESERVED else ""
-    return f"| `{column.name}` | {sql_type(column.type)} | {_cell(column.sentence)}{mark} |"
+    return f"| `{column.name}` | {sql_type(column.type)} | {_cell(column.sentence)} |"
 
 
 def _cell(text: str) -> str:

@@ -48,6 +48,7 @@ _MACROS: Final = (
     "superseded",
     "settlements",
     "llm_calls",
+    "guard_events",
     "outcomes",
     "readings",
     "revenue",

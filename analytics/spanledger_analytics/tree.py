@@ -67,10 +67,15 @@ class Facts:
 
 def is_charged(span: SpanRow) -> bool:
     """Tell whether a span is one row of `llm_calls`: a call, or an agent that stands for those that nobody told of."""
-    if span["duplicate_of"] is not None or span["role"] not in ("inference", "agent"):
+    if span["duplicate_of"] is not None or span["role"] not in ("inference", "agent") or is_refused(span):
         return False
     settled_agent = span["unpriced_reason"] is not None and span["unpriced_reason"] != "aggregate"
     return span["role"] == "inference" or span["cost_usd"] is not None or settled_agent
+
+
+def is_refused(span: SpanRow) -> bool:
+    """Tell whether a call was refused before anything was sent, as `is_refusal` does."""
+    return span["guard_action"] in ("block", "defer") and span["cost_usd"] == 0
 
 
 def is_estimated(span: SpanRow) -> bool:

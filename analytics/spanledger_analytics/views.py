@@ -199,6 +199,36 @@ FX_RATES: Final = View(
         Column("usd", SUM, "US dollars for one unit."),
     ),
 )
+GUARD_EVENTS: Final = View(
+    "guard_events",
+    "one row a decision of the controls: what a rule did to a call or, in shadow, would have done",
+    (
+        Column("time", TIME, "When the call began, UTC; of a breaker's change of state, when that was."),
+        *(column for column in SPANS if column.name in ("trace_id", "span_id")),
+        *(
+            Column(name, TEXT, _SENTENCES[name])
+            for name in (
+                *("service_name", "environment", "user_id", "team_id", "customer_id", "feature", "session_id"),
+                "provider",
+            )
+        ),
+        Column("model", TEXT, "Model of the price book, or else the one that answered or was asked for."),
+        Column("rule", TEXT, "Rule of the policy."),
+        Column("kind", TEXT, "budget | limit | breaker | route | cache; NULL where only the refusal is known."),
+        Column("scope", TEXT, "Whom the rule counted, as team_id=support."),
+        Column("action", TEXT, "allow | warn | throttle | degrade | defer | block."),
+        Column("shadow", pa.bool_(), "It would have done so, and let the call pass."),
+        Column("refused", pa.bool_(), "The call was refused before anything was sent, by whichever rule."),
+        Column("unit", TEXT, "usd | tokens | calls, of the amounts."),
+        Column("limit_amount", SUM, "The most that the rule allows."),
+        Column("spent_amount", SUM, "What was spent of it by then."),
+        Column("held_amount", SUM, "What calls under way held of it."),
+        Column("estimate_amount", SUM, "What the call was expected to take."),
+        Column("resets_at", TIME, "When the window of the rule ends, UTC."),
+        Column("sentence", TEXT, "What the error or log said."),
+        Column(PARTITION, DAY, "UTC date of time."),
+    ),
+)
 CROSS_CHECKS: Final = View(
     "cross_checks",
     "one row an hour and counter: [what agents' metrics count](agents.md#do-the-numbers-agree) beside what rows have",
@@ -253,6 +283,7 @@ VIEWS: Final[tuple[View, ...]] = (
     View("llm_calls", "one row a charged LLM call, with all columns of `spans`", (*SPANS, *MARKS)),
     TRACES,
     SESSIONS,
+    GUARD_EVENTS,
     *map(_of_table, SIDE_TABLES),
     CROSS_CHECKS,
     View("spans_as_booked", "one row a span as its collector took it, whatever was settled since", SPANS),

@@ -36,6 +36,7 @@ def ask_priced(
     told = {"files": files.spans, **parameters}
     with ledger.connect(touched=len(files.touched) > 1) as connection:
         name_files(connection, files)
+        connection.execute("set variable live_files = $files", {"files": files.spans})  # for outcomes in a scope
         connection.execute(load_query("views/what_if"))
         connection.execute(load_query("views/broken_calls"))
         relation(connection, rows, told).create("changed_rows")

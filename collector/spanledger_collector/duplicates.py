@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .controls import CACHED
 from .dialects import BY_NAME, OTEL
 from .halves import half_losers
 from .nameless import nameless_losers
@@ -44,6 +45,7 @@ LOOKED_AT: Final = (
     "start_time",
     "duration_us",
 )
+_READ: Final = (*LOOKED_AT, "billing_basis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class _Call:
     service: str | None
     start_us: int
     end_us: int
+    replayed: bool
+    """Whether a cache of ours answered: it repeats nothing; what another emitter saw of it in its trace repeats it."""
 
 
 def mark_duplicates(rows: pa.Table) -> pa.Table:
@@ -99,10 +103,9 @@ def find_losers_by_id(rows: pa.Table) -> dict[int, int]:
 
 
 def _groups(rows: pa.Table) -> Iterator[list[_Call]]:
-    """Yield the inferences that share provider and response id with another; not what a cache answered again."""
+    """Yield the inferences that share provider and response id with another."""
     identified = pc.and_(pc.equal(rows["role"], "inference"), pc.is_valid(rows["response_id"]))
-    replayed = pc.fill_null(pc.equal(rows["billing_basis"], "cached"), False)
-    places = np.flatnonzero(pc.and_not(identified, replayed).to_numpy())
+    places = np.flatnonzero(identified.to_numpy())
     if not len(places):
         return
     keys = pc.binary_join_element_wise(pc.fill_null(rows["provider"], ""), rows["response_id"], "\n").take(
@@ -119,7 +122,7 @@ def _groups(rows: pa.Table) -> Iterator[list[_Call]]:
 
 def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
     calls = []
-    for place, row in zip(places, rows.select(LOOKED_AT).take(pa.array(places)).to_pylist(), strict=True):
+    for place, row in zip(places, rows.select(_READ).take(pa.array(places)).to_pylist(), strict=True):
         start_us = int(row["start_time"].timestamp() * 1_000_000)
         counted = row["usage_state"] != "estimated"  # two who guess need not guess the same
         calls.append(
@@ -136,6 +139,7 @@ def _calls(rows: pa.Table, places: list[int]) -> list[_Call]:
                 service=row["service_name"],
                 start_us=start_us,
                 end_us=start_us + (row["duration_us"] or 0),
+                replayed=row["billing_basis"] == CACHED,
             )
         )
     return sorted(calls, key=_precedence)
@@ -151,7 +155,7 @@ def _losers(calls: list[_Call]) -> Iterator[tuple[int, int]]:
         place = bisect(winners, call.start_us, key=_start)
         near = winners[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS]
         winner = min((other for other in near if _same(call, other)), key=_precedence, default=None)
-        if winner is None:
+        if winner is None or call.replayed:
             winners.insert(place, call)
         else:
             yield call.row, winner.row
@@ -167,6 +171,8 @@ def _precedence(call: _Call) -> tuple[int, int, str]:
 
 def _same(one: _Call, other: _Call) -> bool:
     if (one.scope, one.service) == (other.scope, other.service):
+        return False
+    if (one.replayed or other.replayed) and one.trace_id != other.trace_id:
         return False
     return (
         _agree(one.response_model, other.response_model)

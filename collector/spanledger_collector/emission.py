@@ -163,7 +163,7 @@ def _counts(row: Row) -> Iterator[tuple[str, int]]:
         yield "output", 0
     if row["output_tokens"] is not None:
         yield "output", row["output_tokens"]
-    if row["input_audio_tokens"] is not None:
+    if row["input_audio_tokens"] is not None and not _is_only_read(row):
         yield "input_audio", row["input_audio_tokens"] + (row["cache_read_audio_tokens"] or 0)
     for name, parts in _SUMS.items():
         if row[parts[0]] is not None:
@@ -179,10 +179,17 @@ def _input(row: Row) -> Iterator[tuple[str, int]]:
         yield "input", total
     else:
         # Told as what is left beside its other parts, it can't be taken for a total.
-        audio = row["input_audio_tokens"]
+        audio = None if _is_only_read(row) else row["input_audio_tokens"]
         beside = cached + (row["input_image_tokens"] or 0)
         beside += 0 if audio is None else audio + (row["cache_read_audio_tokens"] or 0)
         yield ("input_uncached", total - beside) if total >= beside else ("input", total - cached)
+
+
+def _is_only_read(row: Row) -> bool:
+    """Say whether of audio only its cached part was told, by an emitter that leaves out zeros and counts parts."""
+    leaves_out = row["dialect"] is not None and BY_NAME[row["dialect"]].omits_zero
+    read = row["input_audio_tokens"] == 0 and bool(row["cache_read_audio_tokens"])
+    return leaves_out and read and row["token_basis"] == _EXCLUSIVE
 
 
 def _is_told_by_zeros(row: Row) -> bool:
@@ -201,8 +208,9 @@ def _numbers(row: Row) -> Iterator[_Attribute]:
     if claimed is not None:
         yield _attribute(COUNTS["cost_pico"][0], {"int_value": int(claimed.scaleb(12))})
         yield _attribute(NUMBERS["cost_usd"][0], {"double_value": float(claimed)})
-    if row["retry_cost_usd"] is not None:
-        yield _attribute(COUNTS["retry_pico"][0], {"int_value": int(row["retry_cost_usd"].scaleb(12))})
+    for name, column in (("retry_pico", "retry_cost_usd"), ("avoided_pico", "avoided_usd")):
+        if row[column] is not None:
+            yield _attribute(COUNTS[name][0], {"int_value": int(row[column].scaleb(12))})
 
 
 def _judged(row: Row) -> Iterator[_Attribute]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .bodies import read_body
+from .controls import REFUSING
 from .errors import MalformedError
 from .row import TEXT_MAP, UNIT_MAP
 from .signals import convert_batch
@@ -65,6 +66,8 @@ def not_counted_reason(row: dict[str, object]) -> str | None:
     """Say why a row is not a charge; None for one that is, priced or not."""
     if row["duplicate_of"] is not None:
         return "duplicate"
+    if row["guard_action"] in REFUSING and row["cost_usd"] == 0:
+        return "refused"
     if row["role"] == "inference" or row["cost_usd"] is not None:
         return None
     if row["unpriced_reason"] == "aggregate":

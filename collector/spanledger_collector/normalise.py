@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .controls import CACHED, NO_SOURCE, control_columns, is_cached, is_free, without_usage
 from .dialects import (
     BY_NAME,
     DIALECTS,
@@ -83,10 +84,12 @@ def normalise(
     columns["role"] = _roles(counts, columns)
     columns["units"], has_units = _units(raw.column("units"))
     columns |= token_columns(counts, _context(columns, has_units))
+    columns |= control_columns(raw, columns)
+    columns["usage_state"] = without_usage(columns)
     columns |= _how(raw, counts, _is_of(columns, [dialect for dialect in DIALECTS if dialect.first_token_ms]))
     columns |= _fingerprints(raw, counts)
     columns |= _claims(raw, counts["cost_pico"], columns["role"])
-    columns |= _retries(counts["retry_pico"])
+    columns |= {"retry_cost_usd": _estimate(counts["retry_pico"]), "avoided_usd": _estimate(counts["avoided_pico"])}
     columns |= _said(columns)
     columns |= _reasons(columns, has_units)
     columns["billing_basis"] = _billing(columns, billing)
@@ -258,24 +261,27 @@ def _is_of(columns: Mapping[str, pa.Array], dialects: Sequence[Dialect]) -> Flag
     return flags(pc.is_in(columns["dialect"], pa.array([dialect.name for dialect in dialects], pa.string())))
 
 
-def _retries(told: Count) -> dict[str, pa.Array]:
+def _estimate(told: Count) -> pa.Array:
+    """Return an emitter's own sum that is in no cost."""
     sane = told.known & (told.values >= 0) & (told.values < _MONEY_LIMIT_PICO)
-    return {"retry_cost_usd": _money(np.where(sane, told.values, 0), sane)}
+    return _money(np.where(sane, told.values, 0), sane)
 
 
 def _said(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-    """Book the money that needs no price: declared for a paid tool, or stated by a provider that bills just that.
+    """Book the money that needs no price: declared for a paid tool, stated by a provider that bills just that, or none.
 
     Every other claim is left to pricing.
     """
+    free = pa.array(is_free(columns))
     declared = is_word(columns["role"], "tool") & is_word(columns["cost_source"], "declared")
     bills_so = flags(pc.is_in(columns["provider"], pa.array(sorted(STATING_PROVIDERS))))
     stated = is_word(columns["role"], "inference") & is_word(columns["cost_source"], "provider") & bills_so
     mask = pa.array((declared | stated) & known(columns["reported_cost_usd"]))
-    money = pc.if_else(mask, columns["reported_cost_usd"], pa.scalar(None, MONEY))
-    nothing = pc.if_else(mask, pa.scalar(Decimal(0), MONEY), pa.scalar(None, MONEY))
+    zero, unknown = pa.scalar(Decimal(0), MONEY), pa.scalar(None, MONEY)
+    money = pc.if_else(free, zero, pc.if_else(mask, columns["reported_cost_usd"], unknown))
+    nothing = pc.if_else(pc.or_(free, mask), zero, unknown)
     return {
-        "cost_source": pc.if_else(mask, columns["cost_source"], pa.scalar(None, pa.string())),
+        "cost_source": pc.if_else(free, NO_SOURCE, pc.if_else(mask, columns["cost_source"], _NO_TEXT)),
         **dict.fromkeys(MONEY_PARTS, nothing),
         "cost_other": money,
         "cost_usd": money,
@@ -299,7 +305,7 @@ def _reasons(columns: Mapping[str, pa.Array], has_units: Flags) -> dict[str, pa.
 
 
 def _billing(columns: Mapping[str, pa.Array], billing: Mapping[str, str]) -> pa.Array:
-    """Return who pays for an inference: what it says itself or of its account, else what is set for its service."""
+    """Return who pays for an inference: our cache, what it or its account says, else what is set for its service."""
     said = translate(columns["billing_basis"], lambda word: word.lower() if word.lower() in _BASES else None)
     unknown = is_word(said, _UNKNOWN_BASIS)
     said = pc.if_else(pa.array(unknown), _NO_TEXT, said)
@@ -310,7 +316,8 @@ def _billing(columns: Mapping[str, pa.Array], billing: Mapping[str, str]) -> pa.
     of_provider = translate(columns["provider"], lambda name: "plan" if name in PLAN_PROVIDERS else None)
     rest = pc.if_else(pa.array(unknown), _NO_TEXT, pa.scalar("usage"))
     inference = pa.array(is_word(columns["role"], "inference"))
-    return pc.if_else(inference, pc.coalesce(said, of_account, of_service, of_provider, rest), _NO_TEXT)
+    paid = pc.if_else(inference, pc.coalesce(said, of_account, of_service, of_provider, rest), _NO_TEXT)
+    return pc.if_else(pa.array(is_cached(columns)), CACHED, paid)
 
 
 def _first_fitting(patterns: Mapping[str, str], name: str) -> str | None:

@@ -11,6 +11,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .controls import NO_SOURCE
 from .dialects import PLAN_PROVIDERS
 from .pricing import price_rows
 from .rawspans import is_word, known, translate
@@ -20,6 +21,7 @@ from .row import MONEY, MONEY_PARTS
 def price_all(rows: pa.Table) -> pa.Table:
     """Price the rows as `price_rows` does, and take the money of what isn't billed by usage out of the costs."""
     inference = is_word(rows["role"], "inference") & ~known(rows["duplicate_of"])
+    inference &= ~is_word(rows["cost_source"], NO_SOURCE)  # nothing was sent, so nobody pays
     plan = inference & is_word(rows["billing_basis"], "plan")
     apart = plan | (inference & ~known(rows["billing_basis"]))
     if not apart.any():

@@ -158,6 +158,9 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt_hash": (names.PROMPT_HASH,),
     "system_hash": (names.SYSTEM_HASH,),
     "tools_hash": (names.TOOLS_HASH,),
+    "guard_action": (names.GUARD_ACTION,),
+    "guard_policy": (names.GUARD_POLICY,),
+    "routed_from": (names.ROUTED_FROM,),
 }
 """Column -> keys, the first that is there wins."""
 
@@ -267,6 +270,7 @@ COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "resends": ("http.request.resend_count",),
     "cost_pico": (names.STATED_COST_PICO_USD, names.COST_PICO_USD),
     "retry_pico": (names.RETRY_COST_PICO_USD,),
+    "avoided_pico": (names.AVOIDED_PICO_USD,),
     "turn": (names.TURN,),
     "message_count": (names.MESSAGE_COUNT,),
     "tool_count": (names.TOOL_COUNT,),
@@ -310,6 +314,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.response.streaming",
     ),
     "parent_sampled": (names.PARENT_SAMPLED,),
+    "cache_hit": (names.CACHE_HIT,),
 }
 FIRSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "finish_reason": (
@@ -411,7 +416,11 @@ PREFIXES: Final[Mapping[str, str]] = {
 
 _RULE_KEYS: Final = frozenset({"input.value", "url", "langsmith.metadata.usage_scope", "langsmith.span.kind"})
 """Keys that the rules of `dialects` look at."""
-KEPT: Final = MINED_KEYS | _RULE_KEYS | {*OPERATION_WORDS, *COUNTS["total"], CURRENCY, *PLAN_KEYS, *SEAT_KEYS}
+CONTROL_KEYS: Final = (names.GUARD_DECISIONS, names.ROUTE_RULE)
+"""What tells of controls beside the columns."""
+KEPT: Final = (
+    MINED_KEYS | _RULE_KEYS | {*CONTROL_KEYS} | {*OPERATION_WORDS, *COUNTS["total"], CURRENCY, *PLAN_KEYS, *SEAT_KEYS}
+)
 """Keys that are read and stay among the other attributes too, because the columns don't say all of them."""
 
 
@@ -423,6 +432,6 @@ SPAN_KEYS: Final[Mapping[str, Kind]] = {
     **_kinds(
         ("text", TEXTS), ("count", COUNTS), ("number", NUMBERS), ("flag", FLAGS), ("first", FIRSTS), ("hashes", HASHES)
     ),
-    **dict.fromkeys((*OPERATION_WORDS, CURRENCY, *sorted(MINED_KEYS | _RULE_KEYS)), "text"),
+    **dict.fromkeys((*OPERATION_WORDS, CURRENCY, *sorted(MINED_KEYS | _RULE_KEYS), *CONTROL_KEYS), "text"),
 }
 RESOURCE_KEYS: Final[Mapping[str, Kind]] = _kinds(("text", RESOURCE_TEXTS))

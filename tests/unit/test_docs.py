@@ -39,15 +39,6 @@ def test_the_list_of_names_is_not_rewritten_where_one_is_gone(tmp_path: Path) ->
     assert list((tmp_path / "docs").iterdir()) == []
 
 
-def test_reserved_columns_are_named_by_no_code_that_fills_rows() -> None:
-    reserved: tuple[str, ...] = TOOL["RESERVED"]
-    told_of = ("row.py", "rollups.py")
-    code = "".join(path.read_text("utf-8") for path in (ROOT / "collector").rglob("*.py") if path.name not in told_of)
-    assert [name for name in reserved if f'"{name}"' in code] == [], (
-        "take it out of RESERVED in tools/reference_docs.py"
-    )
-
-
 def test_links_between_pages_lead_somewhere() -> None:
     broken = [
         f"{page.name}: {target}"

@@ -10,6 +10,7 @@ from typing import Final
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.kept import DayQuestion, answered, lacking
 
+from .avoided import CELLS as AVOIDED_CELLS
 from .cache_breaks import line_cells
 from .cache_health import prefix_cells
 from .drivers import DRIVER_CELLS
@@ -17,6 +18,7 @@ from .efficiency import finding_cells
 from .far_requests import REQUEST_COSTS
 from .growth import growth_cells
 from .loops import loop_cells
+from .refusals import CELLS as REFUSAL_CELLS
 from .tag_coverage import TAG_CELLS
 from .totals import HOURS, PEOPLE, USER_HOURS
 from .work import cells_of_work, traces_of_work
@@ -41,6 +43,8 @@ AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
             finding_cells(),
             line_cells(),
             prefix_cells(),
+            REFUSAL_CELLS,
+            AVOIDED_CELLS,
         )
     ),
 )

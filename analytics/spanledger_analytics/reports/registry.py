@@ -7,6 +7,7 @@ from typing import Final
 from .alerts import ALERTS
 from .anomalies import ANOMALIES
 from .answer import Report
+from .avoided import AVOIDED
 from .burn_down import BURN_DOWN
 from .cache_breaks import CACHE_BREAKS
 from .cache_health import CACHE_HEALTH
@@ -21,6 +22,8 @@ from .margin import MARGIN
 from .month_end import FORECAST
 from .movers import MOVERS
 from .rate import RATE
+from .refusals import REFUSALS
+from .routes import ROUTES
 from .spend import SPEND
 from .spread import SPREAD
 from .tag_coverage import TAG_COVERAGE
@@ -48,6 +51,9 @@ REPORTS: Final[dict[str, Report]] = {
         EFFICIENCY,
         GROWTH,
         SPREAD,
+        REFUSALS,
+        AVOIDED,
+        ROUTES,
         ALERTS,
     )
 }

@@ -50,7 +50,7 @@ calls as (
         front_1h
     from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but)
     left join ways using (trace_id, span_id)
-    where input_tokens > 0
+    where input_tokens > 0 and billing_basis is distinct from 'cached'
 )
 
 select

@@ -18,7 +18,7 @@ with calls as (
             )
         )::bigint as front_tokens
     from asked_calls_in($files, $begin, $end, null, null::varchar[], null::varchar[], $only, $but, $tags_only, $tags_but)
-    where len(prefix_chain) > 0 and input_tokens > 0
+    where len(prefix_chain) > 0 and input_tokens > 0 and billing_basis is distinct from 'cached'
 ),
 
 -- How long a prompt is that ends with a link.

@@ -14,6 +14,6 @@ select
     sum(coalesce(cache_write_1h_tokens, 0))::bigint as write_1h_tokens,
     sum(coalesce(cache_write_12h_tokens, 0))::bigint as write_12h_tokens
 from asked_calls_in($files, $begin, $end, $bucket, $by, $tags, $only, $but, $tags_only, $tags_but)
-where input_tokens >= $least
+where input_tokens >= $least and billing_basis is distinct from 'cached'
 group by all
 order by all;

@@ -56,6 +56,11 @@ select
     finish_reason,
     response_id,
     duplicate_of,
+    guard_action,
+    guard_policy,
+    routed_from,
+    cache_hit,
+    avoided_usd,
     is_outcome(role, name, events) as is_outcome
 from spans_in($files)
 where trace_id = $trace

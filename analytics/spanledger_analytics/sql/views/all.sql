@@ -17,6 +17,10 @@ from traces_in(getvariable('live_files'), getvariable('outcomes_files'), first_d
 create view sessions as
 select *
 from sessions_in(getvariable('live_files'), getvariable('outcomes_files'));
+create view guard_events as
+select * exclude (ingested_at)
+from guard_events_in(getvariable('live_files'))
+where getvariable('as_of') is null or ingested_at <= getvariable('as_of');
 create view superseded as select * from superseded_in(getvariable('superseded_files'));
 create view corrections as
 select *

@@ -27,4 +27,4 @@ inner join broken
         and nullif(priced_as, '') is not distinct from line_model
         and start_time >= looked_from
         and (broken_to is null or start_time < broken_to)
-where input_tokens >= least_tokens;
+where input_tokens >= least_tokens and billing_basis is distinct from 'cached';

@@ -1,8 +1,14 @@
--- Whether a span is an LLM call that is charged: leaf inference spans, no second sight of the same call, and agents
--- below which nothing has usage.
-create or replace macro is_call(role, duplicate_of, cost_usd, unpriced_reason) as (
+-- Whether a call was refused before anything was sent: it cost nothing, and nobody answered it.
+create or replace macro is_refusal(guard_action, cost_usd) as (
+    coalesce(guard_action in ('block', 'defer') and cost_usd = 0, false)
+);
+
+-- Whether a span is an LLM call that is charged: leaf inference spans, no second sight of the same call, nothing that was
+-- refused, and agents below which nothing has usage.
+create or replace macro is_call(role, duplicate_of, cost_usd, unpriced_reason, guard_action) as (
     role in ('inference', 'agent')
     and duplicate_of is null
+    and not is_refusal(guard_action, cost_usd)
     and (role = 'inference' or cost_usd is not null or unpriced_reason <> 'aggregate')
 );
 
@@ -33,7 +39,7 @@ select
     may_change(ingested_at, parent_span_id, dialect) as provisional,
     is_estimate(usage_state, cost_source, cost_usd) as estimated
 from spans_in(files)
-where is_call(role, duplicate_of, cost_usd, unpriced_reason);
+where is_call(role, duplicate_of, cost_usd, unpriced_reason, guard_action);
 
 -- Those of them that a page's filters leave; null is no filter, '' is calls that don't say. `priced_as` names the
 -- model as all pages do.
@@ -63,4 +69,4 @@ where
 create or replace macro booked_calls_in(files) as table
 select *
 from booked_in(files)
-where is_call(role, duplicate_of, cost_usd, unpriced_reason);
+where is_call(role, duplicate_of, cost_usd, unpriced_reason, guard_action);

@@ -3,7 +3,7 @@
 create or replace macro work_in(files) as table
 select
     *,
-    coalesce(is_call(role, duplicate_of, cost_usd, unpriced_reason), false) as called,
+    coalesce(is_call(role, duplicate_of, cost_usd, unpriced_reason, guard_action), false) as called,
     coalesce(matched_model, response_model, request_model) as model,
     coalesce(cache_read_tokens, 0) + coalesce(cache_read_audio_tokens, 0) as read_from_cache,
     coalesce(cache_write_5m_tokens, 0) + coalesce(cache_write_1h_tokens, 0) + coalesce(cache_write_12h_tokens, 0)

@@ -1,7 +1,7 @@
 -- Calls as they can be priced again, and the arithmetic of what becomes of their money.
 
 -- The calls asked about (see `asked_calls_in`) with what prices depend on, not priced yet; who uses it changes what it
--- asks about.
+-- asks about. What a cache of ours answered was sent to nobody, so no price is asked for it.
 create or replace macro unpriced_in(
     files, first_moment, end_moment, only_these, not_these, only_tags, not_tags
 ) as table
@@ -53,7 +53,8 @@ select
     cost_cache_write as booked_cache_write
 from asked_calls_in(
     files, first_moment, end_moment, null, null::varchar[], null::varchar[], only_these, not_these, only_tags, not_tags
-);
+)
+where billing_basis is distinct from 'cached';
 
 -- Tokens written to the cache, for however long.
 create or replace macro written(for_5m, for_1h, for_12h) as
