@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "price": _Command("price", "", "Price one call, or a call a line, and show why."),
     "prices": _Command("prices", "", "Look at the price book, and renew it."),
     "unpriced": _Command("unpriced", "analytics", "List what has no price, and what to add so that it has."),
+    "drain": _Command("drain", "", "Make the requests that an application put off."),
     "outcome": _Command("outcome", "", "Say how work ended, by its session or trace."),
     "doctor": _Command("doctor", "", "Say what is instrumented, where spans go, and what is wrong."),
 }

@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .charges import charge
     from .configuration import configure
+    from .deferral import defer
     from .errors import BreakerOpen, BudgetExceeded, LimitExceeded
     from .ledger import flush
     from .outcomes import outcome
     from .spans import span
     from .tagging import tags
 
-__all__ = ["BreakerOpen", "BudgetExceeded", "LimitExceeded", "charge", "configure", "flush", "outcome", "span", "tags"]
+__all__ = [
+    "BreakerOpen",
+    "BudgetExceeded",
+    "LimitExceeded",
+    "charge",
+    "configure",
+    "defer",
+    "flush",
+    "outcome",
+    "span",
+    "tags",
+]
 
 _HOMES: Final = {
     "BreakerOpen": "errors",
@@ -26,6 +38,7 @@ _HOMES: Final = {
     "LimitExceeded": "errors",
     "charge": "charges",
     "configure": "configuration",
+    "defer": "deferral",
     "flush": "ledger",
     "outcome": "outcomes",
     "span": "spans",

@@ -164,6 +164,7 @@ def test_the_public_names_are_these() -> None:
         "LimitExceeded",
         "charge",
         "configure",
+        "defer",
         "flush",
         "outcome",
         "span",
