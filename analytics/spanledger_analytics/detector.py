@@ -99,9 +99,13 @@ def score(series: npt.ArrayLike, parameters: Parameters = DEFAULT, *, upwards: b
     """
     values = np.atleast_2d(np.asarray(series, dtype=np.float64))
     usual = np.array([_usual(row, parameters) for row in values]).reshape(values.shape)
-    by_hour, mean, spread = _deviations(values - usual, usual, parameters, upwards=upwards)
-    by_level, level, level_spread = _deviations(values, np.zeros_like(values), parameters, upwards=upwards)
-    own, level_own = _highest(by_hour, parameters), _highest(by_level, parameters)
+    rest, base = np.concatenate([values - usual, values]), np.concatenate([usual, np.zeros_like(values)])
+    deviations, means, spreads = _deviations(rest, base, parameters, upwards=upwards)
+    highest = _highest(deviations, parameters)
+    # Either way of looking at it is a half.
+    (by_hour, by_level), (mean, level), (spread, level_spread), (own, level_own) = (
+        np.split(both, 2) for both in (deviations, means, spreads, highest)
+    )
     both = np.fmax(by_hour / own, by_level / level_own)
     limit = usual + mean + parameters.threshold * own * spread
     limit = np.fmin(limit, level + parameters.threshold * level_own * level_spread)
@@ -122,53 +126,64 @@ def episodes(score: Floats, parameters: Parameters = DEFAULT) -> list[Episode]:
 
 def _usual(row: Floats, parameters: Parameters) -> Floats:
     """Return how much more than the day before it an hour is by its hour of the day; (hours)."""
-    days = [_DAY * day for day in range(1, parameters.season_days + 1)]
-    more = row - _median_before(row, list(range(1, _DAY + 1)), 1)
-    return np.nan_to_num(_median_before(more, days, parameters.season_least))
+    more = row - _median_before(row, 1, _DAY, 1)
+    return np.nan_to_num(_median_before(more, _DAY, parameters.season_days, parameters.season_least))
 
 
-def _median_before(row: Floats, steps: list[int], least: int) -> Floats:
-    """Return for each hour the median of those so many steps before; NaN where fewer than `least` are known."""
-    reach = max(steps)
-    padded = np.concatenate([np.full(reach, np.nan), row])
-    before = np.sort(padded[np.arange(len(row))[:, None] + reach - np.array(steps)], axis=1)  # NaN goes last
-    known = np.count_nonzero(~np.isnan(before), axis=1)
-    hours = np.arange(len(row))
-    middle = (before[hours, np.maximum(known - 1, 0) // 2] + before[hours, np.minimum(known // 2, len(steps) - 1)]) / 2
-    return np.where(known >= least, middle, np.nan)
+def _median_before(row: Floats, step: int, count: int, least: int) -> Floats:
+    """Return for each hour the median of the `count` before it, `step` apart; NaN where fewer than `least` are."""
+    rounds = -(-len(row) // step)
+    padded = np.full((count + rounds) * step, np.nan)
+    padded[count * step : count * step + len(row)] = row
+    phases = padded.reshape(-1, step).T
+    windows = np.lib.stride_tricks.sliding_window_view(phases, count, axis=1)[:, :rounds]
+    before = np.sort(windows, axis=2)  # NaN goes last
+    seen = np.cumsum(np.insert(~np.isnan(phases), 0, False, axis=1), axis=1)
+    known = (seen[:, count:] - seen[:, :-count])[:, :rounds]
+    lower, upper = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, count - 1)
+    middle = sum(np.take_along_axis(before, place[..., None], 2)[..., 0] for place in (lower, upper)) / 2
+    median: Floats = np.where(known >= least, middle, np.nan).T.ravel()[: len(row)]
+    return median
 
 
 def _deviations(rest: Floats, usual: Floats, parameters: Parameters, *, upwards: bool) -> tuple[Floats, Floats, Floats]:
     """Return how many standard deviations each hour is from the mean of those before, that mean, and one of them."""
-    deviations, means, spreads = (np.full_like(rest, np.nan) for _ in range(3))
-    mean, variance, seen = np.zeros(len(rest)), np.zeros(len(rest)), np.zeros(len(rest))
-    begun = np.flatnonzero(~np.isnan(rest).all(axis=0))
-    for hour in range(begun[0] if len(begun) else 0, rest.shape[1]):
-        new, known = rest[:, hour], ~np.isnan(rest[:, hour])
-        off = np.where(known, new - mean, 0.0)
-        floor = parameters.least_spread * np.abs(usual[:, hour] + mean)
-        size = np.maximum(off, 0.0) if upwards else np.abs(off)
-        means[:, hour] = np.where(seen > 0, mean, np.nan)
-        spreads[:, hour] = np.where(seen >= _FIRST_SCORES_H, np.sqrt(variance) + floor + _TINY, np.nan)
-        deviations[:, hour] = np.where(known, size / spreads[:, hour], np.nan)
-        weight = np.where(known, np.maximum(parameters.memory, 1 / (seen + 1)), 0.0)
-        mean = mean + weight * off
-        variance = (1 - weight) * (variance + weight * off * off)
-        seen += known
-    return deviations, means, spreads
+    means, variances = np.zeros_like(rest), np.zeros_like(rest)
+    known = ~np.isnan(rest)
+    seen = np.cumsum(known, axis=1) - known
+    weights = np.where(known, np.maximum(parameters.memory, 1 / (seen + 1)), 0.0)
+    mean, variance = np.zeros(len(rest)), np.zeros(len(rest))
+    for hour in range(rest.shape[1]):
+        means[:, hour], variances[:, hour] = mean, variance
+        off = np.where(known[:, hour], rest[:, hour] - mean, 0.0)
+        weighted = weights[:, hour] * off
+        mean = mean + weighted
+        variance = (1 - weights[:, hour]) * (variance + weighted * off)
+    off = rest - means
+    size = np.maximum(off, 0.0) if upwards else np.abs(off)
+    spreads = np.sqrt(variances) + parameters.least_spread * np.abs(usual + means) + _TINY
+    spreads[seen < _FIRST_SCORES_H] = np.nan
+    means[seen == 0] = np.nan
+    return size / spreads, means, spreads
 
 
 def _highest(deviations: Floats, parameters: Parameters) -> Floats:
     """Return what only the furthest of the hours before reached: their quantile, at least what a calm series has."""
-    frame = pl.DataFrame([pl.Series(str(place), row, nan_to_null=True) for place, row in enumerate(deviations)])
-    highest = frame.select(
-        pl.all()
-        .shift(1)
-        .rolling_quantile(
-            parameters.calibration_quantile, "linear", window_size=parameters.calibration_h, min_samples=1
+    own = np.full_like(deviations, np.nan)
+    if not own.size:
+        return own
+    known = ~np.isnan(deviations)
+    begun = np.argmax(known, axis=1)
+    whole = np.count_nonzero(known, axis=1) == deviations.shape[1] - begun
+    for begin, is_whole in {*zip(begun.tolist(), whole.tolist(), strict=True)}:
+        rows = np.flatnonzero((begun == begin) & (whole == is_whole))
+        # Without hours of which nothing is known, which is the rule, it takes a sixth of the time.
+        since = [pl.Series(str(row), deviations[row, begin:], nan_to_null=not is_whole) for row in rows]
+        highest = pl.DataFrame(since).select(
+            pl.all().rolling_quantile(
+                parameters.calibration_quantile, "linear", window_size=parameters.calibration_h, min_samples=1
+            )
         )
-        .fill_null(np.nan)
-    )
-    own = np.array([column.to_numpy() for column in highest]).reshape(deviations.shape)
+        own[rows, begin + 1 :] = highest.fill_null(np.nan).to_numpy().T[:, :-1]
     highest_of_all: Floats = np.fmax(own, parameters.least_quantile)
     return highest_of_all

@@ -19,7 +19,11 @@ from ledger_rows import Row, call, make_lake
 from naive_detector import naive_scores
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.counting import refresh_rollups
+from spanledger_analytics.kept import answered
+from spanledger_analytics.reports import totals
 from spanledger_analytics.reports.calendar import Period
+from spanledger_analytics.reports.far_requests import REQUEST_COSTS
+from spanledger_analytics.reports.hours_apart import HOURS_APART
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.scope import EVERYTHING
@@ -31,6 +35,7 @@ WEEK = timedelta(days=7)
 DAYS = Period(date(2026, 10, 8), date(2026, 10, 9))
 """The last two of the ledger."""
 WHO: Final = {"user": "user_id", "model": "response_model", "feature": "feature"}
+KEPT: Final = (totals.HOURS, HOURS_APART, totals.USER_HOURS, REQUEST_COSTS)
 PICO: Final = Decimal("0.000000000001")
 
 
@@ -215,6 +220,8 @@ def test_rows_are_those_of_a_naive_report(seed: int, floor: int, minutes: int, c
         lake = make_lake(Path(folder) / "lake", rows)
         if counted:
             refresh_rollups(lake)
+            for question in KEPT:
+                answered(Ledger(lake, EVERYTHING), question, BEGIN.date(), DAYS.last)
         asked = Question(DAYS, tuple(WHO))
         found = (
             REPORTS["anomalies"]

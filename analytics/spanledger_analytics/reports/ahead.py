@@ -17,6 +17,7 @@ from .drivers import DRIVER_CELLS
 from .efficiency import finding_cells
 from .far_requests import REQUEST_COSTS
 from .growth import growth_cells
+from .hours_apart import HOURS_APART
 from .loops import loop_cells
 from .refusals import CELLS as REFUSAL_CELLS
 from .tag_coverage import TAG_CELLS
@@ -28,6 +29,7 @@ _WEEKS: Final = 35
 _QUARTER: Final = 92
 AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
     (HOURS, _QUARTER),
+    (HOURS_APART, _QUARTER),
     (PEOPLE, _QUARTER),
     (REQUEST_COSTS, _WEEKS),
     (USER_HOURS, _WEEKS),

@@ -24,8 +24,9 @@ from .against import NOW, moment, told_apart
 from .answer import Answer, Option, Report, said_of_totals, usd
 from .excess import parts, sentence, spending
 from .far_requests import KIND_DAYS, FarRequest, far_requests
+from .hours_apart import spent_apart
 from .question import Question
-from .totals import hourly, totals
+from .totals import SPENT, busy_hours, sums, totals, whole_hours
 
 HISTORY_DAYS: Final = 70
 """Before the period: four weeks for what is usual, four for scores that others are held against, and two to begin."""
@@ -86,7 +87,8 @@ class Series:
     of: str
     names: tuple[str | None, ...]
     hours: Sequence[datetime]
-    costs: Sequence[Sequence[Decimal]]
+    spent: pl.DataFrame
+    """`place` of the series, `hour` by its place, cost_usd: of the hours that have calls."""
     values: npt.NDArray[np.float64]
     """Costs as the detector takes them: NaN before the first call."""
 
@@ -94,6 +96,11 @@ class Series:
         """Return the hour of the first call of a series, the number of hours if there is none."""
         known = np.flatnonzero(~np.isnan(self.values[place]))
         return int(known[0]) if len(known) else len(self.hours)
+
+    def cost_usd(self, place: int, first: int, last: int) -> Decimal:
+        """Return what the hours of a series from one to another cost; calls without a price cost nothing."""
+        own = self.spent.filter(pl.col("place") == place, pl.col("hour").is_between(first, last))
+        return Decimal(own["cost_usd"].sum())
 
 
 def anomalies(ledger: Ledger, asked: Question, *, floor: Decimal, top: int, now: str | None = None) -> Answer:
@@ -104,7 +111,8 @@ def anomalies(ledger: Ledger, asked: Question, *, floor: Decimal, top: int, now:
     """
     by = list(told_apart(asked.by))
     until = moment(now, asked.period.calendar)
-    every = [series(ledger, asked, of, floor, until) for of in (None, *by)]
+    spent = spent_apart(ledger, _reaching(asked), by)
+    every = [series(ledger, asked, of, floor, until, spent) for of in (None, *by)]
     found = [
         *(one for some, scores in _scored(every) for one in _hours(some, scores, asked, floor)),
         *(one for some in every[1:] for one in _new(some, every[0], asked, floor)),
@@ -117,31 +125,57 @@ def anomalies(ledger: Ledger, asked: Question, *, floor: Decimal, top: int, now:
     return Answer(_frame(shown, by, asked), (*notes, *said_of_totals(totals(ledger, asked, ()))))
 
 
-def series(ledger: Ledger, asked: Question, of: str | None, floor: Decimal, until: datetime) -> Series:
+def series(
+    ledger: Ledger,
+    asked: Question,
+    of: str | None,
+    floor: Decimal,
+    until: datetime,
+    spent: Mapping[str | None, pl.DataFrame] | None = None,
+) -> Series:
     """Return the total by the hour (None), or the values of a dimension that cost `floor` in the period, the dearest.
 
-    Hours are those of the period that are over at `until`, and of HISTORY_DAYS before it.
+    Hours are those of the period that are over at `until`, and of HISTORY_DAYS before it. What they cost is taken from
+    `spent`, of `spent_apart`, where it is there.
     """
-    where = asked.where
-    if of is not None:
-        dear = totals(ledger, asked, (of,)).filter(pl.col("cost_usd") >= floor).sort("cost_usd", descending=True)
-        names = tuple(name or "" for name in dear[of].head(MOST))
-        if not names:
-            return Series(of, (), (), (), np.empty((0, 0)))
-        where = replace(where, only={**where.only, of: names})
-    period = replace(asked.period, first=asked.period.first - timedelta(days=HISTORY_DAYS))
-    found = hourly(ledger, Question(period, (), where), of, until)
-    frames = {(None,): found} if of is None else found.partition_by(of, as_dict=True, maintain_order=True)
-    hours = found["hour"].unique(maintain_order=True).to_list()
-    values = np.array([_values(frame) for frame in frames.values()]).reshape(len(frames), len(hours))
-    costs = [frame["cost_usd"].to_list() for frame in frames.values()]
-    return Series(of or TOTAL, tuple(name for (name,) in frames), hours, costs, values)
+    hours = whole_hours(_reaching(asked), until)
+    busy = _busy(ledger, asked, of, floor, (spent or {}).get(of))
+    names = sorted(busy[of].unique(), key=lambda name: (name is None, name)) if of else [None]
+    places = pl.DataFrame(
+        {of or TOTAL: names, "place": range(len(names))}, {of or TOTAL: pl.String(), "place": pl.Int64()}
+    )
+    named = busy.join(places, on=of, nulls_equal=True) if of else busy.with_columns(pl.lit(0).alias("place"))
+    since = (pl.col("hour") - pl.lit(hours[0] if hours else until)).dt.total_hours()
+    told = named.select("place", since.alias("hour"), *SPENT).filter(pl.col("hour") < len(hours))
+    at = told["place"].to_numpy(), told["hour"].to_numpy()
+    calls, values = np.zeros((len(names), len(hours)), np.int64), np.zeros((len(names), len(hours)))
+    calls[at] = told["calls"].to_numpy()
+    values[at] = told["cost_usd"].cast(pl.Float64).fill_null(0).to_numpy()
+    values[np.maximum.accumulate(calls, axis=1) == 0] = np.nan
+    return Series(of or TOTAL, tuple(names), hours, told, values)
 
 
-def _values(frame: pl.DataFrame) -> npt.NDArray[np.float64]:
-    values = frame["cost_usd"].cast(pl.Float64).to_numpy().copy()
-    values[np.maximum.accumulate(frame["calls"].to_numpy()) == 0] = np.nan
-    return values
+def _busy(ledger: Ledger, asked: Question, of: str | None, floor: Decimal, known: pl.DataFrame | None) -> pl.DataFrame:
+    """Return SPENT of the hours that have calls, of the values of a dimension that cost the floor in the period."""
+    if of is None:
+        return busy_hours(ledger, _reaching(asked), (), SPENT) if known is None else known
+    if known is None:
+        whole = totals(ledger, asked, (of,), SPENT)
+    else:
+        whole = sums(known.filter(pl.col("hour") >= asked.period.begin), (of,))
+    dear = whole.filter(pl.col("cost_usd") >= floor).sort("cost_usd", of, descending=[True, False])
+    names = tuple(name or "" for name in dear[of].head(MOST))
+    if known is not None:
+        return known.filter(pl.col(of).fill_null("").is_in(names))
+    if not names:
+        return dear.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("hour"))
+    where = replace(asked.where, only={**asked.where.only, of: names})
+    return busy_hours(ledger, replace(_reaching(asked), where=where), (of,), SPENT)
+
+
+def _reaching(asked: Question) -> Question:
+    """Return the question with the history before its period."""
+    return replace(asked, period=replace(asked.period, first=asked.period.first - timedelta(days=HISTORY_DAYS)), by=())
 
 
 def _scored(every: Sequence[Series]) -> Iterator[tuple[Series, Scores]]:
@@ -165,7 +199,6 @@ def _hours(some: Series, scores: Scores, asked: Question, floor: Decimal) -> Ite
 
 
 def _episode(some: Series, scores: Scores, place: int, name: str | None, episode: Episode) -> Finding:
-    hours = slice(episode.first, episode.last + 1)
     expected = np.maximum(scores.undisturbed(place, episode), 0).sum()
     return Finding(
         some.of,
@@ -173,7 +206,7 @@ def _episode(some: Series, scores: Scores, place: int, name: str | None, episode
         "hours",
         some.hours[episode.first],
         some.hours[episode.last] + _HOUR,
-        sum(some.costs[place][hours], Decimal(0)),
+        some.cost_usd(place, episode.first, episode.last),
         Decimal(str(round(float(expected), _PLACES))),
         round(episode.score, 2),
     )
@@ -186,7 +219,7 @@ def _new(some: Series, total: Series, asked: Question, floor: Decimal) -> Iterat
         first = some.first(place)
         if name is None or not begun <= first < len(some.hours) or some.hours[first] < begin:
             continue
-        cost = sum(some.costs[place][first:], Decimal(0))
+        cost = some.cost_usd(place, first, len(some.hours))
         if cost >= floor:
             yield Finding(some.of, name, "new", some.hours[first], None, cost, Decimal(0))
 

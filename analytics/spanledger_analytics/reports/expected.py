@@ -54,7 +54,9 @@ def expected(ledger: Ledger, asked: Question, *, now: str | None = None) -> Answ
     begin = asked.period.begin
     first = next((place for place, hour in enumerate(some.hours) if hour >= begin), len(some.hours))
     found = [episode for episode in episodes(scores.score[0]) if episode.last >= first]
-    rows = list(_rows(some.hours, some.costs[0], scores, found))[first:]
+    told = dict(some.spent.select("hour", "cost_usd").drop_nulls().iter_rows())
+    costs = [told.get(place, Decimal(0)) for place in range(len(some.hours))]
+    rows = list(_rows(some.hours, costs, scores, found))[first:]
     frame = pl.DataFrame(rows, schema=_TYPES, orient="row")
     frame = frame.with_columns(pl.col("hour").dt.convert_time_zone(asked.period.calendar.zone))
     said = f"{counted(len(found), 'episode')} of hours out of the ordinary"

@@ -30,6 +30,7 @@ LEAST: Final = 20
 MOST: Final = 50
 """So many requests of a day and feature are looked at, the dearest."""
 _FAR: Final = 3
+_TOLD: Final = ("trace_id", "started", "feature", "user", "calls", "cost_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def far_requests(ledger: Ledger, asked: Question, floor: Decimal, until: datetim
     costs = _costs(ledger, reaching, period.begin, min(period.end, until or period.end))
     kinds = {feature: kind for feature, kind in _kinds(costs) if kind.requests >= LEAST}
     found = []
-    dear = costs.filter(pl.col("trace_id").is_not_null(), pl.col("is_after"), pl.col("cost_usd") >= floor)
-    for row in dear.sort(["cost_usd", "trace_id"], descending=[True, False]).to_dicts():
+    is_dear = pl.col("trace_id").is_not_null() & pl.col("is_after") & (pl.col("cost_usd") >= floor)
+    dear = costs.filter(is_dear).select(*_TOLD).sort(["cost_usd", "trace_id"], descending=[True, False]).collect()
+    for row in dear.to_dicts():
         kind = kinds.get(row["feature"])
         if kind and row["cost_usd"] >= 2 * kind.upper_usd and row["cost_usd"] > fence(kind.lower_usd, kind.upper_usd):
-            told = {name: row[name] for name in ("trace_id", "started", "feature", "user", "calls", "cost_usd")}
-            found.append(FarRequest(**told, median_usd=kind.median_usd, requests=kind.requests))
+            found.append(FarRequest(**row, median_usd=kind.median_usd, requests=kind.requests))
     return found
 
 
@@ -91,29 +92,34 @@ def _ask_days(ledger: Ledger, first: date, last: date) -> pl.DataFrame:
 REQUEST_COSTS: Final = DayQuestion("request_costs", ("request_costs",), _ask_days, (MOST,))
 
 
-def _costs(ledger: Ledger, asked: Question, since: datetime, end: datetime) -> pl.DataFrame:
-    """Return what `request_costs.sql` does; the day that ends early is asked by itself."""
+def _costs(ledger: Ledger, asked: Question, since: datetime, end: datetime) -> pl.LazyFrame:
+    """Return what `request_costs.sql` does; a day that ends early is asked by itself."""
     first, last = asked.period.first, (end - timedelta(microseconds=1)).date()
-    if not fits(asked, ()) or not asked.where.dimensions() <= {"feature"} or last <= first:
-        return _ask(ledger, asked, since, end)
-    days = answered(ledger, REQUEST_COSTS, first, last - timedelta(days=1)).filter(chosen(asked.where))
-    whole = days.with_columns((pl.col("dt") >= since.date()).alias("is_after")).collect()
-    return pl.concat([whole, _ask(ledger, replace(asked, period=Period(last, last)), since, end)])
+    whole = last if end == Period(last, last).end else last - timedelta(days=1)
+    if not fits(asked, ()) or not asked.where.dimensions() <= {"feature"} or whole < first:
+        return _ask(ledger, asked, since, end).lazy()
+    days = answered(ledger, REQUEST_COSTS, first, whole).filter(chosen(asked.where))
+    costs = days.with_columns((pl.col("dt") >= since.date()).alias("is_after"))
+    if whole == last:
+        return costs
+    return pl.concat([costs, _ask(ledger, replace(asked, period=Period(last, last)), since, end).lazy()])
 
 
-def _kinds(costs: pl.DataFrame) -> Iterator[tuple[str | None, _Kind]]:
-    before = costs.filter(pl.col("trace_id").is_null(), ~pl.col("is_after"))
-    summed = before.group_by("feature", "cost_usd").agg(pl.col("requests").sum()).sort("cost_usd")
-    for (feature,), rows in summed.partition_by("feature", as_dict=True, maintain_order=True).items():
-        lower, median, upper = (_quartile(rows, quarter) for quarter in (1, 2, 3))
-        yield feature, _Kind(lower, median, upper, int(rows["requests"].sum()))
+def _kinds(costs: pl.LazyFrame) -> Iterator[tuple[str | None, _Kind]]:
+    before = costs.filter(pl.col("trace_id").is_null(), ~pl.col("is_after")).sort("cost_usd")
+    kinds = before.group_by("feature").agg(
+        *(_quartile(quarter).alias(name) for quarter, name in enumerate(("lower", "median", "upper"), 1)),
+        pl.col("requests").sum(),
+    )
+    for feature, lower, median, upper, requests in kinds.collect().iter_rows():
+        yield feature, _Kind(lower, median, upper, int(requests))
 
 
-def _quartile(rows: pl.DataFrame, quarter: int) -> Decimal:
+def _quartile(quarter: int) -> pl.Expr:
     """Return a quartile of costs in order, each there so many times."""
-    place = -(-int(rows["requests"].sum()) * quarter // 4)
-    found: Decimal = rows.filter(pl.col("requests").cum_sum() >= place)["cost_usd"][0]
-    return found
+    requests = pl.col("requests")
+    place = (requests.sum() * quarter + 3) // 4
+    return pl.col("cost_usd").filter(requests.cum_sum() >= place).first()
 
 
 def fence(lower: Decimal, upper: Decimal) -> Decimal:

@@ -36,6 +36,7 @@ _PEOPLE: Final = ("user", "customer", "team")
 _BY_DAY: Final = "day"
 _QUARTER: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
+_HOUR_COLUMN: Final = {"hour": pl.Datetime("us", "UTC")}
 
 
 def totals(
@@ -123,10 +124,15 @@ def totals_of_trace(ledger: Ledger, asked: Question, trace: str) -> pl.DataFrame
 
 def add_up(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Return the sums of those of MEASURES that a frame has, a row for each of `by`, in its order."""
-    sums = [_sum(name) for name in frame.columns if name in MEASURES]
+    return sums(frame, by).sort(by, nulls_last=True) if by else sums(frame, by)
+
+
+def sums(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return what `add_up` does, in any order, which is quicker."""
+    added = [_sum(name) for name in frame.columns if name in MEASURES]
     if not by:
-        return frame.select(sums) if frame.height else frame.select(sum.meta.output_name() for sum in sums)
-    return frame.group_by(by).agg(sums).sort(by, nulls_last=True).select(*by, *(sum.meta.output_name() for sum in sums))
+        return frame.select(added) if frame.height else frame.select(one.meta.output_name() for one in added)
+    return frame.group_by(by).agg(added)
 
 
 def hourly(
@@ -137,7 +143,7 @@ def hourly(
     Hours are UTC's, whatever the calendar, and those of the period that are over at `until` (None: now). Of each value
     of `by` all hours are there, so series are of one length; calls without a price cost nothing here.
     """
-    hours = _hours(asked, until or datetime.now(UTC))
+    hours = pl.DataFrame({"hour": whole_hours(asked, until or datetime.now(UTC))}, schema=_HOUR_COLUMN)
     keys = [by] if isinstance(by, str) else list(by or ())
     found = busy_hours(ledger, asked, keys, SPENT)
     every = found.select(keys).unique().sort(keys, nulls_last=True).join(hours, how="cross") if keys else hours
@@ -155,7 +161,7 @@ def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str], measures: Seq
 
     Of the measures only those wanted are there; fewer are quicker, and of users SPENT is.
     """
-    kept = _kept_hours(ledger, asked, by, measures)
+    kept = _kept_busy(ledger, asked, by, measures)
     if kept is not None:
         return _add_up_kept(kept, ("hour", *by), measures)
     found = labelled(_ask(ledger, asked, ("hour", *by)), asked, by)
@@ -163,16 +169,19 @@ def busy_hours(ledger: Ledger, asked: Question, by: Sequence[str], measures: Seq
     return add_up(found.with_columns(hour), ("hour", *by)).select("hour", *by, *measures)
 
 
-def _kept_hours(ledger: Ledger, asked: Question, by: Sequence[str], measures: Sequence[str]) -> pl.LazyFrame | None:
-    begin, end = asked.period.begin, asked.period.end
+def _kept_busy(ledger: Ledger, asked: Question, by: Sequence[str], measures: Sequence[str]) -> pl.LazyFrame | None:
     told = set(by) | asked.where.dimensions()
-    if begin.minute or end.minute or not told <= {*CUBE, "user"}:
-        return None
-    kept = None
     if told <= set(CUBE):
-        kept = _kept(ledger, asked, HOURS)
-    elif set(measures) <= set(SPENT):
-        kept = _kept(ledger, asked, USER_HOURS)
+        return kept_hours(ledger, asked, HOURS)
+    if told <= {*CUBE, "user"} and set(measures) <= set(SPENT):
+        return kept_hours(ledger, asked, USER_HOURS)
+    return None
+
+
+def kept_hours(ledger: Ledger, asked: Question, question: DayQuestion) -> pl.LazyFrame | None:
+    """Return what is kept of the hours asked about; None where they aren't full hours (UTC), or not kept."""
+    begin, end = asked.period.begin, asked.period.end
+    kept = None if begin.minute or end.minute else _kept(ledger, asked, question)
     return None if kept is None else kept.filter(pl.col("hour").is_between(begin, end, closed="left"))
 
 
@@ -219,12 +228,11 @@ def _add_up_kept(frame: pl.LazyFrame, by: Sequence[str], measures: Sequence[str]
     return frame.group_by(by).agg(sums).collect().sort(by, nulls_last=True)
 
 
-def _hours(asked: Question, until: datetime) -> pl.DataFrame:
+def whole_hours(asked: Question, until: datetime) -> list[datetime]:
+    """Return the hours (UTC) of the period that are over at a moment, in order."""
     begin = asked.period.begin.replace(minute=0)
-    end = min(asked.period.end, until)
-    count = max(0, (end - begin) // _HOUR)
-    moments = [begin + place * _HOUR for place in range(count)]
-    return pl.DataFrame({"hour": moments}, schema={"hour": pl.Datetime("us", "UTC")})
+    count = max(0, (min(asked.period.end, until) - begin) // _HOUR)
+    return [begin + place * _HOUR for place in range(count)]
 
 
 def _sum(name: str) -> pl.Expr:
@@ -232,7 +240,7 @@ def _sum(name: str) -> pl.Expr:
     column = pl.col(name)
     if name in COUNTS or name == "estimated_usd":
         return column.sum().alias(name)
-    return pl.when(column.is_not_null().any()).then(column.sum()).alias(name)
+    return pl.when(column.count() > 0).then(column.sum()).alias(name)
 
 
 def _ask(ledger: Ledger, asked: Question, by: Sequence[str]) -> pl.DataFrame:
