@@ -3,7 +3,9 @@
 A reader's way at 10 million spans, by click: from 90 days to the hours of one, its users, their requests, one trace,
 and back by the browser's Back, each time to another day, hour, user and request, drawn from the lake, so that nothing
 was asked before. A step ends with the frame in which all of the level stands: its address, its chart or table, every
-other figure, and its script has ended. First loads are of a browser that has just been started.
+other figure, and its script has ended. Of a trace that is the waterfall with names, times and costs, the heading and
+the numbers over it; what tells why it costs that is drawn after the waterfall, in places kept free, and timed by itself
+("requests -> trace and its causes"). First loads are of a browser that has just been started.
 
 Beside it, on 10,000 traces, the pages of arize-phoenix and mlflow, each in a virtual environment made on first use,
 with the same spans sent to them over OTLP: the list of traces, a trace opened from it, and the cost of each day. What
@@ -98,6 +100,7 @@ async def crowd(server: Server, drawn: Sequence[Way], memory: dict[str, float]) 
     return {
         "sessions": len(visits),
         "errors": errors + [f"{count} exceptions on a page" for count in shown if count],
+        "presses_lost": sum(one.lost for one in visits),
         "a step": figures([one for walked in times for one in walked.values()]),
     }
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    TimeoutError as PlaywrightTimeout,
+    ViewportSize,
+    async_playwright,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
@@ -20,6 +27,8 @@ VIEWPORT: Final = ViewportSize(width=1440, height=1000)
 PATIENCE_MS: Final = 180_000
 QUIET_MS: Final = 250
 """So long nothing may change before the next click."""
+NOTICE_MS: Final = 5_000
+MOST_PRESSES: Final = 3
 
 Times = dict[str, float]
 """Milliseconds since the click: until it stood there (shown), of the last change (changed), and of the messages."""
@@ -34,6 +43,8 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     """What was asked of other hosts."""
+    lost: int = 0
+    """Presses that the page took no notice of."""
 
     def watch(self) -> None:
         """Note errors of the page and requests to other hosts from now on."""
@@ -51,10 +62,16 @@ class Visit:
 
     async def timed(self, act: Callable[[], Awaitable[object]], stands: str) -> Times:
         """Do something, and return the times until the page's expression `stands` holds."""
-        asked = f"untilShown(() => {stands}, {QUIET_MS}, {PATIENCE_MS})"
-        await self.page.evaluate(f"() => {{ window.answer = {asked}; window.answer.catch(() => {{}}); }}")
+        return (await self.timed_each(act, stands))[0]
+
+    async def timed_each(self, act: Callable[[], Awaitable[object]], *stand: str) -> list[Times]:
+        """Do something, and return the times until each of the page's expressions holds."""
+        asked = ", ".join(f"untilShown(() => {stands}, {QUIET_MS}, {PATIENCE_MS})" for stands in stand)
+        await self.page.evaluate(
+            f"() => {{ window.answer = Promise.all([{asked}]); window.answer.catch(() => {{}}); }}"
+        )
         await act()
-        times: Times = await self.page.evaluate("() => window.answer")
+        times: list[Times] = await self.page.evaluate("() => window.answer")
         return times
 
     async def load(self, path: str, stands: str) -> Times:
@@ -72,6 +89,17 @@ class Visit:
         await self.page.mouse.move(x, y)
         await self.page.mouse.down()
         await self.page.mouse.up()
+
+    async def press_until_noticed(self, press: Callable[[], Awaitable[object]]) -> None:
+        """Press, and once more where the page told its server nothing: a busy one may miss where the pointer is."""
+        for _ in range(MOST_PRESSES):
+            await press()
+            try:
+                await self.page.wait_for_function("() => wasNoticed()", timeout=NOTICE_MS)
+            except PlaywrightTimeout:
+                self.lost += 1
+            else:
+                return
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +15,29 @@ from shown.browser import Times, Visit
 from spanledger_dashboard.state import PERIODS
 
 STEPS: Final = ("day -> hours", "hours -> users", "users -> requests", "requests -> trace")
+WITH_CAUSES: Final = "requests -> trace and its causes"
+"""A trace stands when its waterfall does, with all words around it; why it costs that comes after it, in places that
+are kept free. Both are timed from the same click.
+"""
 BACK: Final = ("back to requests", "back to users", "back to hours", "back to days")
 OVERVIEW: Final = "/"
 ROW_PX: Final = 36
 """Of a table."""
+AFTER: Final = "[class*=st-key-card-why], [class*=st-key-card-drivers]"
+"""Cards of a trace that come when its waterfall is on the screen: they are timed by themselves."""
 WHOLE: Final = (
     "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
     " && document.querySelector('[data-testid=stHeading]')?.innerText.trim()"
-    " && !document.querySelector('[data-testid=stSkeleton]')"
+    f" && [...document.querySelectorAll('[data-testid=stSkeleton]')].every(one => one.closest('{AFTER}'))"
     " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-    ".every(chart => chart.querySelector('.bars .point path'))"
+    f".every(chart => chart.closest('{AFTER}') || chart.querySelector('.bars .point path'))"
 )
 """The page's own test that all stands that a script drew: it has ended, and every figure is there."""
+CAUSES: Final = (
+    "holds('[class*=st-key-card-why]', '.bars .point path, .scatterlayer .trace')"
+    " && holds('[class*=st-key-card-drivers]', '.bars .point path')"
+)
+"""What comes after a trace's waterfall."""
 ON_OVERVIEW: Final = f"document.querySelector('.st-key-days .bars .point path') && {WHOLE}"
 
 
@@ -82,7 +94,9 @@ async def walk(visit: Visit, way: Way) -> dict[str, Times]:
     ]
     times: dict[str, Times] = {}
     for step, (stands, act) in zip(STEPS, levels, strict=True):
-        times[step] = await visit.timed(act, stands)
+        wanted = (stands, f"{stands} && {CAUSES}") if step == STEPS[-1] else (stands,)
+        found = await visit.timed_each(partial(visit.press_until_noticed, act), *wanted)
+        times |= dict(zip((step, WITH_CAUSES), found, strict=False))
     above = [first_level(), *(stands for stands, _ in levels[:-1])]
     for step, stands in zip(BACK, reversed(above), strict=True):
         times[step] = await visit.timed(visit.back, stands)
@@ -92,7 +106,7 @@ async def walk(visit: Visit, way: Way) -> dict[str, Times]:
 async def walks(visit: Visit, drawn: Sequence[Way]) -> dict[str, list[Times]]:
     """Go every way, and return the times of each step. The page must show the first level."""
     gone = [await walk(visit, way) for way in drawn]
-    return {step: [times[step] for times in gone] for step in (*STEPS, *BACK)}
+    return {step: [times[step] for times in gone] for step in (*STEPS, WITH_CAUSES, *BACK)}
 
 
 async def press_bar(visit: Visit, chart: str, place: int) -> None:

@@ -77,6 +77,8 @@ def test_five_clicks_lead_from_a_dear_day_to_its_request_with_sqls_numbers(
         f"where dt = '{PEAK}' and user_id = 'u-017' group by trace_id)",
     )
     assert of_trace == dearest
+    for why in ("history", "drivers-figure"):
+        expect(page.locator(f".st-key-{why} .bars .point path").first).to_be_attached(timeout=30_000)
 
 
 def test_a_pasted_link_restores_the_view_and_back_returns_level_by_level(page: Page, address: str) -> None:

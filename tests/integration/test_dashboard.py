@@ -43,8 +43,11 @@ def explore() -> None:
 
 
 def explored(**parameters: str) -> AppTest:
+    """Return a level of Explore; of a request, as it is when the browser has told that its waterfall stands."""
     page = AppTest.from_function(explore, default_timeout=60)
     page.query_params.update(parameters)
+    if "t" in parameters:
+        page.session_state["drawn-trace"] = parameters["t"]
     return page.run()
 
 
@@ -204,6 +207,16 @@ def test_a_request_says_what_its_dollars_were_for(lake: Path) -> None:
     told = [markdown.value for markdown in page.markdown]
     assert "**Input\\, not told apart\\: 88 \\% of the dollars**" in told
     assert any(each.value.startswith("By token counts alone") for each in page.caption)
+
+
+def test_why_a_request_costs_what_it_does_waits_until_its_waterfall_stands(lake: Path) -> None:
+    trace, day = connect(lake).execute("select trace_id, dt from llm_calls order by 1 limit 1").fetchall()[0]
+    page = explored(d=f"{day}", t=trace)
+    assert "**Why it costs this**" in [markdown.value for markdown in page.markdown]
+    del page.session_state["drawn-trace"]
+    page.run()
+    assert not page.exception
+    assert "**Why it costs this**" not in [markdown.value for markdown in page.markdown]
 
 
 def test_a_lake_that_has_nothing_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

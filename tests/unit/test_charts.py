@@ -98,6 +98,12 @@ def test_many_models_become_other_and_sum_to_the_same() -> None:
     assert sum(bar["y"][0] for bar in bars) == 174
 
 
+@pytest.mark.parametrize(("name", "left"), [("u-017", 47), ("WWWWW", 72), ("\u6771\u4eac", 36), ("x" * 40, 180)])
+def test_bars_have_room_for_the_longest_name_beside_them(name: str, left: int) -> None:
+    users = totals(user_id=["u", name], cost_usd=[Decimal(2), Decimal(1)])
+    assert users_figure(users, Decimal(3)).layout.margin.l == left
+
+
 def test_users_show_cost_share_and_the_lack_of_a_user() -> None:
     users = totals(user_id=["ann", ""], cost_usd=[Decimal(3), None])
     figure = users_figure(users, Decimal(4))

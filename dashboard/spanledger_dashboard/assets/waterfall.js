@@ -16,7 +16,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     waterfall = new Waterfall(parentElement);
     shown.set(parentElement, waterfall);
   }
-  waterfall.show(data, (id) => setTriggerValue("picked", id));
+  waterfall.show(data, (id) => setTriggerValue("picked", id), () => setTriggerValue("drawn", data.trace));
   return () => shown.delete(parentElement);
 }
 
@@ -49,7 +49,7 @@ class Waterfall {
     parent.append(this.root);
   }
 
-  show(data, pick) {
+  show(data, pick, drawn) {
     this.pick = pick;
     const another = data.trace !== this.trace;
     const before = this.picked;
@@ -68,6 +68,8 @@ class Waterfall {
     }
     if (another || this.picked !== before) this.reveal(this.picked);
     this.lay();
+    // Two frames later it is on the screen.
+    if (another && data.waited) requestAnimationFrame(() => requestAnimationFrame(drawn));
   }
 
   below(place) {

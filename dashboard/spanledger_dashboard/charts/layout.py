@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -12,6 +13,13 @@ from .figure import Figure
 CONFIG: Final[dict[str, Any]] = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
 """For st.plotly_chart: nothing on a figure reacts but its clicks."""
 GRID: Final = "rgba(128, 140, 152, 0.18)"
+_LETTER_PX: Final = 7
+_WIDE_PX: Final = 12
+_WIDE: Final = frozenset("mw@%")
+_GAP_PX: Final = 12
+"""Between what is written and the axis, and before it."""
+_LINE_PX: Final = 26
+"""Of what is written under the axis."""
 CLEAR: Final = "rgba(0, 0, 0, 0)"
 
 
@@ -38,6 +46,27 @@ def base(height: int, **layout: Any) -> go.Figure:
     figure.update_xaxes(fixedrange=True, showgrid=False, zeroline=False)
     figure.update_yaxes(fixedrange=True, gridcolor=GRID, zeroline=False)
     return figure
+
+
+def keep_margins(figure: go.Figure, names: Iterable[str]) -> None:
+    """Give the axes room for what is written at them, the longest of `names` at the left.
+
+    Plotly would draw a figure, look how wide its words are, and draw it again: a quarter of the time that it takes.
+    A legend still finds its own room, as it has more lines on a phone.
+    """
+    left = max((_width_px(name) for name in names), default=0)
+    figure.update_layout(margin={"l": left + _GAP_PX, "b": _LINE_PX})
+    figure.update_xaxes(automargin=False)
+    figure.update_yaxes(automargin=False)
+
+
+def _width_px(name: str) -> int:
+    """Return how wide a name is, at most: some letters are wider than others."""
+    return sum(_WIDE_PX if letter in _WIDE or _is_wide(letter) else _LETTER_PX for letter in name)
+
+
+def _is_wide(letter: str) -> bool:
+    return letter.isupper() or unicodedata.east_asian_width(letter) in "WF"
 
 
 def add_beside(figure: go.Figure, ends: Sequence[float], places: Sequence[int], words: Sequence[str]) -> None:

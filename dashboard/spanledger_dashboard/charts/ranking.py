@@ -10,10 +10,10 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import polars as pl
 
-from spanledger_dashboard.format import change, count, figure_text, many, share, usd, usd_exact
+from spanledger_dashboard.format import change, count, figure_text, many, share, usd, usd_exact, visible
 
 from .colours import BLUE, GREY
-from .layout import add_hit_rows, base
+from .layout import add_hit_rows, base, keep_margins
 
 NO_USER: Final = "(no user)"
 MOST_USERS: Final = 20
@@ -65,6 +65,8 @@ def ranking_figure(ranks: Sequence[Rank], whole: Decimal | None, room: float) ->
         showgrid=False,
         ticklabelstandoff=8,
     )
+    keep_margins(figure, [visible(rank.name, 24) for rank in ranks])
+    figure.update_layout(margin={"b": 4})
     return figure
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from spanledger_dashboard.format import day_name, figure_text, hour_name, many, share, usd, usd_exact
 
 from .colours import GREY
-from .layout import add_hit_columns, base
+from .layout import add_hit_columns, base, keep_margins
 
 MOST_MODELS: Final = 8
 """Series in one chart; what is left is "other"."""
@@ -21,6 +21,8 @@ OTHER: Final = "other"
 NO_MODEL: Final = "(no model)"
 _MOST_NAMED: Final = 6
 """Models in a hover."""
+_LONGEST_MONEY: Final = "$00000"
+"""What is written at the axis: plotly writes thousands as k."""
 
 
 def days_figure(
@@ -49,6 +51,7 @@ def days_figure(
     add_hit_columns(figure, labels, labels, hovers)
     _money_axis(figure)
     figure.update_xaxes(type="date", tickformat="%-d %b", range=_padded(places))
+    keep_margins(figure, [_LONGEST_MONEY])
     return figure
 
 
@@ -90,6 +93,7 @@ def hours_figure(
     add_hit_columns(figure, places, [str(place) for place in places], hovers)
     _money_axis(figure)
     figure.update_xaxes(tickvals=places[::2], ticktext=[f"{place:02d}:00" for place in places[::2]], range=[-0.6, 23.6])
+    keep_margins(figure, [_LONGEST_MONEY])
     return figure
 
 

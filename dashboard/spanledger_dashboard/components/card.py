@@ -26,14 +26,17 @@ _Told = ParamSpec("_Told")
 _LONGEST_NOTE: Final = 600
 
 
-def card(key: str, height: int) -> Callable[[Callable[_Told, None]], Callable[_Told, None]]:
+def card(
+    key: str, height: int, *, later: str | None = None
+) -> Callable[[Callable[_Told, None]], Callable[_Told, None]]:
     """Make a card of a function that draws its inside: heading, chart, table. `height` (px) is what it takes up.
 
+    A callback may have it drawn again by the name `later`, with `st.rerun`.
     The function is run in a thread of its own: it may not write outside of itself, nor switch pages but in callbacks.
     """
 
     def decorated(draw: Callable[_Told, None]) -> Callable[_Told, None]:
-        @st.fragment(parallel=True)
+        @st.fragment(parallel=True, key=later)
         def inside(*args: _Told.args, **kwargs: _Told.kwargs) -> None:
             with st.skeleton(height), told(key):
                 draw(*args, **kwargs)

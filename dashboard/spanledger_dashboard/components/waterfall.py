@@ -33,8 +33,12 @@ def show_waterfall(
     colours: Mapping[str, str],
     picked: str | None,
     pick: Callable[[str | None], None],
+    drawn: Callable[[], None] | None = None,
 ) -> None:
-    """Draw a trace's tree; picking a step calls `pick` with its id, picking it again with None."""
+    """Draw a trace's tree; picking a step calls `pick` with its id, picking it again with None.
+
+    When it stands on the screen `drawn` is called, once a trace: what needs the processor can wait until then.
+    """
 
     def chosen() -> None:
         pick(st.session_state["waterfall"].picked or None)
@@ -44,9 +48,11 @@ def show_waterfall(
         data={
             "trace": trace,
             "picked": picked,
+            "waited": drawn is not None,
             "tallest": _WITH_STEP_PX if picked else _TALLEST_PX,
             "label": f"Steps of the request: {many(len(nodes), 'step')} with time and cost",
             **waterfall(nodes, colours),
         },
         on_picked_change=chosen,
+        on_drawn_change=drawn or (lambda: None),
     )

@@ -17,7 +17,7 @@ from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_neighbours, show_ways_on
 from spanledger_dashboard.components.way import Way
-from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.data import Lake, at_once, now
 from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
@@ -30,9 +30,16 @@ def show(view: View, day: date, lake: Lake) -> Way | None:
     """Draw the hours of a day and return the way down; a click goes to the hour, or to a user of the whole day."""
     moment = now()
     current = moment.hour if day == moment.date() else None
-    hours = lake.hours(day, view.filters)
-    before = lake.hours(day - _WEEK, view.filters)
-    users = lake.users(day, None, view.filters)
+    past = day - _WEEK
+    hours, before, users, *_ = at_once(
+        lambda: lake.hours(day, view.filters),
+        lambda: lake.hours(past, view.filters),
+        lambda: lake.users(day, None, view.filters),
+        lambda: lake.unpriced(day, day, view.filters),
+        lambda: lake.hours_by_model(day, view.filters),
+        lambda: lake.days(day, day, view.filters),
+        lambda: lake.days(past, past, view.filters),
+    )
     # An unfinished day is compared with as much of the other, to the full hour.
     compared = before if current is None else before.filter(pl.col("hour") <= current)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

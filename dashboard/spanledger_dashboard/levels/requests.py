@@ -16,7 +16,7 @@ from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_ways_on
 from spanledger_dashboard.components.way import MOST, Way
-from spanledger_dashboard.data import Lake
+from spanledger_dashboard.data import Lake, at_once
 from spanledger_dashboard.format import count, duration, share, times, usd, usd_exact, visible
 from spanledger_dashboard.state import View, go
 
@@ -26,7 +26,10 @@ _MOST_ROWS: Final = 14
 
 def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
     """Draw a user's requests as a table and return the way down; picking a row goes to the trace."""
-    requests = lake.requests(day, view.hour, user, view.filters)
+    requests, users = at_once(
+        lambda: lake.requests(day, view.hour, user, view.filters),
+        lambda: lake.users(day, view.hour, view.filters),
+    )
     shown = requests.head(MOST)
     more = f" The {MOST:,} dearest of {requests.height:,}." if requests.height > MOST else ""
     show_heading(
@@ -38,7 +41,7 @@ def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
         above = view.at_day(day) if view.hour is None else view.at_hour(view.hour)
         show_ways_on(view, "Up one level", above)
         return None
-    _kpis(requests, lake.users(day, view.hour, view.filters))
+    _kpis(requests, users)
 
     def picked() -> None:
         selection = st.session_state["requests"].selection

@@ -1,7 +1,8 @@
 """Level five: one request, step by step, how it ended, and why it costs what it does.
 
-What takes longer than the waterfall comes after it, in places kept free: how the request ended, and the drivers, which
-price its calls a second time. Picking a step redraws the waterfall and the step, and nothing else.
+How the request ended comes after the waterfall, in a place kept free. Why it costs that, and the drivers, which price
+its calls a second time, are drawn when the waterfall is on the screen: before, they would keep each other waiting.
+Picking a step redraws the waterfall and the step, and nothing else.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ from spanledger_dashboard.state import View, go, parse
 _DAY: Final = timedelta(days=1)
 _DRIVERS_PX: Final = 330
 """What the drivers of a request take up, about."""
+_WHY_PX: Final = 430
+_LATER: Final = ("why-later", "drivers-later")
+"""What is drawn when the waterfall stands."""
+_DRAWN: Final = "drawn-trace"
+"""The trace whose waterfall stands on the screen, in the session: no part of where the reader is."""
 _MOST_OUTCOMES: Final = 4
 _COLOURS: Final[dict[bool | None, Literal["green", "red", "gray"]]] = {True: "green", False: "red", None: "gray"}
 """Of what is said about the end of work."""
@@ -58,15 +64,12 @@ def show(view: View, day: date | None, trace_id: str, lake: Lake) -> None:
     )
     ended = st.empty()
     _kpis(summary, day, cost_of(lake.days(day, day, ALL)))
-    _steps(day, trace_id, lake)
-    why = st.skeleton(_DRIVERS_PX) if summary.calls else None
+    _steps(day, trace_id, lake, has_calls=bool(summary.calls))
     if summary.calls:
-        _why(split, parts(work))
+        _drivers(lake, day, trace_id)
+        _why(trace_id, split, parts(work))
     show_table(spans, key="trace", query="trace")
     _outcomes(ended, spans, day, trace_id, lake)
-    if why is not None:
-        with why.container():
-            _drivers(lake, day, trace_id)
 
 
 def _tags(spans: pl.DataFrame) -> str:
@@ -120,8 +123,13 @@ def _outcomes(place: DeltaGenerator, spans: pl.DataFrame, day: date, trace_id: s
 
 
 @st.fragment
-def _steps(day: date, trace_id: str, lake: Lake) -> None:
+def _steps(day: date, trace_id: str, lake: Lake, *, has_calls: bool) -> None:
     """Draw the waterfall and the picked step; both are in the cache when a step is picked."""
+
+    def drawn() -> None:
+        st.session_state[_DRAWN] = trace_id
+        st.rerun(_LATER)
+
     view = parse(st.query_params.to_dict())
     tree = nodes(steps(lake.trace(day, trace_id)))
     picked = view.span if view.span in {node.span["span_id"] for node in tree} else None
@@ -132,6 +140,7 @@ def _steps(day: date, trace_id: str, lake: Lake) -> None:
             lake.colours(now().date()),
             picked,
             lambda span: go(view.at_span(span)),
+            drawn if has_calls and not _stands(trace_id) else None,
         )
         if picked is not None:
             show_step(lake.span(day, trace_id, picked).row(0, named=True))
@@ -139,9 +148,11 @@ def _steps(day: date, trace_id: str, lake: Lake) -> None:
             st.caption("The step that this link names is not in the request.")
 
 
-@card("drivers", _DRIVERS_PX)
+@card("drivers", _DRIVERS_PX, later=_LATER[1])
 def _drivers(lake: Lake, day: date, trace_id: str) -> None:
-    """Draw what the dollars were for: the parts of every prompt and answer."""
+    """Draw what the dollars were for: the parts of every prompt and answer; their place, until the waterfall stands."""
+    if not _stands(trace_id, _DRIVERS_PX):
+        return
     asked = Question(Period(day - _DAY, day + _DAY))
     answer = lake.report("drivers", asked, trace=trace_id)
     frame = answer.frame
@@ -161,25 +172,36 @@ def _drivers(lake: Lake, day: date, trace_id: str) -> None:
     show_answer(lake, "drivers", "drivers", asked, trace=trace_id)
 
 
-def _why(split: Resent, kinds: Sequence[Part]) -> None:
-    with st.container(border=True):
-        st.markdown("**Why it costs this**")
-        left, right = st.columns(2, gap="large")
-        with left:
-            st.markdown(markdown(headlines.history(split), 300))
-            show_figure(
-                history_figure(split),
-                key="history",
-                alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
-            )
-        with right:
-            st.markdown("What the tokens were, and what they cost:")
-            show_figure(
-                twin_figure(kinds),
-                key="twin",
-                alt="; ".join(f"{part.name}: {part.tokens:,} tokens, {usd_exact(part.cost_usd)}" for part in kinds),
-            )
-            _parts_table(kinds)
+def _stands(trace_id: str, height: int = 0) -> bool:
+    """Tell whether the waterfall is on the screen; if not, keep a place of some height (px) free."""
+    stands: bool = st.session_state.get(_DRAWN) == trace_id
+    if not stands and height:
+        st.skeleton(height)
+    return stands
+
+
+@card("why", _WHY_PX, later=_LATER[0])
+def _why(trace_id: str, split: Resent, kinds: Sequence[Part]) -> None:
+    """Draw how the history grew, and what the tokens were."""
+    if not _stands(trace_id, _WHY_PX):
+        return
+    st.markdown("**Why it costs this**")
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(markdown(headlines.history(split), 300))
+        show_figure(
+            history_figure(split),
+            key="history",
+            alt=f"Bars of each call's input: new text and history. {headlines.history(split)}",
+        )
+    with right:
+        st.markdown("What the tokens were, and what they cost:")
+        show_figure(
+            twin_figure(kinds),
+            key="twin",
+            alt="; ".join(f"{part.name}: {part.tokens:,} tokens, {usd_exact(part.cost_usd)}" for part in kinds),
+        )
+        _parts_table(kinds)
 
 
 def _parts_table(kinds: Sequence[Part]) -> None:

@@ -18,7 +18,7 @@ from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_neighbours, show_ways_on
 from spanledger_dashboard.components.way import MOST, Way
-from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.data import Lake, at_once, now
 from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
@@ -28,7 +28,11 @@ _WEEK: Final = timedelta(days=7)
 
 def show(view: View, day: date, hour: int, lake: Lake) -> Way | None:
     """Draw the users of an hour, dearest first, and return the way down; a click goes to the user's requests."""
-    users = lake.users(day, hour, view.filters)
+    users, *_ = at_once(
+        lambda: lake.users(day, hour, view.filters),
+        lambda: lake.hours(day, view.filters),
+        lambda: lake.hours(day - _WEEK, view.filters),
+    )
     headline = headlines.hour(day, hour, users)
     more = f" The {MOST_USERS} dearest of {users.height:,}; the table has all." if users.height > MOST_USERS else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
