@@ -15,6 +15,7 @@ class CannedServer:
         self.seen: list[tuple[str, str, Any]] = []
         """Method, path with query, and JSON body of each request."""
         self._answers: dict[tuple[str, str], list[tuple[bytes, str]]] = {}
+        self._encodings: dict[tuple[str, str], str] = {}
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +32,8 @@ class CannedServer:
                 status, (body, kind) = server._answer(method, self.path.partition("?")[0])
                 self.send_response(status)
                 self.send_header("content-type", kind)
+                if encoding := server._encodings.get((method, self.path.partition("?")[0])):
+                    self.send_header("content-encoding", encoding)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -49,13 +52,14 @@ class CannedServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def on(self, method: str, path: str, *bodies: object, kind: str = "application/json") -> None:
-        """Answer with JSON, with text, or with bytes as they are."""
+    def on(self, method: str, path: str, *bodies: object, kind: str = "application/json", encoding: str = "") -> None:
+        """Answer with JSON, with text, or with bytes as they are, which may be encoded."""
         encoded = [
             body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
             for body in bodies
         ]
         self._answers[method, path] = [(body, kind) for body in encoded]
+        self._encodings[method, path] = encoding
 
     def _answer(self, method: str, path: str) -> tuple[int, tuple[bytes, str]]:
         answers = self._answers.get((method, path))

@@ -15,7 +15,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = ("openai[realtime]==2.0.0", "anthropic[bedrock]==0.80.0")
-TESTS = ("test_matrix", "test_paid_later", "test_instrumentation_live", "test_instrumentation_clouds")
+TESTS = (
+    "test_matrix",
+    "test_paid_later",
+    "test_instrumentation_live",
+    "test_instrumentation_clouds",
+    "test_response_cache",
+)
 NEEDED = ("click", "opentelemetry-api", "opentelemetry-proto", "opentelemetry-sdk", "pydantic", "pytest", "uvicorn")
 
 

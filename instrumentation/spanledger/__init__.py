@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .configuration import configure
     from .deferral import defer
     from .errors import BreakerOpen, BudgetExceeded, LimitExceeded
+    from .guard.cache.steps import cached_step
     from .ledger import flush
     from .outcomes import outcome
     from .spans import span
@@ -23,6 +24,7 @@ __all__ = [
     "BreakerOpen",
     "BudgetExceeded",
     "LimitExceeded",
+    "cached_step",
     "charge",
     "configure",
     "defer",
@@ -36,6 +38,7 @@ _HOMES: Final = {
     "BreakerOpen": "errors",
     "BudgetExceeded": "errors",
     "LimitExceeded": "errors",
+    "cached_step": "guard.cache.steps",
     "charge": "charges",
     "configure": "configuration",
     "defer": "deferral",

@@ -22,6 +22,8 @@ def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
             return None
         call = Call(sdk, request, worker)
         call.adopt(options)
+        if worker.gate is not None and worker.gate.cache is not None:
+            call.look_up(worker.gate, client, options)
         return call
     except Exception as error:
         faults.report(f"{sdk.provider} call not recorded", error)

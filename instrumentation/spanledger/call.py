@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .content import Content
     from .errors import Refusal
     from .guard.admission import Admission
+    from .guard.cache.lookup import Search
+    from .guard.gate import Gate
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
 """The call whose HTTP attempts are being made."""
@@ -76,6 +78,7 @@ class Call:
         "_start_ns",
         "_tags",
         "_take",
+        "_tally",
         "_uncertain",
         "_usage_told",
         "admission",
@@ -85,6 +88,7 @@ class Call:
         "facts",
         "hears_all",
         "inside",
+        "search",
         "stream",
     )
 
@@ -97,6 +101,7 @@ class Call:
         self._model = request.model
         outer = spans.current.get()
         self._place = place_below(outer.place if outer is not None else None)
+        self._tally = outer.tally if outer is not None else None
         self._server, provider = request.server, request.provider
         if provider is None:
             address, port = request.server.get(names.SERVER_ADDRESS), request.server.get(names.SERVER_PORT)
@@ -145,6 +150,8 @@ class Call:
         """The request's body before another model was asked for."""
         self.admission: Admission | None = None
         """What the call has to pass before it is sent; None where no rule is about it."""
+        self.search: Search | None = None
+        """Where its answer is looked for before it is sent, and kept after it; None where no rule is about that."""
         if worker.gate is not None:
             self.admission = worker.gate.admission(request, provider, self._tags, self._place, self._attributes)
 
@@ -171,6 +178,17 @@ class Call:
         options.json_data = {**{key: value for key, value in body.items() if key not in drop}, "model": model}
         self._model = model
         return None
+
+    def look_up(self, gate: Gate, client: Any, options: Any) -> None:
+        """Find out whether the call may be answered from the cache."""
+        if gate.cache is not None:
+            values = gate.values(self._tags, self._provider, self._model)
+            self.search = gate.cache.search(values, self._endpoint, client, options, stream=self.stream)
+
+    def forget_answer(self) -> None:
+        """Begin anew with what is heard: what was kept could not be given, and the call is made."""
+        self._noted = False
+        self.facts = Facts(asked=self.facts.asked, region=self.facts.region)
 
     def leaves(self) -> None:
         """Note that an attempt is about to be sent."""
@@ -332,6 +350,8 @@ class Call:
             return
         self._done = True
         _open.discard(self)
+        if self.search is not None:
+            self.search.end(self.facts, failed=error is not None, finishing=abandoned)
         try:
             end_ns = self._last_ns if abandoned and self._last_ns else perf_counter_ns()
             self._end_ns = self._start_ns + end_ns - self._origin_ns
@@ -446,6 +466,8 @@ class Call:
             attributes[names.ERROR_TYPE] = facts.error_type
         if self.admission is not None:
             attributes.update(self.admission.attributes(usage, self._pico, self._start_ns))
+        if self.search is not None:
+            self.search.describe(attributes)
         return Record(
             name=f"{self._endpoint.operation} {self._model}".rstrip(),
             kind="client",
@@ -458,6 +480,7 @@ class Call:
             metered=self._metered(usage),
             content=self._content,
             admission=self.admission,
+            tally=self._tally,
         )
 
     def _usage(self) -> Usage:
@@ -486,6 +509,7 @@ class Call:
             stated_pico=stated,
             evidence=self._evidence,
             uncertain_attempts=self._uncertain,
+            served=self.search is not None and self.search.is_hit,
         )
 
 

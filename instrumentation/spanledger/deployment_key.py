@@ -17,6 +17,7 @@ from typing import Final
 
 from . import faults
 from .errors import SettingError
+from .settings import Settings
 
 FILE: Final = "fingerprints.key"
 _LENGTH: Final = 32
@@ -33,6 +34,16 @@ class DeploymentKey:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", blake2b(self.secret, digest_size=4, person=b"key id").hexdigest())
+
+
+def deployment_key(settings: Settings) -> DeploymentKey:
+    """Return the key that the settings name a file for, else the one of the home folder.
+
+    Raises:
+        SettingError: the user named a file, and it holds none.
+    """
+    named = settings.features_key_file
+    return read_key(Path(named).expanduser()) if named else own_key(settings.home)
 
 
 def read_key(path: Path) -> DeploymentKey:

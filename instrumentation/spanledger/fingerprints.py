@@ -13,11 +13,10 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from json import dumps
 from marshal import loads
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import faults, names
-from .deployment_key import DeploymentKey, own_key, read_key
+from .deployment_key import DeploymentKey, deployment_key
 from .prompts import Layout, Prompt, copy_flat, count_tools, read_prompt
 from .record import Attributes
 from .settings import Settings
@@ -51,9 +50,7 @@ def make_fingerprints(settings: Settings) -> Fingerprints | None:
     """
     if settings.features == "none":
         return None
-    named = settings.features_key_file
-    key = read_key(Path(named).expanduser()) if named else own_key(settings.home)
-    return Fingerprints(key, sketch=settings.features == "sketch")
+    return Fingerprints(deployment_key(settings), sketch=settings.features == "sketch")
 
 
 class Fingerprints:

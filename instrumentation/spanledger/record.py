@@ -22,6 +22,7 @@ from .usage import Usage
 if TYPE_CHECKING:
     from .content import Content
     from .guard.admission import Admission
+    from .guard.cache.tally import Tally
 
 AttributeValue: TypeAlias = str | bool | int | float | bytes | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
@@ -64,6 +65,8 @@ class Metered(NamedTuple):
     """What to estimate from where the counts are not final, or to learn from where they are."""
     uncertain_attempts: int = 0
     """Failed attempts that may have been billed."""
+    served: bool = False
+    """Answered from our cache: its price is what was saved."""
 
 
 class Event(NamedTuple):
@@ -91,6 +94,8 @@ class Record(NamedTuple):
     """What was said and heard, where that is captured."""
     admission: Admission | None = None
     """What it drew on, where it was held against a policy."""
+    tally: Tally | None = None
+    """Is told its cost, where it is part of a step whose result is kept."""
 
     def record(self) -> Record:
         """Return itself: `Finished` already."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextvars import ContextVar
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import _spanledger_boot as switch
 
@@ -27,6 +27,9 @@ from .record import (
 )
 from .scope import Scope
 
+if TYPE_CHECKING:
+    from .guard.cache.tally import Tally
+
 SpanKind = Literal["agent", "tool", "step"]
 _OPERATIONS: Final = {
     "agent": ("invoke_agent", names.AGENT_NAME),
@@ -37,11 +40,14 @@ _OPERATIONS: Final = {
 class OpenSpan:
     """A ledger span under way."""
 
-    __slots__ = ("attributes", "ended", "events", "name", "place", "watch")
+    __slots__ = ("attributes", "ended", "events", "name", "place", "tally", "watch")
 
     def __init__(self, name: str, attributes: Attributes) -> None:
+        outer = current.get()
         self.name = name
-        self.place = place_below(current_place())
+        self.place: Place = place_below(outer.place if outer is not None else None)
+        self.tally: Tally | None = outer.tally if outer is not None else None
+        """Sums up what is spent below it, where it is part of a step whose result is kept."""
         self.watch = Stopwatch()
         self.attributes = attributes
         self.events: list[Event] = []
@@ -78,6 +84,7 @@ class OpenSpan:
             attributes=self.attributes,
             error=error_text(error, read_failure(error)) if error is not None else None,
             events=tuple(self.events),
+            tally=self.tally,
         )
 
 

@@ -61,6 +61,8 @@ class SpanMaker:
                 more = self._money(metered, record.start_ns) if metered is not None else {}
                 if record.admission is not None and record.admission.held:
                     settle(record.admission, metered, more)
+                if record.tally is not None:
+                    _tell(record, more)
                 if record.content is not None:
                     more = {**more, **content_attributes(record.content)}
                 spans.append(encode_span(record, more))
@@ -116,6 +118,14 @@ def settle(admission: Admission, metered: Metered | None, money: Attributes) -> 
     admission.end(usage, pico if isinstance(pico, int) else None, billed=True)
 
 
+def _tell(record: Record, money: Attributes) -> None:
+    """Tell the step that this is part of what it cost."""
+    pico = money.get(names.COST_PICO_USD, record.attributes.get(names.COST_PICO_USD))
+    is_unknown = pico is None and record.error is None and names.USAGE_STATE in record.attributes
+    if record.tally is not None and (is_unknown or pico is not None):
+        record.tally.add(pico if isinstance(pico, int) else None)
+
+
 def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
     """Price a call; an unpriced one has no cost attributes at all, because unknown is not zero.
 
@@ -132,7 +142,13 @@ def cost_attributes(metered: Metered, at_ns: int) -> Attributes:
         found[names.COST_PICO_USD] = priced.cost_pico
         found[names.COST_SOURCE] = priced.cost_source
         found[names.PRICE_ID] = priced.price_id
-    return found
+    return _avoided(found) if metered.served else found
+
+
+def _avoided(cost: Attributes) -> Attributes:
+    """Say of an answer from our cache what it would have cost; its own cost, nothing, stands on it already."""
+    pico = cost.get(names.COST_PICO_USD)
+    return {names.AVOIDED_PICO_USD: pico} if pico is not None else {}
 
 
 def _is_answered(metered: Metered) -> bool:

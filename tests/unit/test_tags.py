@@ -162,6 +162,7 @@ def test_the_public_names_are_these() -> None:
         "BreakerOpen",
         "BudgetExceeded",
         "LimitExceeded",
+        "cached_step",
         "charge",
         "configure",
         "defer",

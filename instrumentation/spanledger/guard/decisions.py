@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from spanledger import names
+from spanledger.record import Attributes
+
 from .policy import ACTIONS, Action
 from .store import Unit
 
@@ -56,6 +59,16 @@ def _fields(one: Decision) -> dict[str, object]:
     if one.resets_at_ms is not None:
         fields["resets_at"] = moment(one.resets_at_ms).isoformat().replace("+00:00", "Z")
     return fields
+
+
+def add_decision(attributes: Attributes, decision: Decision) -> None:
+    """Put one more decision on a span."""
+    known = attributes.get(names.GUARD_DECISIONS)
+    listed = json.loads(known) if isinstance(known, str) else []
+    attributes[names.GUARD_DECISIONS] = json.dumps(
+        [*listed, _fields(decision)], ensure_ascii=False, separators=(",", ":")
+    )
+    attributes.setdefault(names.GUARD_ACTION, "allow")
 
 
 def hardest(decisions: Iterable[Decision]) -> Decision | None:

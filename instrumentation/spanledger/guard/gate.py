@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,8 @@ from .stores import open_store
 
 if TYPE_CHECKING:
     from spanledger.record import Attributes
+
+    from .cache.lookup import ResponseCache
 
 LOOK_EVERY_S: Final = 1.0
 """How often the policy file is looked at, at most."""
@@ -46,6 +49,8 @@ class Gate:
         self._lock = threading.RLock()  # a signal handler may make a call while its thread reads the policy
         self.policy = Policy()
         self.store: Store | None = None
+        self.cache: ResponseCache | None = None
+        """What was answered before; None where no rule keeps answers."""
         self.estimates = Estimates()
         self.live: dict[str, Admission] = {}
         """Calls that hold something, by span id."""
@@ -67,11 +72,7 @@ class Gate:
             return None
         if not self._ready.is_set():
             self._ready.wait(_PRICES_WITHIN_S)
-        values = {**tags, names.PROVIDER: provider}
-        if request.model:
-            values[names.REQUEST_MODEL] = request.model
-        if self._environment:
-            values["deployment.environment.name"] = self._environment
+        values = self.values(tags, provider, request.model)
         rules: list[tuple[Budget | Limit, str]] = [
             (rule, scope) for rule in policy.rules if (scope := rule.match.scope(values)) is not None
         ]
@@ -82,6 +83,15 @@ class Gate:
         return Admission(
             self, store, f"{place.span_id:016x}", rules, facts, request, most if type(most) is int else None
         )
+
+    def values(self, tags: Mapping[str, str], provider: str, model: str) -> Mapping[str, str]:
+        """Return what rules look at, by wire name."""
+        values = {**tags, names.PROVIDER: provider}
+        if model:
+            values[names.REQUEST_MODEL] = model
+        if self._environment:
+            values["deployment.environment.name"] = self._environment
+        return values
 
     def first_time(self, key: str, what: object) -> bool:
         """Tell whether something is to be said of an account for the first time in this process."""
@@ -115,6 +125,8 @@ class Gate:
         self._closed.set()
         if self.store is not None:
             self.store.close()
+        if self.cache is not None:
+            self.cache.answers.close()
 
     def _look(self) -> None:
         """Read the policy if it is new; keep what there was if it can't be used."""
@@ -137,7 +149,14 @@ class Gate:
             before, self.store = self.store, open_store(policy.store, self._settings.home)
             if before is not None:
                 before.close()
+        if policy.more.get("cache") or self.cache is not None:
+            self._use_cache(policy)
         self.policy = policy
+
+    def _use_cache(self, policy: Policy) -> None:
+        before, self.cache = self.cache, import_module(".cache.opening", __package__).open_cache(policy, self._settings)
+        if before is not None:
+            before.answers.close()
 
     def _start_renewing(self) -> None:
         with self._lock:

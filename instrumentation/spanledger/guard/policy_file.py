@@ -17,12 +17,11 @@ from zoneinfo import ZoneInfo
 from spanledger.entries import Entry, EntryError, read_entries
 from spanledger.settings import Settings
 
+from .durations import EXPECTED, read_ms
 from .policy import ACTIONS, Action, Budget, Degrade, Estimate, Limit, Match, Policy, Threshold, make_match
 from .store import NANO
 from .windows import Per
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d{1,3})?)\s*(ms|s|m|h|d)")
-_UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _STORES: Final = re.compile(r"memory|sqlite|rediss?://\S+|unix://\S+")
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_USD: Final = 9 * 10**6
@@ -78,10 +77,10 @@ class PolicyEntry(Entry):
         """Read a length of time such as 500ms, 2s, 1h; milliseconds."""
         if key not in self.given:
             return default_ms
-        found = _DURATION.fullmatch(self.text(key))
+        found = read_ms(self.text(key))
         if found is None:
-            raise self.refuse(key, 'expected a length of time, as "500ms", "2s", "1h"')
-        return int(Decimal(found[1]) * _UNITS_MS[found[2]])
+            raise self.refuse(key, EXPECTED)
+        return found
 
     def nano(self, key: str, value: object) -> int:
         """Read an amount of US dollars as nano-dollars, rounded up."""
@@ -190,7 +189,7 @@ KINDS: Final[dict[str, Kind]] = {
     "degrade": Kind(frozenset({"model", "to", "drop"}), _degrade, named=False),
 }
 """Kinds of rules that are read here; those of `MORE` are read where they are at home."""
-MORE: Final[Mapping[str, str]] = {}
+MORE: Final[Mapping[str, str]] = {"cache": "cache.rule"}
 """Kind of rule to the module of this package whose `KIND` reads it."""
 
 

@@ -53,6 +53,9 @@ def wrap(module: ModuleType) -> None:
     replace_everywhere(module.AsyncAPIClient, "request", functools.partial(_async_request, sdk))
     if hasattr(module.BaseClient, "_build_request"):
         replace(module.BaseClient, "_build_request", _count_attempt)
+    if hasattr(module.SyncAPIClient, "_process_response") and hasattr(module.AsyncAPIClient, "_process_response"):
+        replace(module.SyncAPIClient, "_process_response", _record_answer)
+        replace(module.AsyncAPIClient, "_process_response", _record_answer)
     if hasattr(module.SyncAPIClient, "_sleep_for_retry") and hasattr(module.AsyncAPIClient, "_sleep_for_retry"):
         replace(module.SyncAPIClient, "_sleep_for_retry", _note_retry)
         replace(module.AsyncAPIClient, "_sleep_for_retry", _note_retry)
@@ -66,6 +69,11 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=False)
             return result
+        if call.search is not None:
+            result = call.search.serve(call, client, cast_to, options, kwargs.get("stream_cls"))
+            if result is not None:
+                _settle(call, result, asynchronous=False)
+                return result
         if call.admission is not None:
             admit(call)
         result, token = _REFUSED, in_flight.set(call)
@@ -93,6 +101,11 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
             if sdk.look_back is not None and switch.on:
                 _look_back(sdk, client, options, result, asynchronous=True)
             return result
+        if call.search is not None:
+            result = await call.search.serve_async(call, client, cast_to, options, kwargs.get("stream_cls"))
+            if result is not None:
+                _settle(call, result, asynchronous=True)
+                return result
         if call.admission is not None:
             await admit_async(call)
         result, token = _REFUSED, in_flight.set(call)
@@ -152,6 +165,18 @@ def _count_attempt(plain: Callable[..., Any]) -> Callable[..., Any]:
         return plain(client, *args, **kwargs)
 
     return build
+
+
+def _record_answer(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Have an answer that is to be kept recorded, before anybody reads it."""
+
+    def process(client: Any, *args: Any, **kwargs: Any) -> Any:
+        call = in_flight.get()
+        if call is not None and call.search is not None:
+            call.search.take(kwargs.get("response"))
+        return plain(client, *args, **kwargs)
+
+    return process
 
 
 def _note_retry(plain: Callable[..., Any]) -> Callable[..., Any]:

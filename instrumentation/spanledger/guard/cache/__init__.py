@@ -1,0 +1,1 @@
+"""The response cache: answers that were paid for once, and steps of an application kept by their arguments."""
