@@ -4,6 +4,7 @@
 -- cache_breaks_rows, `priced_rows` those of cache_breaks_ways.
 with sent as (
     select
+        rowid as call,
         * replace (
             case when prefix_chain[1] is not null then coalesce(system_hash, '') end as system_hash,
             case when prefix_chain[1] is not null then coalesce(tools_hash, '') end as tools_hash
@@ -19,7 +20,7 @@ calls as (
         system_hash is null or bool_or(is_before) over (partition by number, system_hash) as knew_system,
         tools_hash is null or bool_or(is_before) over (partition by number, tools_hash) as knew_tools,
         prefix_chain[2] is null or bool_or(is_before) over (partition by number, prefix_chain[2]) as knew_first,
-        row_number() over (partition by number, prefix_chain[2] order by start_time, span_id) > 1 as is_repeated
+        row_number() over (partition by number, prefix_chain[2] order by start_time) > 1 as is_repeated
     from sent
 ),
 
@@ -66,8 +67,7 @@ told as (
 
 losses as (
     select
-        trace_id,
-        span_id,
+        call,
         sum(case when as_if then 0 - pico_of(replayed) else pico_of(replayed) end) as lost_pico,
         count(replayed) = 2 and bool_and(
             as_if or (cost_input, cost_cache_read, cost_cache_write) = (booked_input, booked_cache_read, booked_cache_write)
@@ -78,7 +78,7 @@ losses as (
             cost_input + cost_cache_read + cost_cache_write as replayed
         from priced_rows
     )
-    group by trace_id, span_id
+    group by call
 )
 
 select
@@ -92,7 +92,7 @@ select
     sum(dollars(lost_pico)) filter (where is_known) as lost_usd
 from calls
 inner join told using (number)
-left join losses using (trace_id, span_id)
+left join losses using (call)
 where start_time >= since
 group by number
 order by number;

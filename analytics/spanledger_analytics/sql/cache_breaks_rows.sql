@@ -1,8 +1,6 @@
 -- Which calls do lines have whose cache broke, from a day before on? One row a call, as it can be priced again (see
 -- `unpriced_in`), with what is known of the break.
 select
-    trace_id,
-    span_id,
     start_time,
     'inference' as role,
     provider,

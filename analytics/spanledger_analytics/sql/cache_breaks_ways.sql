@@ -3,6 +3,7 @@
 with calls as (
     select
         *,
+        rowid as call,
         coalesce(input_uncached_tokens, 0) + coalesce(cache_read_tokens, 0)
         + written(cache_write_5m_tokens, cache_write_1h_tokens, cache_write_12h_tokens) as text_tokens,
         (text_tokens::hugeint * read_before // input_before)::bigint as read_then,
