@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from alert_rules import NOW, reading
+from spanledger_analytics.alerts.episodes import episodes, scope_text
 from spanledger_analytics.alerts.grouping import Group, due
 from spanledger_analytics.alerts.kinds import KINDS
 from spanledger_analytics.alerts.reading import Reading, fingerprint
 from spanledger_analytics.alerts.rules import Pace, Rule
 from spanledger_analytics.alerts.states import Alert, advance
+from spanledger_analytics.alerts.store import Store
+from spanledger_analytics.scope import EVERYTHING
 
 EVERY = timedelta(seconds=20)
 WAITS = replace(KINDS["velocity"], name="shares", waits=True)
@@ -141,3 +145,14 @@ def test_what_is_quiet_and_what_was_over_before_it_was_told_is_never_told() -> N
     quiet = firing("a", NOW, quiet=True)
     unknown = firing("b", NOW, state="resolved", resolved_at=NOW)
     assert due(RULE, PACE, Group("r"), [quiet, unknown], NOW + timedelta(hours=5))[1] == []
+
+
+def test_of_thresholds_that_are_reached_only_the_highest_is_listed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    told = [firing("a", NOW, quiet=True, notified_at=NOW), firing("b", NOW)]
+    store.put_alerts({}, {fingerprint(one.labels): one for one in told})
+    for one in told:
+        store.note(one, "firing", NOW)
+    found = episodes(store, EVERYTHING)
+    store.close()
+    assert found.select("state", "scope").rows() == [("firing", scope_text(told[1].labels))]

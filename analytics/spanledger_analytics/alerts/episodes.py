@@ -49,14 +49,15 @@ _OWN: Final = frozenset({"alertname", "kind", "severity", "scope"})
 def episodes(store: Store, scope: Scope, since: datetime | None = None) -> pl.DataFrame:
     """Return each time that an alert fired since a moment (None: as long as it is kept), and those that fire now.
 
-    Those that fire come first, then the latest. `state` is firing, resolved, or pending; value and trip level are those
-    of now for what fires, of the end for what is over. An alert is inside of a scope if it is one team's: one of a rule
-    by something else may be about calls of all.
+    Those that fire come first, then the latest; of thresholds of a budget that are reached only the highest fires here.
+    `state` is firing, resolved, or pending; value and trip level are those of now for what fires, of the end for what
+    is over. An alert is inside of a scope if it is one team's: one of a rule by something else may be about calls of
+    all.
     """
     alerts = [alert for alert in store.alerts().values() if _is_inside(alert.labels, scope)]
     made = [_open(alert, "pending") for alert in alerts if alert.state == "pending"]
     firing = {alert.fingerprint for alert in alerts if alert.state == "firing"}
-    made += [_open(alert, "firing") for alert in alerts if alert.state == "firing"]
+    made += [_open(alert, "firing") for alert in alerts if alert.state == "firing" and not alert.quiet]
     ends: dict[str, Mapping[str, Any]] = {}
     for event in store.history():
         if not _is_inside(event["labels"], scope):
