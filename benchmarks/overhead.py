@@ -59,8 +59,18 @@ OURS = {
     "features=none": {"SPANLEDGER_FEATURES": "none"},
     "features=none, without tags": {"SPANLEDGER_FEATURES": "none"},
     "features=sketch": {"SPANLEDGER_FEATURES": "sketch"},
+    "a budget, in memory": {"SPANLEDGER_POLICY": "memory"},
+    "a budget, in SQLite": {"SPANLEDGER_POLICY": "sqlite"},
 }
 """Ourselves, as we come and otherwise, with the settings for it."""
+POLICY = """
+[[budget]]
+name = "a user's day"
+match = { user_id = "*" }
+per = "day"
+usd = 1_000_000
+"""
+"""Where SPANLEDGER_POLICY above names a store."""
 NEVER_RESTORED = frozenset({"openllmetry"})
 """Peers that wrap once more each time they are switched on, and stay when switched off: one process has none of
 it and another has it always, and a pair is a plain run of the one beside a traced run of the other."""
@@ -354,12 +364,23 @@ def measure(peers: list[str], rounds: int, starts: int) -> dict[str, dict[str, P
     return found
 
 
+def settings_of(peer: str, environment: dict[str, str]) -> dict[str, str]:
+    """Return the settings of a peer; a policy is written where one is wanted."""
+    settings = dict(OURS.get(peer, {}))
+    if store := settings.get("SPANLEDGER_POLICY"):
+        path = Path(environment["SPANLEDGER_HOME"]) / f"{store}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'store = "{store}"\n{POLICY}')
+        settings["SPANLEDGER_POLICY"] = str(path)
+    return settings
+
+
 def run(found: dict[str, dict[str, Pairs]], environment: dict[str, str], rounds: int) -> None:
     """Start every peer, and measure the rounds."""
     with contextlib.ExitStack() as stack:
         workers = {
             peer: [
-                stack.enter_context(start_worker(peer, always, environment | OURS.get(peer, {})))
+                stack.enter_context(start_worker(peer, always, environment | settings_of(peer, environment)))
                 for always in ((False, True) if peer in NEVER_RESTORED else (None,))
             ]
             for peer in found

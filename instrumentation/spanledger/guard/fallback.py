@@ -44,7 +44,16 @@ class _Ended(NamedTuple):
 class FallbackStore:
     """A store, and memory for when it is away; see `Store` for what the methods do. None of them raises."""
 
-    def __init__(self, primary: Store, first_wait_s: float = FIRST_WAIT_S, most_wait_s: float = MOST_WAIT_S) -> None:
+    def __init__(
+        self,
+        primary: Store,
+        first_wait_s: float = FIRST_WAIT_S,
+        most_wait_s: float = MOST_WAIT_S,
+        *,
+        blocks: bool = False,
+    ) -> None:
+        self.blocks = blocks
+        """Whether the primary is asked over a network, which an event loop must not wait for."""
         self.away = False
         """Whether calls are held by what this process knows alone; budgets that are to refuse then, do."""
         self._primary = primary

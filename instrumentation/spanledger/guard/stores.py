@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from .fallback import FallbackStore
 from .store import Store
 
 FILE: Final = "guard.sqlite"
@@ -21,7 +22,7 @@ def open_store(name: str, home: Path) -> Store:
         store: Store = import_module(".memory", __package__).MemoryStore()
     elif name == "sqlite":
         home.mkdir(parents=True, exist_ok=True)
-        store = import_module(".sqlite", __package__).SqliteStore(home / FILE)
+        store = FallbackStore(import_module(".sqlite", __package__).SqliteStore(home / FILE))
     else:
-        store = import_module(".redis_store", __package__).RedisStore(name)
+        store = FallbackStore(import_module(".redis_store", __package__).RedisStore(name), blocks=True)
     return store
