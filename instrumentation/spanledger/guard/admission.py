@@ -19,6 +19,8 @@ from spanledger.record import Attributes, Metered
 from spanledger.sdk import Request
 from spanledger.usage import Usage
 
+from .breaker import Breaker
+from .breakers import Watch
 from .decisions import Decision, as_json, hardest, shown
 from .estimate import is_estimated, nano_usd, up
 from .plans import Plan, of_budget, of_limit
@@ -43,6 +45,7 @@ class Admission:
 
     __slots__ = (
         "_asked",
+        "_attempts",
         "_body",
         "_changed",
         "_deadline_ms",
@@ -54,6 +57,7 @@ class Admission:
         "_sent",
         "_size",
         "_store",
+        "_watch",
         "decisions",
         "held",
         "id",
@@ -77,11 +81,14 @@ class Admission:
         facts: Facts,
         request: Request,
         most: int | None,
+        watch: Watch | None = None,
     ) -> None:
         self._gate = gate
         self._store = store
         self.id = call
         self._rules = rules
+        self._watch = watch
+        self._attempts = 0
         self._facts = facts
         self.operation = request.endpoint.operation
         self._body = request.body
@@ -132,7 +139,8 @@ class Admission:
             return None
 
     def leaves(self) -> None:
-        """Note that the request is about to be sent."""
+        """Note that the request is about to be sent, or is about to be once more."""
+        self._attempts += 1
         if self.held and not self._sent:
             self._sent = True
             try:
@@ -141,6 +149,8 @@ class Admission:
                 faults.report("call not held against the policy", error)
 
     def _step(self, now_ms: int) -> Step:
+        if self._watch is not None and (refusal := self._obey(self._watch, now_ms)) is not None:
+            return refusal
         plans = self._plans(now_ms)
         if isinstance(plans, Refused):
             return self._refuse(plans)
@@ -150,12 +160,28 @@ class Admission:
             return self._refuse(closed)
         reserved = self._store.reserve(self.id, [plan.line for plan in plans], now_ms)
         if reserved.refused >= 0:
-            return self._no_room(plans[reserved.refused], reserved, now_ms)
+            return self._no_room(plans, reserved, now_ms)
         self.held = True
         self._gate.holds(self)
+        if self._watch is not None:
+            seen = self._watch.after(plans, reserved.balances, now_ms)
+            if isinstance(seen, Refused):
+                self._let_go(now_ms)
+                return self._refuse(seen)
+            self.decisions.extend(seen)
         action = self._look(plans, reserved.balances, now_ms)
-        if action == "degrade" and self._changed is None:
+        if self._changed is None and (action == "degrade" or _asks_degrade(self.decisions)):
             return self._degrade(now_ms)
+        return None
+
+    def _obey(self, watch: Watch, now_ms: int) -> Refusal | None:
+        """Do what the states of breakers mean for a call that holds nothing yet."""
+        seen = watch.before(self._store, self.id, now_ms)
+        if isinstance(seen, Refused):
+            return self._refuse(seen)
+        self.decisions.extend(seen)
+        if self._changed is None and _asks_degrade(seen) and (why := self._stand_in(now_ms)):
+            self._skip_degrade(why)
         return None
 
     def _plans(self, now_ms: int) -> list[Plan] | Refused:
@@ -176,7 +202,12 @@ class Admission:
                     return refused
                 continue
             plans.extend(of_budget(rule, scope, self._facts.session, amount, now_ms, self._gate.is_throttled))
+        if self._watch is not None:
+            plans.extend(self._watch.plans(self._likely_usd, now_ms))
         return plans
+
+    def _likely_usd(self) -> int:
+        return (self._estimate(strict=False)[2] or 0) if is_estimated(self.operation) else 0
 
     def _tokens(self) -> int:
         into, out, _ = self._estimate(strict=False)
@@ -265,9 +296,13 @@ class Admission:
         sentence = rate_words(line, cap)
         return [Decision(rule.name, "limit", plan.scope, "block", sentence, True, line.unit, cap, used)]
 
-    def _no_room(self, plan: Plan, reserved: Reserved, now_ms: int) -> Step:
+    def _no_room(self, plans: list[Plan], reserved: Reserved, now_ms: int) -> Step:
         """Wait where the rule allows it, else refuse."""
+        plan = plans[reserved.refused]
         rule, line = plan.rule, plan.line
+        if isinstance(rule, Breaker):
+            refused = self._watch and self._watch.no_room(plan, plans, reserved.balances, now_ms)
+            return self._refuse(refused) if refused else self._step(now_ms)
         patience_ms = _THROTTLE_WAIT_MS if isinstance(rule, Budget) else rule.max_wait_ms
         waits_ms = reserved.retry_ms if line.kind == "rate" else int(_LEASE_WAIT_S * 1000)
         if line.kind != "budget" and waits_ms >= 0 and patience_ms:
@@ -321,13 +356,18 @@ class Admission:
             return "requests of this SDK can't be changed"
         why = self.rewrite(found.to, found.drop)
         if why is None:
-            if self.held:
-                self._store.release(self.id, now_ms)
-            self.held = False
+            self._let_go(now_ms)
             self._changed, self.model = found, found.to
             self._asked.clear()
             self.usd = 0
         return why
+
+    def _let_go(self, now_ms: int) -> None:
+        """Hold nothing any more."""
+        if self.held:
+            self._store.release(self.id, now_ms)
+            self._gate.live.pop(self.id, None)
+        self.held = False
 
     def _skip_degrade(self, why: str) -> None:
         self.decisions = [
@@ -353,8 +393,10 @@ class Admission:
         `usage` None means that nothing was reported; `billed` that the provider may charge all the same.
         """
         try:
-            if self.refusal is not None or not self._rules:
+            if self.refusal is not None or not (self._rules or self._watch):
                 return
+            if self._watch is not None and self._attempts:
+                self._watch.end(self._attempts)
             if not self.held:
                 self._count(time.time_ns() // 1_000_000)
             self._settle(usage, pico, billed=billed)
@@ -408,3 +450,7 @@ class Admission:
     def _avoided(self, usage: Usage, pico: int, at_ns: int) -> Attributes:
         before = price(self.provider, self.requested, usage, at_ns, itemised=False).cost_pico
         return {names.AVOIDED_PICO_USD: before - pico} if before is not None and before > pico else {}
+
+
+def _asks_degrade(decisions: Sequence[Decision]) -> bool:
+    return any(one.action == "degrade" and not one.shadow for one in decisions)

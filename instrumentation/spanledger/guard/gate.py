@@ -18,8 +18,11 @@ from spanledger import faults, names
 from spanledger.record import Place
 from spanledger.sdk import Request
 from spanledger.settings import Settings
+from spanledger.spans import current_place
 
 from .admission import Admission
+from .breaker import State
+from .breakers import Breakers
 from .estimate import Estimates
 from .policy import Budget, Facts, Limit, Policy
 from .policy_file import PolicyError, read_policy
@@ -52,6 +55,7 @@ class Gate:
         self.cache: ResponseCache | None = None
         """What was answered before; None where no rule keeps answers."""
         self.estimates = Estimates()
+        self.breakers = Breakers()
         self.live: dict[str, Admission] = {}
         """Calls that hold something, by span id."""
         self._told: dict[tuple[str, object], None] = {}
@@ -76,12 +80,13 @@ class Gate:
         rules: list[tuple[Budget | Limit, str]] = [
             (rule, scope) for rule in policy.rules if (scope := rule.match.scope(values)) is not None
         ]
-        if not rules:
-            return None
         facts = Facts(values, values.get(names.SESSION_ID) or f"{place.trace_id:032x}")
+        watch = self.breakers.watch(facts)
+        if not rules and watch is None:
+            return None
         most = asked.get(names.MAX_TOKENS)
         return Admission(
-            self, store, f"{place.span_id:016x}", rules, facts, request, most if type(most) is int else None
+            self, store, f"{place.span_id:016x}", rules, facts, request, most if type(most) is int else None, watch
         )
 
     def values(self, tags: Mapping[str, str], provider: str, model: str) -> Mapping[str, str]:
@@ -92,6 +97,17 @@ class Gate:
         if self._environment:
             values["deployment.environment.name"] = self._environment
         return values
+
+    def flag_off(self, flag: str, tags: Mapping[str, str]) -> State | None:
+        """Return the breaker's state that a feature flag is off because of, for those that tags tell; None: it is on.
+
+        Raises LookupError where no breaker names the flag.
+        """
+        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
+            self._look()
+        place = current_place()
+        session = tags.get(names.SESSION_ID) or (f"{place.trace_id:032x}" if place is not None else "")
+        return self.breakers.off(flag, self.values(tags, tags.get(names.PROVIDER, ""), ""), session)
 
     def first_time(self, key: str, what: object) -> bool:
         """Tell whether something is to be said of an account for the first time in this process."""
@@ -152,6 +168,7 @@ class Gate:
         if policy.more.get("cache") or self.cache is not None:
             self._use_cache(policy)
         self.policy = policy
+        self.breakers.use(self.store, policy.more.get("breaker", ()))
 
     def _use_cache(self, policy: Policy) -> None:
         before, self.cache = self.cache, import_module(".cache.opening", __package__).open_cache(policy, self._settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from .breaker import Breaker
 from .policy import Budget, Limit
 from .store import NO_CAP, Line, Unit
 
@@ -15,7 +16,7 @@ class Plan(NamedTuple):
     """A line of one rule."""
 
     line: Line
-    rule: Budget | Limit
+    rule: Budget | Limit | Breaker
     scope: str
     until_ms: int | None = None
     """When the window ends."""

@@ -37,6 +37,8 @@ class PolicyEntry(Entry):
 
     defaults: Settings
     """The settings in force, for time zones."""
+    budgets: dict[str, Budget]
+    """All of the policy, by name, for entries that name one: they are read first."""
 
     def match(self) -> Match:
         """Read which calls the rule is about; nothing given means all."""
@@ -100,7 +102,7 @@ class Kind(NamedTuple):
     named: bool = True
 
 
-_SHARED: Final = frozenset({"name", "match", "shadow"})
+SHARED: Final = frozenset({"name", "match", "shadow"})
 
 
 def _budget(entry: PolicyEntry) -> Budget:
@@ -115,7 +117,7 @@ def _budget(entry: PolicyEntry) -> Budget:
         per=cast(Per, entry.one_of("per", get_args(Per))),
         cap=entry.nano("usd", entry.given["usd"]) if in_usd else cast(int, entry.whole("tokens")),
         unit="usd" if in_usd else "tokens",
-        at=_thresholds(entry),
+        at=thresholds(entry),
         estimate=cast(Estimate, entry.one_of("estimate", get_args(Estimate), "expected")),
         zone=_zone(entry),
         billing_day=entry.defaults.billing_day,
@@ -126,7 +128,8 @@ def _budget(entry: PolicyEntry) -> Budget:
     )
 
 
-def _thresholds(entry: PolicyEntry) -> tuple[Threshold, ...]:
+def thresholds(entry: PolicyEntry) -> tuple[Threshold, ...]:
+    """Read what is done from which share on."""
     given = entry.given.get("at", {"100%": "block"})
     if not isinstance(given, dict) or not given:
         raise entry.refuse("at", 'expected a table, as { "70%" = "warn", "100%" = "block" }')
@@ -180,16 +183,16 @@ def _degrade(entry: PolicyEntry) -> Degrade:
 
 KINDS: Final[dict[str, Kind]] = {
     "budget": Kind(
-        _SHARED
+        SHARED
         | {"per", "usd", "tokens", "estimate", "at", "zone", "unknown_price", "store_away"}
         | {"throttled_per_minute"},
         _budget,
     ),
-    "limit": Kind(_SHARED | {"requests_per_minute", "tokens_per_minute", "concurrent", "max_wait"}, _limit),
+    "limit": Kind(SHARED | {"requests_per_minute", "tokens_per_minute", "concurrent", "max_wait"}, _limit),
     "degrade": Kind(frozenset({"model", "to", "drop"}), _degrade, named=False),
 }
 """Kinds of rules that are read here; those of `MORE` are read where they are at home."""
-MORE: Final[Mapping[str, str]] = {"cache": "cache.rule"}
+MORE: Final[Mapping[str, str]] = {"breaker": "breaker_file", "cache": "cache.rule"}
 """Kind of rule to the module of this package whose `KIND` reads it."""
 
 
@@ -201,9 +204,11 @@ def read_policy(path: Path, settings: Settings) -> Policy:
     """
     kinds = {**KINDS, **{kind: importlib.import_module(f".{home}", __package__).KIND for kind, home in MORE.items()}}
 
+    budgets: dict[str, Budget] = {}
+
     def make(given: Mapping[str, Any], refuse: Any) -> PolicyEntry:
         entry = PolicyEntry(given, refuse)
-        entry.defaults = settings
+        entry.defaults, entry.budgets = settings, budgets
         return entry
 
     top: dict[str, Any] = {"store": "memory"}
@@ -219,10 +224,12 @@ def read_policy(path: Path, settings: Settings) -> Policy:
     store = top["store"]
     if not isinstance(store, str) or not _STORES.fullmatch(store):
         raise PolicyError(path, None, f'store: expected "memory", "sqlite" or "redis://host:6379/0", not {store!r}')
+    found = tuple(KINDS["budget"].read(entry) for entry in read.pop("budget"))
+    budgets.update((rule.name, rule) for rule in found)
     rules = {kind: tuple(kinds[kind].read(entry) for entry in entries) for kind, entries in read.items()}
     return Policy(
         store=store,
-        budgets=rules.pop("budget"),
+        budgets=found,
         limits=rules.pop("limit"),
         degrades=rules.pop("degrade"),
         more=rules,

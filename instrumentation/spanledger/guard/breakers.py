@@ -1,0 +1,270 @@
+"""The states of all breakers as this process knows them, and what they mean for one call.
+
+States are in the store, so that processes agree; they are read at most once a second, and only those that are not
+plainly closed are there. Who changes one says which one it saw: where another process was first, its change holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from spanledger import faults, ledger
+
+from .breaker import APART_MS, PREFIX, Breaker, State, decode, encode, is_reached, key_of, step
+from .breaker_evidence import allowance_key, measure, of_breaker
+from .breaker_words import change, change_words, decision, stopped, tags_in, tags_of, used_up
+from .decisions import Decision
+from .plans import Plan, of_budget
+from .policy import Budget
+from .store import NO_CAP, Balance, Store, StoreAwayError
+from .words import Refused
+
+if TYPE_CHECKING:
+    from .policy import Facts
+
+LOOK_EVERY_S: Final = 1.0
+_MOST_SCOPES: Final = 10_000
+"""Scopes of which something is remembered in this process."""
+_NOTHING: Final = Balance(0, 0)
+
+
+class Breakers:
+    """States by key; shared by threads, of which the last one to look is as right as any."""
+
+    def __init__(self) -> None:
+        self.rules: tuple[Breaker, ...] = ()
+        self._store: Store | None = None
+        self._texts: dict[str, str] = {}
+        self._states: dict[str, State] = {}
+        self._looked_s = float("-inf")
+        self._looked_again_s: dict[str, float] = {}
+        self._attempts: dict[str, deque[int]] = {}
+
+    def use(self, store: Store, rules: Sequence[Breaker]) -> None:
+        """Take the rules of a policy, and the store that it names."""
+        self.rules = tuple(rules)
+        if store is not self._store:
+            self._store, self._looked_s = store, float("-inf")
+            self._texts, self._states = {}, {}
+
+    def watch(self, facts: Facts) -> Watch | None:
+        """Return what watches a call; None where no breaker is about it."""
+        found = [(rule, scope) for rule in self.rules if (scope := rule.scope(facts.values, facts.session)) is not None]
+        return Watch(self, found, facts) if found else None
+
+    def off(self, flag: str, values: Mapping[str, str], session: str) -> State | None:
+        """Return the state that a feature flag is off because of, for those that these tags tell; None where it is on.
+
+        Raises LookupError where no breaker names the flag.
+        """
+        named = [rule for rule in self.rules if flag in rule.flags]
+        if not named:
+            raise LookupError(flag)
+        scopes = ((rule, rule.scope(values, session)) for rule in named if not rule.shadow)
+        states = (self.state(rule.name, scope) for rule, scope in scopes if scope is not None)
+        return next((state for state in states if state.name != "closed"), None)
+
+    def state(self, name: str, scope: str) -> State:
+        """Return what a breaker is in for a scope."""
+        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
+            self._look()
+        key = key_of(name, scope)
+        return self._states.get(key) or State(name, scope)
+
+    def put(self, rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> State:
+        """Keep a state and tell of it, unless another process was first; return what holds."""
+        if self._store is None:
+            return before
+        key, text = before.key, encode(after)
+        if not self._store.put_state(key, text, self._texts.get(key)):
+            self._look()
+            return self._states.get(key) or State(rule.name, before.scope)
+        self._keep(key, text, after)
+        _tell(rule, before, after, values)
+        if after.name == "open":
+            self._attempts.pop(key, None)
+        return after
+
+    def may_look_again(self, state: State) -> bool:
+        """Tell whether it is time to see whether an open breaker's spend is calm: once a second, for all threads."""
+        now_s = time.monotonic()
+        if now_s - self._looked_again_s.get(state.key, float("-inf")) < LOOK_EVERY_S:
+            return False
+        if len(self._looked_again_s) >= _MOST_SCOPES:
+            self._looked_again_s.clear()
+        self._looked_again_s[state.key] = now_s
+        return True
+
+    def attempts(self, key: str) -> Sequence[int]:
+        """Return how many attempts each of the calls made last took."""
+        return self._attempts.get(key, ())
+
+    def note_attempts(self, rule: Breaker, scope: str, attempts: int) -> None:
+        """Note how many attempts a call took."""
+        key = key_of(rule.name, scope)
+        if key not in self._attempts:
+            if len(self._attempts) >= _MOST_SCOPES:
+                self._attempts.clear()
+            self._attempts[key] = deque(maxlen=rule.retry_calls)
+        self._attempts[key].append(max(1, attempts))
+
+    def _look(self) -> None:
+        """Read all states; what is stale is let go."""
+        self._looked_s = time.monotonic()
+        if self._store is None or not self.rules:
+            return
+        try:
+            texts = self._store.states(PREFIX)
+        except StoreAwayError as error:
+            faults.report("states of breakers not read, those known hold", f"{error}", expected=True)
+            return
+        known = self._states
+        self._states = {
+            key: known[key] if self._texts.get(key) == text and key in known else _read(text)
+            for key, text in texts.items()
+        }
+        self._texts = texts
+        now_ms = time.time_ns() // 1_000_000
+        for key, state in list(self._states.items()):
+            if state.is_stale(now_ms) and self._store.put_state(key, None, texts[key]):
+                self._keep(key, None, state)
+                if rule := next((rule for rule in self.rules if rule.name == state.breaker), None):
+                    _tell(rule, state, State(state.breaker, state.scope), tags_in(state.scope))
+
+    def _keep(self, key: str, text: str | None, state: State) -> None:
+        if text is None:
+            self._texts.pop(key, None)
+            self._states.pop(key, None)
+        else:
+            self._texts[key], self._states[key] = text, state
+
+
+class Watch:
+    """The breakers of one call."""
+
+    __slots__ = ("_breakers", "_facts", "_rules", "_said")
+
+    def __init__(self, breakers: Breakers, rules: list[tuple[Breaker, str]], facts: Facts) -> None:
+        self._breakers = breakers
+        self._rules = rules
+        self._facts = facts
+        self._said: set[str] = set()
+        """Breakers whose decision is on the span."""
+
+    def plans(self, usd: Callable[[], int], now_ms: int) -> Iterator[Plan]:
+        """Yield what the call counts for in the evidence; `usd` tells what it may cost."""
+        for rule, scope in self._rules:
+            state = self._breakers.state(rule.name, scope)
+            for line in of_breaker(rule, state, usd(), now_ms):
+                yield Plan(line, rule, scope)
+
+    def before(self, store: Store, call: str, now_ms: int) -> list[Decision] | Refused:
+        """Say what the states mean for a call that is about to be held against its budgets."""
+        found: list[Decision] = []
+        for rule, scope in self._rules:
+            state = self._breakers.state(rule.name, scope)
+            if state.name == "open" and not rule.shadow:
+                state = self._look_again(rule, state, store, call, now_ms)
+            if state.name == "open" and not rule.shadow:
+                return stopped(rule, state, now_ms)
+            found.extend(self._told(rule, state))
+        return found
+
+    def after(self, plans: Sequence[Plan], balances: Sequence[Balance], now_ms: int) -> list[Decision] | Refused:
+        """Say what the evidence means for a call that is held; what it holds itself is not held against it."""
+        used = _others(plans, balances, own=True)
+        found: list[Decision] = []
+        for rule, scope in self._rules:
+            before = self._breakers.state(rule.name, scope)
+            state = self._move(rule, before, plans, used, now_ms)
+            if state.name == "open" and not rule.shadow:
+                return stopped(rule, state, now_ms)
+            found.extend(self._told(rule, state))
+        return found
+
+    def no_room(self, refused: Plan, plans: Sequence[Plan], balances: Sequence[Balance], now_ms: int) -> Refused | None:
+        """Say that what half-open lets through is used up; None where there is nothing more to wait for."""
+        used = _others(plans, balances, own=False)
+        for rule, scope in self._rules:
+            if rule is refused.rule and scope == refused.scope:
+                state = self._move(rule, self._breakers.state(rule.name, scope), plans, used, now_ms)
+                if state.name == "open":
+                    return stopped(rule, state, now_ms)
+                if state.name == "half_open":
+                    return used_up(rule, state, sum(used[refused.line.key]), now_ms)
+        return None
+
+    def end(self, attempts: int) -> None:
+        """Note how the call went."""
+        for rule, scope in self._rules:
+            if rule.retry_share is not None:
+                self._breakers.note_attempts(rule, scope, attempts)
+
+    def _told(self, rule: Breaker, state: State) -> Iterator[Decision]:
+        if state.name != "closed" and rule.name not in self._said:
+            self._said.add(rule.name)
+            yield decision(rule, state)
+
+    def _look_again(self, rule: Breaker, state: State, store: Store, call: str, now_ms: int) -> State:
+        """See whether an open breaker's spend has calmed down: no call draws on its evidence any more."""
+        if 0 < state.until_ms <= now_ms:
+            return self._move(rule, state, (), {}, now_ms)
+        held_ms, calm_since_ms = now_ms - state.since_ms, now_ms - state.calm_ms
+        if state.by_hand or -rule.hold_ms <= held_ms < rule.hold_ms - APART_MS or 0 <= calm_since_ms < APART_MS:
+            return state
+        if not self._breakers.may_look_again(state):
+            return state
+        plans = [Plan(line, rule, state.scope) for line in of_breaker(rule, state, 0, now_ms)]
+        budget = rule.budget
+        if budget is not None and (theirs := budget.match.scope(self._facts.values)) is not None:
+            plans.extend(of_budget(budget, theirs, self._facts.session, 0, now_ms, lambda _: False))
+        found = store.reserve(call, [plan.line._replace(amount=0, cap=NO_CAP) for plan in plans], now_ms)
+        store.release(call, now_ms)
+        return self._move(rule, state, plans, _others(plans, found.balances, own=False), now_ms)
+
+    def _move(
+        self, rule: Breaker, state: State, plans: Sequence[Plan], used: Mapping[str, Balance], now_ms: int
+    ) -> State:
+        budget_used = _budget_used(rule, plans, used)
+        measured = measure(rule, state.scope, used, budget_used, self._breakers.attempts(state.key), now_ms)
+        if state.is_plain and not is_reached(rule, measured):
+            return state
+        let_through = used.get(allowance_key(state), _NOTHING).spent
+        after = step(rule, state, measured, let_through, now_ms)
+        return state if after == state else self._breakers.put(rule, state, after, self._facts.values)
+
+
+def _others(plans: Sequence[Plan], balances: Sequence[Balance], *, own: bool) -> dict[str, Balance]:
+    """Return by account what other calls have in it; `own`: the balances are with this one in."""
+    found = {}
+    for plan, (spent, held) in zip(plans, balances, strict=True):
+        amount = plan.line.amount if own else 0
+        rate = plan.line.kind == "rate"
+        found[plan.line.key] = Balance(spent - amount, held) if rate else Balance(spent, held - amount)
+    return found
+
+
+def _budget_used(rule: Breaker, plans: Sequence[Plan], used: Mapping[str, Balance]) -> int | None:
+    if rule.budget is None:
+        return None
+    for plan in plans:
+        if isinstance(plan.rule, Budget) and plan.rule.name == rule.budget.name and not plan.throttles:
+            return sum(used[plan.line.key])
+    return None
+
+
+def _read(text: str) -> State:
+    try:
+        return decode(text)
+    except (ValueError, TypeError, KeyError) as error:
+        faults.report("state of a breaker not understood, taken as closed", error)
+        return State("", "")
+
+
+def _tell(rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> None:
+    if after.name != before.name:
+        faults.LOGGER.warning("breaker '%s' (%s): %s", rule.name, after.scope, change_words(before, after))
+        ledger.add(change(before, after, tags_of(rule, values), shadow=rule.shadow))
