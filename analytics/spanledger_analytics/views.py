@@ -201,7 +201,7 @@ FX_RATES: Final = View(
 )
 GUARD_EVENTS: Final = View(
     "guard_events",
-    "one row a decision of the controls: what a rule did to a call or, in shadow, would have done",
+    "one row a decision of the [controls](controls.md): what a rule did to a call or, in shadow, would have done",
     (
         Column("time", TIME, "When the call began, UTC; of a breaker's change of state, when that was."),
         *(column for column in SPANS if column.name in ("trace_id", "span_id")),

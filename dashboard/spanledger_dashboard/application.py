@@ -19,7 +19,18 @@ from spanledger_dashboard.components import links
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
-from spanledger_dashboard.pages import alerts, attribution, budgets, compare, efficiency, explore, overview, prices, sql
+from spanledger_dashboard.pages import (
+    alerts,
+    attribution,
+    budgets,
+    compare,
+    controls,
+    efficiency,
+    explore,
+    overview,
+    prices,
+    sql,
+)
 from spanledger_dashboard.viewer import admit, show_viewer
 
 _ASSETS: Final = Path(__file__).parent / "assets"
@@ -50,6 +61,7 @@ SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
         "Control": (
             Place("Budgets", "budgets", "account_balance_wallet", budgets.page),
             Place("Alerts", "alerts", "notifications", alerts.page),
+            Place("Controls", "controls", "shield", controls.page),
         ),
         "Data": (
             Place("Prices", "prices", "sell", prices.page),

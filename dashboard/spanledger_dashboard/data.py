@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
@@ -25,6 +25,7 @@ from spanledger import settings
 from spanledger.lake_path import LakePath, lake_path
 from spanledger_analytics import drill, live, spend
 from spanledger_analytics.connection import Ledger, noting
+from spanledger_analytics.controls_seen import controls_seen
 from spanledger_analytics.corrections import corrections
 from spanledger_analytics.reports import spend as spend_report
 from spanledger_analytics.reports.answer import Answer, Report, Value
@@ -52,6 +53,7 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "unpriced": spend.unpriced,
         "unpriced_models": unpriced_models,
         "corrections": corrections,
+        "controls_seen": controls_seen,
         "users": drill.users,
         "requests": drill.requests,
         "trace": drill.trace,
@@ -189,6 +191,10 @@ class Lake:
     def unpriced_models(self, first: date, last: date) -> pl.DataFrame:
         """See `unpriced.unpriced_models`."""
         return self._asked("unpriced_models", first, last, first, last)
+
+    def controls_seen(self, first: date, last: date) -> Mapping[str, Any]:
+        """See `controls_seen.controls_seen`; its one row."""
+        return self._asked("controls_seen", first, last, first, last).row(0, named=True)
 
     def corrections(self) -> pl.DataFrame:
         """See `corrections.corrections`."""

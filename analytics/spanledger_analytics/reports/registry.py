@@ -13,6 +13,7 @@ from .cache_breaks import CACHE_BREAKS
 from .cache_health import CACHE_HEALTH
 from .compare import COMPARE
 from .concentration import CONCENTRATION
+from .decisions import DECISIONS
 from .drivers import DRIVERS
 from .efficiency import EFFICIENCY
 from .expected import EXPECTED
@@ -52,6 +53,7 @@ REPORTS: Final[dict[str, Report]] = {
         GROWTH,
         SPREAD,
         REFUSALS,
+        DECISIONS,
         AVOIDED,
         ROUTES,
         ALERTS,

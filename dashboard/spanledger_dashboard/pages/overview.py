@@ -8,6 +8,7 @@ from typing import Final
 import streamlit as st
 
 from spanledger_dashboard.cards.alerts import show_alerts
+from spanledger_dashboard.cards.controls_line import show_line
 from spanledger_dashboard.cards.month import show_month
 from spanledger_dashboard.cards.movers import BY, show_movers
 from spanledger_dashboard.cards.success import show_success
@@ -34,9 +35,12 @@ def page() -> None:
     with st.grid(4, key="numbers", min_column_width=NARROWEST_PX):
         for show in (show_today, show_month, show_success, show_alerts):
             show(calendar)
+    controls = st.container()
     _show_days(asked)
     show_movers(asked)
     _show_week()
+    with controls:  # last, because what is asked here is waited for
+        show_line(calendar)
 
 
 @card("spend", _DAYS_PX)

@@ -1,0 +1,59 @@
+"""Controls: what the policy lets calls spend, what it did to them, and what that saved."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from spanledger import settings
+from spanledger.guard import policy_path
+from spanledger_dashboard.cards import refused, saved
+from spanledger_dashboard.components.bar import show_bar
+from spanledger_dashboard.data import shown_lake
+
+_BEGIN: Final = """\
+store = "sqlite"       # shared by the processes of a host
+
+[[budget]]
+name = "everybody, a day"
+per = "day"
+usd = 50
+at = { "80%" = "warn", "100%" = "block" }
+shadow = true          # says what it would do; without this line it does it
+"""
+
+
+def page() -> None:
+    """Draw the page; parts that have nothing to tell aren't there."""
+    lake = shown_lake()
+    asked = show_bar(lake)
+    seen = lake.controls_seen(*asked.period.utc_days())
+    has_policy = policy_path(settings.load()) is not None
+    if not has_policy and not seen["decisions"] and not seen["saving"] and not seen["routed"]:
+        _show_how(is_whole=lake.is_whole)
+        return
+    left, right = st.columns(2, gap="small") if seen["saving"] else (st.container(), None)
+    with left:
+        refused.show_refused(asked)
+    if right:
+        with right:
+            saved.show_avoided(asked)
+    if seen["routed"]:
+        saved.show_routes(asked)
+    if seen["decisions"]:
+        refused.show_latest(asked)
+
+
+def _show_how(*, is_whole: bool) -> None:
+    if not is_whole:
+        st.caption("No rule of a policy had anything to do with calls of yours in these days.")
+        return
+    with st.container(border=True):
+        st.markdown(
+            "**No policy is set**, so calls may spend what they like. One in `policy.toml` in the home folder, or where"
+            " `SPANLEDGER_POLICY` says, begins with:"
+        )
+        # Plain: the colours of its highlighting are too pale to read.
+        st.code(_BEGIN, language=None)
+        st.caption("What it decides stands here then: who spends how much, what was refused, and what was saved.")

@@ -1,0 +1,194 @@
+"""Figures and sentences of the page Controls, from rows that can be added up by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+import pytest
+
+from spanledger_analytics.reports.calendar import Calendar, Period
+from spanledger_dashboard.cards import refused, saved
+from spanledger_dashboard.cards.controls_line import line_of
+from spanledger_dashboard.charts.held_up import MOST_RULES, OTHER, avoided_figure, refused_figure, times_of
+
+NOW = datetime(2026, 11, 5, 9, 30, tzinfo=UTC)
+DAYS = Period(date(2026, 11, 2), date(2026, 11, 5))
+SECOND, FOURTH = date(2026, 11, 2), date(2026, 11, 4)
+MONEY = pl.Decimal(38, 12)
+
+
+def refusals(*rows: tuple[Any, ...]) -> pl.DataFrame:
+    names = ["day", "rule", "kind", "action", "shadow", "calls", "refused_calls", "estimate_usd", "unknown_calls"]
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("estimate_usd").cast(MONEY))
+
+
+SOME = refusals(
+    (SECOND, "a", "budget", "block", False, 3, 3, Decimal("1.5"), 0),
+    (SECOND, "b", "limit", "defer", False, 1, 1, None, 1),
+    (FOURTH, "a", "budget", "block", False, 2, 2, Decimal(1), 0),
+    (FOURTH, "a", "budget", "block", True, 7, 0, None, 7),
+)
+
+
+def traces(figure: go.Figure) -> list[dict[str, Any]]:
+    """Return a figure's traces; plotly raises an error for what it does not know."""
+    found: list[dict[str, Any]] = go.Figure(figure.to_dict()).to_dict()["data"]
+    return found
+
+
+def test_refusals_are_stacked_by_rule_and_those_in_shadow_are_pale() -> None:
+    first, second, shadow, hit = traces(refused_figure(SOME, times_of(DAYS, NOW)))
+    assert [(one["name"], list(one["y"]), one["marker"]["opacity"]) for one in (first, second, shadow)] == [
+        ("a", [3, 0, 2, 0], 1),
+        ("b", [1, 0, 0, 0], 1),
+        ("a, in shadow", [0, 0, 7, 0], 0.4),
+    ]
+    assert first["marker"]["color"] == shadow["marker"]["color"] != second["marker"]["color"]
+    assert list(first["marker"]["pattern"]["shape"]) == ["", "", "", "/"]
+    assert [told.split("<br>") for _, told in hit["customdata"]] == [
+        ["<b>Mon 2 Nov</b>", "a: 3 calls refused", "b: 1 call refused"],
+        ["<b>Tue 3 Nov</b>", "no call refused"],
+        ["<b>Wed 4 Nov</b>", "a: 2 calls refused", "a: 7 calls would have been refused"],
+        ["<b>Thu 5 Nov so far</b>", "no call refused"],
+    ]
+
+
+def test_rules_beyond_the_colours_are_one_and_names_are_no_html() -> None:
+    many = refusals(*((SECOND, f"<b>{number:02}", "budget", "block", False, 1, 1, None, 1) for number in range(20)))
+    drawn = traces(refused_figure(many, times_of(DAYS, NOW)))[:-1]
+    assert len(drawn) == MOST_RULES + 1
+    assert {one["name"]: sum(one["y"]) for one in drawn}[OTHER] == 20 - MOST_RULES
+    assert "&lt;b&gt;00" in {one["name"] for one in drawn}
+
+
+def test_few_days_are_drawn_by_the_hour_of_the_readers_zone() -> None:
+    times = times_of(Period(date(2026, 11, 5), date(2026, 11, 5), Calendar("Asia/Kolkata")), NOW)
+    assert (times.unit, len(times.places)) == ("hour", 15)
+    assert [times.label(place) for place in (times.places[0], times.places[-1])] == [
+        "2026-11-05 00:00",
+        "2026-11-05 14:00",
+    ]
+    assert times.name(times.places[-1]).endswith("so far") or times.current > times.places[-1]
+
+
+def test_what_was_avoided_is_stacked_by_way_and_what_is_unknown_is_counted() -> None:
+    frame = pl.DataFrame(
+        [
+            (SECOND, "f", "route", "easy", 4, Decimal("0.5"), 0),
+            (SECOND, "g", "cache", "faq", 2, Decimal("0.25"), 1),
+            (FOURTH, None, "cache", "faq", 1, None, 1),
+        ],
+        schema=["day", "feature", "way", "rule", "calls", "avoided_usd", "unknown_calls"],
+        orient="row",
+    ).with_columns(pl.col("avoided_usd").cast(MONEY))
+    cache, route, hit = traces(avoided_figure(frame, times_of(DAYS, NOW)))
+    assert [(one["name"], list(one["y"])) for one in (cache, route)] == [
+        ("response cache", [0.25, 0, 0, 0]),
+        ("cheaper model, by router", [0.5, 0, 0, 0]),
+    ]
+    assert hit["customdata"][0][1].split("<br>")[1:] == [
+        "response cache: $0.25, 2 calls",
+        "cheaper model, by router: $0.5, 4 calls",
+    ]
+    assert saved.answer_of(frame) == "$0.750 avoided, on 7 calls, of 2 calls it isn't known"
+    assert [(row["rule"], row["calls"], row["features"]) for row in saved.by_rule(frame).to_dicts()] == [
+        ("easy", 4, ["f"]),
+        ("faq", 3, ["g"]),
+    ]
+
+
+def test_refusals_are_told_in_a_sentence_and_by_rule() -> None:
+    assert refused.answer_of(SOME) == (
+        "6 calls were refused, expected to cost $2.50; in shadow 7 calls would have been"
+    )
+    assert refused.answer_of(SOME.filter("shadow")) == "No call was refused; in shadow 7 calls would have been"
+    assert refused.answer_of(SOME.head(0)) == "No call was refused"
+    told = [refused.rule_row(row) for row in refused.by_rule(SOME).to_dicts()]
+    assert [(row.amount, row.title, row.said) for row in told] == [
+        ("5", "a", "The budget refused 5 calls, expected to cost $2.50."),
+        ("1", "b", "The limit put off 1 call."),
+        ("7", "a, in shadow", "The budget would have refused 7 calls."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "title", "said", "link"),
+    [
+        ({}, "r (user_id=u)", "Thu 5 Nov 09:30:00 UTC, search: no money left", "See request 0000002a"),
+        (
+            {"sentence": None, "scope": None},
+            "r",
+            "Thu 5 Nov 09:30:00 UTC, search: It was refused.",
+            "See request 0000002a",
+        ),
+        ({"kind": "breaker"}, "r (user_id=u)", "Thu 5 Nov 09:30:00 UTC, search: no money left", ""),
+        (
+            {"shadow": True, "action": "degrade"},
+            "r (user_id=u): would have degraded",
+            "Thu 5 Nov 09:30:00 UTC, search: no money left",
+            "See request 0000002a",
+        ),
+    ],
+)
+def test_a_decision_is_told_with_a_way_to_its_trace(more: dict[str, Any], title: str, said: str, link: str) -> None:
+    row = {
+        "time": NOW,
+        "rule": "r",
+        "kind": "budget",
+        "scope": "user_id=u",
+        "action": "block",
+        "shadow": False,
+        "refused": True,
+        "team": "search",
+        "user": None,
+        "feature": None,
+        "model": None,
+        "sentence": "no money left",
+        "trace_id": f"{42:032x}",
+    }
+    made = refused.decision_row(row | more)
+    assert (made.title, made.said, made.link) == (title, said, link)
+    assert made.parameters == {"d": "2026-11-05", "t": f"{42:032x}"}
+
+
+def test_arms_are_told_by_cost_of_a_call_and_success() -> None:
+    row = {
+        "rule": "easy",
+        "arm": "routed",
+        "chosen_model": "gpt-5-mini",
+        "calls": 4,
+        "cost_usd": Decimal("0.02"),
+        "judged": 4,
+        "success_rate": Decimal("0.75"),
+        "avoided_usd": Decimal("0.08"),
+        "would_save_usd": None,
+    }
+    made = saved.arm_row(row)
+    assert (made.amount, made.title) == ("$0.080", "easy: routed, gpt-5-mini")
+    assert made.said == (
+        "4 calls went to the chosen model, $0.0050 each. 75 % of 4 sessions that were judged ended well."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ((0, 0, 0), ""),
+        ((1, 0, 0), "Controls, the last 7 days: 1 call refused."),
+        ((2, 3, 4), "Controls, the last 7 days: 2 calls refused, $4.00 avoided on 3 calls."),
+    ],
+)
+def test_the_line_of_the_overview_is_there_only_if_there_is_something_to_say(
+    seen: tuple[int, int, int], said: str
+) -> None:
+    assert line_of(dict(zip(("refused", "saving", "avoided_usd"), (*seen[:2], Decimal(seen[2])), strict=True))) == said
+
+
+def test_hours_end_with_the_one_that_goes_on() -> None:
+    times = times_of(Period(date(2026, 11, 4), date(2026, 11, 5)), NOW)
+    assert times.places[-1] == times.current == NOW - timedelta(minutes=30)
+    assert times.name(times.places[-1]) == "Thu 5 Nov 09:00 so far"
