@@ -24,6 +24,8 @@ import click
 
 from spanledger import account, base_file, settings as all_settings
 from spanledger.errors import SpanledgerError
+from spanledger.guard import policy_path
+from spanledger.guard.policy_file import read_policy
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
@@ -108,6 +110,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _lake(settings.lake)
     yield from _metrics(settings.lake)
     yield from _alerts(settings)
+    yield _policy(settings)
 
 
 def _switch_file() -> Finding:
@@ -273,6 +276,24 @@ def _alerts(settings: Settings) -> Iterator[Finding]:
         troubles.insert(0, f"not evaluated {when}: `spanledger up` and `collect` do")
     told = f"{len(rules.rules)} rules of {path}"
     yield Finding("alerts", "warn" if troubles else "ok", "; ".join([told, *troubles]))
+
+
+def _policy(settings: Settings) -> Finding:
+    """Say which controls calls are held against."""
+    path = policy_path(settings)
+    if path is None:
+        return Finding(
+            "policy", "ok", f"none, so no call is held up; it would stand in {settings.home / 'policy.toml'}"
+        )
+    try:
+        policy = read_policy(path, settings)
+    except SpanledgerError as error:
+        return Finding("policy", "warn", f"calls go on without it, or by the last good one: {error}")
+    rules = [*policy.rules, *(rule for kind in policy.more.values() for rule in kind)]
+    shadow = sum(getattr(rule, "shadow", False) for rule in rules)
+    store = policy.store.partition("@")[2] or policy.store  # an address without its password
+    in_shadow = f", {shadow} in shadow" if shadow else ""
+    return Finding("policy", "ok", f"{len(rules)} rules of {path}{in_shadow}, store {store}")
 
 
 def _size(count: int) -> str:

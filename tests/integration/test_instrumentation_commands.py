@@ -73,6 +73,7 @@ def test_doctor_finds_everything_in_order(tmp_path: Path) -> None:
         "faults",
         "lake",
         "alerts",
+        "policy",
     ]
     assert {state for check, (state, _) in found.items() if check not in ("home", "lake")} == {"ok"}
     assert found["endpoint"] == ("ok", f"{sink.url}/v1/traces takes spans (http/protobuf)")
@@ -95,10 +96,21 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
     assert found["spool"][1].startswith("1 batches wait, 2.0 kB, 0 % full, oldest ")
 
 
+def test_doctor_says_what_is_wrong_with_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text('[[limit]]\nname = "one"\nconcurrent = 1\nshadow = true\n')
+    good = _findings(tmp_path)["policy"]
+    (tmp_path / "policy.toml").write_text('[[limit]]\nname = "one"\nconcurrent = 0\n')
+    state, told = _findings(tmp_path)["policy"]
+
+    assert good == ("ok", f"1 rules of {tmp_path / 'policy.toml'}, 1 in shadow, store memory")
+    assert state == "warn"
+    assert told.endswith("line 3: [[limit]] concurrent: expected a whole number of at least 1, not 0")
+
+
 def test_doctor_aligns_its_lines_for_reading(tmp_path: Path) -> None:
     lines = _spanledger("doctor", home=tmp_path).stdout.splitlines()
 
-    assert len(lines) == 15
+    assert len(lines) == 16
     assert {line[:6] for line in lines} <= {"ok    ", "warn  "}
     assert all(line[6:24].endswith(" ") or line[24:26] == "  " for line in lines)
 
