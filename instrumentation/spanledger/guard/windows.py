@@ -6,7 +6,7 @@ carry their offset: of the hour that a change to winter time repeats, each is a 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ Per: TypeAlias = Literal["request", "session", "hour", "day", "week", "month", "
 
 _SESSION_DAYS: Final = 31
 """A session's account is kept for so many days after its last call."""
+_HOUR_MS: Final = 3_600_000
 _NEVER_MS: Final = 32_503_680_000_000
 """The year 3000."""
 
@@ -38,17 +39,38 @@ def window(per: Per, at_ms: int, zone: ZoneInfo, billing_day: int = 1) -> Window
     if per == "session":
         start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         return Window(per, _ms(start), _ms(start + timedelta(days=_SESSION_DAYS)))
-    local = moment.astimezone(zone)
     if per == "hour":
-        return _hour(local)
-    first, after = _days(per, local.date(), billing_day)
+        return _hour(at_ms, zone)
+    first, after = _days(per, moment.astimezone(zone).date(), billing_day)
     return Window(_name(per, first), _midnight(first, zone), _midnight(after, zone))
 
 
-def _hour(local: datetime) -> Window:
-    start = local - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-    from_ms = _ms(start)
-    return Window(start.strftime("%Y-%m-%dT%H%z"), from_ms, from_ms + 3_600_000)
+def _hour(at_ms: int, zone: ZoneInfo) -> Window:
+    """Return the hour on the clock of the zone; shorter where the clock is changed within it, by half an hour say."""
+    offset_ms = _offset_ms(at_ms, zone)
+    begin = at_ms - (at_ms + offset_ms) % _HOUR_MS
+    start = datetime.fromtimestamp(begin // 1000, timezone(timedelta(milliseconds=offset_ms)))
+    last = begin + _HOUR_MS - 1
+    from_ms = begin if _offset_ms(begin, zone) == offset_ms else _change(begin, at_ms, zone)
+    until_ms = last + 1 if _offset_ms(last, zone) == offset_ms else _change(at_ms, last, zone)
+    return Window(start.strftime("%Y-%m-%dT%H%z"), from_ms, until_ms)
+
+
+def _offset_ms(at_ms: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(at_ms // 1000, zone).utcoffset()
+    return 0 if offset is None else offset // timedelta(milliseconds=1)
+
+
+def _change(before: int, after: int, zone: ZoneInfo) -> int:
+    """Return the first millisecond of the offset that holds at the end of a stretch, and didn't at its beginning."""
+    changed = _offset_ms(after, zone)
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _offset_ms(middle, zone) == changed:
+            after = middle
+        else:
+            before = middle
+    return after
 
 
 def _days(per: Per, today: date, billing_day: int) -> tuple[date, date]:
