@@ -1,7 +1,9 @@
 """The alert process: the rules of `alerts.toml` are held against the lake every 20 seconds, and what fires is told.
 
-Until there is a file of rules it only looks for one, and loads neither DuckDB nor Delta. There is one such process for
-each home, held to it by a lock, however many collectors are started on it.
+It also sets the accounts of the policy's budgets right by the lake (`controls.watch`), so that one process looks at the
+lake now and then, not two. Until there is a file of rules, or a policy whose accounts are shared, it only looks for
+them, and loads neither DuckDB nor Delta. There is one such process for each home, held to it by a lock, however many
+collectors are started on it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from spanledger.settings import Settings, load
 from spanledger_collector.supervise import ChildCommand
 from spanledger_collector.worker import run
 
+from .controls.watch import BudgetWatch
+
 if TYPE_CHECKING:
     from .alerts.watch import Watch
 
@@ -32,9 +36,16 @@ def alert_command(home: Path, lake: LakePath) -> ChildCommand:
 
 
 def make_step(home: Path, lake: LakePath) -> Callable[[], bool]:
-    """Return the step of the loop: evaluate where there are rules, and it is time."""
+    """Return the step of the loop: look at rules and at budgets, where there are some, and it is time."""
     os.nice(5)
-    return Watcher(load(home=home, lake=lake)).step
+    settings = load(home=home, lake=lake)
+    rules, budgets = Watcher(settings), BudgetWatch(settings)
+
+    def step() -> bool:
+        budgets.step()
+        return rules.step()
+
+    return step
 
 
 class Watcher:

@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "report": _Command("report", "analytics", "Ask a report: spend, and more, by team, model, user, feature ..."),
     "alerts": _Command("alerts", "analytics", "Be told when spend is out of bounds: rules, state, silences."),
+    "budget": _Command("budget", "analytics", "Look at budgets: spent, held, past windows; set one."),
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),
     "export": _Command("exporting", "analytics", "Write the spans of the lake as OTLP or Parquet."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),

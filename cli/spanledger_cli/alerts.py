@@ -13,7 +13,6 @@ import polars as pl
 
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
-from spanledger_analytics.alerts.durations import parse_length
 from spanledger_analytics.alerts.kinds import KINDS
 from spanledger_analytics.alerts.rules import Receiver, Rules
 from spanledger_analytics.alerts.rules_file import named, read_rules
@@ -21,6 +20,7 @@ from spanledger_analytics.alerts.rules_file import named, read_rules
 from . import lakes
 from .answer import FORMATS, write
 from .errors import FileError
+from .lengths import Length
 from .progress import say
 
 _HOME: Final = click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
@@ -32,19 +32,6 @@ _RULES: Final = click.option(
 )
 _FORM: Final = click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 _STARTING_FILE: Final = Path(__file__).with_name("alerts.toml")
-
-
-class _Length(click.ParamType[timedelta]):
-    """A length of time: 90s, 5m, 4h, 2d."""
-
-    name = "length"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it."""
-        found = value if isinstance(value, timedelta) else parse_length(value)
-        if found is None:
-            self.fail(f"{value!r} is no length of time; write 90s, 5m, 4h or 2d", param, ctx)
-        return found
 
 
 _KINDS: Final = "\n".join(f"  {kind.name:<10} {kind.sentence}" for kind in KINDS.values())
@@ -125,7 +112,7 @@ def check(home: Path | None, lake: LakePath | None, rules: Path | None, form: st
 
 @command.command("list")
 @_HOME
-@click.option("--since", type=_Length(), default="7d", show_default=True, help="How far back: 90s, 5m, 4h, 2d.")
+@click.option("--since", type=Length(), default="7d", show_default=True, help="How far back: 90s, 5m, 4h, 2d.")
 @_FORM
 def list_(home: Path | None, since: timedelta, form: str) -> None:
     """Show what fires, what is about to, and what has fired.
@@ -200,7 +187,7 @@ def silence() -> None:
 
 @silence.command("make")
 @_HOME
-@click.option("--for", "length", type=_Length(), required=True, help="How long: 90s, 5m, 4h, 2d.")
+@click.option("--for", "length", type=Length(), required=True, help="How long: 90s, 5m, 4h, 2d.")
 @click.option("--comment", default="", help="Why, for those who come after.")
 @click.argument("matchers", nargs=-1, required=True)
 def make(home: Path | None, length: timedelta, comment: str, matchers: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from . import lakes
 from .progress import say
 
 if TYPE_CHECKING:
+    from spanledger_analytics.controls.watch import BudgetWatch
     from spanledger_collector.jobs import Did, Terms
     from spanledger_collector.settling import Settled
 
@@ -56,9 +57,9 @@ def command(
     """Do for a lake what a running collector does by itself in quiet moments.
 
     Traces are settled (one charge a call, agents charged where nothing below them is, tags from above), small files
-    merged, days that are too old dropped, and files that were replaced deleted. By hand it is for a lake that no
-    collector runs on, for a trace that shall not wait, and after a price was added to the book: calls that had none
-    get it then.
+    merged, days that are too old dropped, files that were replaced deleted, and budgets of the policy compared with
+    the lake. By hand it is for a lake that no collector runs on, for a trace that shall not wait, and after a price was
+    added to the book: calls that had none get it then.
 
     \b
     Examples:
@@ -118,6 +119,7 @@ def _do_jobs(settings: Settings, *, dry_run: bool, trust_clock: bool) -> None:
     with only_one(lock_path(settings.lake)):
         note(settings.lake, tuple(JOBS), _print(settings.lake, terms))
     _count_days(settings.lake)
+    _set_budgets_right(settings)
 
 
 def _count_days(lake: LakePath) -> None:
@@ -132,6 +134,27 @@ def _count_days(lake: LakePath) -> None:
         done = refresh_rollups(lake)
     if done.counted:
         click.echo(f"{'count':<10} {'rollups':<12} {len(done.counted)} days counted")
+
+
+def _set_budgets_right(settings: Settings) -> None:
+    """Set the accounts of the policy's budgets right by the lake, where they are in a store that processes share."""
+    watch = _budgets(settings)
+    if watch is None:
+        return
+    done = watch.compare()
+    watch.close()
+    if done is not None and done.confirmed:
+        click.echo(
+            f"{'compare':<10} {'budgets':<12} {done.confirmed} calls confirmed, {done.changed} of them set right"
+        )
+
+
+def _budgets(settings: Settings) -> BudgetWatch | None:
+    if importlib.util.find_spec("duckdb") is None:
+        return None
+    from spanledger_analytics.controls.watch import BudgetWatch
+
+    return BudgetWatch(settings)
 
 
 def _print(lake: LakePath, terms: Terms) -> list[Did]:
@@ -155,9 +178,12 @@ def _go_on(settings: Settings, quiet: timedelta) -> None:
     watches = BaseWatch(settings), ContractWatch(settings)
     settler = Settler(settings.lake, quiet)
     maintainer = Maintainer(settings.lake)
+    budgets = _budgets(settings)
     while True:
         for watch in watches:
             watch.refresh()
         settler.step()
         maintainer.step()
+        if budgets is not None:
+            budgets.step()
         time.sleep(_LOOK_S)

@@ -122,7 +122,9 @@ def test_windows_follow_each_other_without_gap_or_overlap(per: Per, zone: str, a
     found, begins, names = window(per, at_ms, ZoneInfo(zone), billing_day), [], set()
     assert found.holds(at_ms)
     for _ in range(30):
-        assert [window(per, at, ZoneInfo(zone), billing_day) for at in (found.from_ms, found.until_ms - 1)] == [found] * 2
+        assert [window(per, at, ZoneInfo(zone), billing_day) for at in (found.from_ms, found.until_ms - 1)] == [
+            found
+        ] * 2
         begins.append(found.from_ms)
         names.add(found.name)
         after = window(per, found.until_ms, ZoneInfo(zone), billing_day)

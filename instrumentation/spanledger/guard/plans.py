@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from .breaker import Breaker
+from .keys import budget_key, session_window
 from .policy import Budget, Limit
 from .store import NO_CAP, Line, Unit
 
@@ -29,8 +30,7 @@ def of_budget(
 ) -> Iterator[Plan]:
     """Yield what a call that may cost `amount` draws on for a budget."""
     window = rule.window(now_ms)
-    name = f"session:{session}" if rule.per == "session" else window.name
-    key = f"budget/{rule.name}/{scope}/{name}"
+    key = budget_key(rule, scope, session_window(session) if rule.per == "session" else window.name)
     share, cap = rule.block_share(), NO_CAP
     if share is not None and not rule.shadow:
         # What holds nothing is refused once all is spent.

@@ -49,6 +49,8 @@ class Match:
 
     keys: tuple[tuple[str, str, str | None, Callable[[str], object] | None], ...] = ()
     """Key, wire name and either the value or what takes those that a pattern means."""
+    told: str = EVERYTHING
+    """As people read it: user_id=*,feature=draft."""
 
     def scope(self, values: Mapping[str, str]) -> str | None:
         """Name what a call counts for, as `user_id=ann`; None where the rule isn't about it."""
@@ -70,7 +72,7 @@ def make_match(given: Mapping[str, str]) -> Match:
         wire = WIRE_NAMES.get(key) or names.TAG_PREFIX + key
         pattern = _pattern(value) if "*" in value else None
         keys.append((key, wire, None if pattern else value, pattern))
-    return Match(tuple(keys))
+    return Match(tuple(keys), ",".join(f"{key}={value}" for key, value in given.items()) or EVERYTHING)
 
 
 def _pattern(text: str) -> Callable[[str], object]:

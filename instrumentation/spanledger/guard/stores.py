@@ -13,16 +13,33 @@ FILE: Final = "guard.sqlite"
 
 
 def open_store(name: str, home: Path) -> Store:
-    """Open `memory`, `sqlite` (a file in the home folder) or an address of Redis.
+    """Open `memory`, `sqlite` (a file in the home folder) or an address of Redis, for calls of an application.
 
     Raises:
-        SpanledgerError: it needs a library that isn't installed.
+        ImportError: it needs a library that isn't installed.
     """
+    store: Store
     if name == "memory":
-        store: Store = import_module(".memory", __package__).MemoryStore()
-    elif name == "sqlite":
-        home.mkdir(parents=True, exist_ok=True)
-        store = FallbackStore(import_module(".sqlite", __package__).SqliteStore(home / FILE))
+        store = import_module(".memory", __package__).MemoryStore()
     else:
-        store = FallbackStore(import_module(".redis_store", __package__).RedisStore(name), blocks=True)
+        store = FallbackStore(open_shared(name, home), blocks=name != "sqlite")
+    return store
+
+
+def open_shared(name: str, home: Path, patience_s: float | None = None) -> Store:
+    """Open `sqlite` or an address of Redis as it is, for those who look after it: it raises where it is away.
+
+    `patience_s` is how long it is waited for; None: as long as a call may be held up.
+
+    Raises:
+        ImportError: it needs a library that isn't installed.
+    """
+    store: Store
+    if name == "sqlite":
+        home.mkdir(parents=True, exist_ok=True)
+        found = import_module(".sqlite", __package__)
+        store = found.SqliteStore(home / FILE, found.PATIENCE_S if patience_s is None else patience_s)
+    else:
+        found = import_module(".redis_store", __package__)
+        store = found.RedisStore(name, timeout_s=found.TIMEOUT_S if patience_s is None else patience_s)
     return store

@@ -1,0 +1,94 @@
+"""Accounts that processes share, set right by the lake: what a call was charged becomes what is booked for it.
+
+A call is confirmed by its span alone, and only when that is there with a cost: what the lake hasn't seen is not
+forgotten, since the application may still keep its spans, and no account is ever summed up anew. A call whose trace may
+still change waits until that is settled, a day at most; a call without a price keeps what it was charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from spanledger.guard.decisions import moment
+from spanledger.guard.store import Charge, Store
+from spanledger_analytics.connection import Ledger
+
+from .spent import millis
+
+_PAGE: Final = 2_000
+"""Calls that the lake is asked about at once."""
+_AROUND: Final = timedelta(minutes=15)
+"""A span may begin so long before or after its call was held: it waits for room, or clocks differ."""
+_SETTLED_MS: Final = 86_400_000
+"""After a day a trace that may still change is taken as it is."""
+_PICO_OF_NANO: Final = 1000
+
+
+class Reconciled(NamedTuple):
+    """What a round did."""
+
+    swept: int
+    """Holds that nobody renewed any more."""
+    confirmed: int
+    changed: int
+    """Those of `confirmed` that had been charged something else."""
+    difference: int
+    """What accounts were set right by, all in all: nano-dollars."""
+    waiting: int
+    """Calls that the lake doesn't have, or not to the end, or not with a cost."""
+
+
+class _Booked(NamedTuple):
+    nano_usd: int
+    tokens: int | None
+    provisional: bool
+
+
+def reconcile(
+    store: Store, ledger: Ledger, now: datetime, since_ms: int = 0, *, provisional: bool = False
+) -> Reconciled:
+    """Have expired holds end, and put what is booked in place of what calls since a moment were charged.
+
+    With `provisional`, calls whose traces may still change are taken as they are now.
+
+    Raises:
+        StoreAwayError: the store can't be reached.
+        duckdb.Error: a file of the lake can't be read.
+    """
+    now_ms = millis(now)
+    swept = store.sweep(now_ms)
+    confirmed = changed = difference = waiting = 0
+    while page := store.charges(now_ms, waiting + _PAGE)[waiting:]:
+        booked = _booked(ledger, [charge for charge in page if charge.at_ms >= since_ms])
+        for charge in page:
+            found = booked.get(charge.call)
+            if found is None or (found.provisional and not provisional and charge.at_ms > now_ms - _SETTLED_MS):
+                waiting += 1
+                continue
+            tokens = charge.tokens if found.tokens is None else found.tokens
+            if not store.confirm(charge.call, found.nano_usd, tokens):
+                continue
+            confirmed += 1
+            changed += (charge.usd, charge.tokens) != (found.nano_usd, tokens)
+            difference += found.nano_usd - charge.usd
+    return Reconciled(swept, confirmed, changed, difference, waiting)
+
+
+def _booked(ledger: Ledger, charges: Sequence[Charge]) -> dict[str, _Booked]:
+    if not charges:
+        return {}
+    begin, end = moment(charges[0].at_ms) - _AROUND, moment(charges[-1].at_ms) + _AROUND
+    ids = [charge.call for charge in charges]
+    found = ledger.ask_between("controls/booked", begin, end, begin=begin, end=end, ids=ids)
+    return {
+        span_id: _Booked(_nano(cost_usd), tokens, provisional)
+        for span_id, cost_usd, tokens, provisional in found.iter_rows()
+    }
+
+
+def _nano(cost_usd: Decimal) -> int:
+    """Return dollars as nano-dollars, rounded up."""
+    return -(-int(cost_usd.scaleb(12)) // _PICO_OF_NANO)
