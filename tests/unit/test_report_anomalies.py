@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -17,7 +18,7 @@ from ledger_rows import Row, call, make_lake
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.errors import QuestionError
 from spanledger_analytics.reports.calendar import Calendar, Period
-from spanledger_analytics.reports.excess import Part, divided, parts, spending
+from spanledger_analytics.reports.excess import divided, parts, spending
 from spanledger_analytics.reports.far_requests import KIND_DAYS, LEAST, far_requests
 from spanledger_analytics.reports.question import Question, parse_where
 from spanledger_analytics.reports.registry import REPORTS
@@ -203,9 +204,9 @@ def test_parts_add_up_to_what_was_spent_and_expected(ledger: Ledger) -> None:
         assert list(spent) == ["user", "model", "feature"]
         for dimension, frame in spent.items():
             made = parts(frame, since, until, expected, dimension)
-            assert sum(part.cost_usd for part in made) == sum(row["cost_usd"] for row in rows_between(since, until))
-            assert sum(part.expected_usd for part in made) == expected
-            assert [part.excess_usd for part in made] == sorted((part.excess_usd for part in made), reverse=True)
+            assert made["cost_usd"].sum() == sum(row["cost_usd"] for row in rows_between(since, until))
+            assert made["expected_usd"].sum() == expected
+            assert made["excess_usd"].to_list() == sorted((made["cost_usd"] - made["expected_usd"]), reverse=True)
 
 
 def rows_between(since: datetime, until: datetime) -> list[Row]:
@@ -216,20 +217,15 @@ def test_who_was_expected_and_did_not_come_has_a_negative_part(ledger: Ledger) -
     hour = SPIKE + 2 * ONE_HOUR
     asked = Question(LAST_DAYS, where=parse_where(["user!=bob"]))
     spent = spending(ledger, asked, None, (), hour, hour + ONE_HOUR)
-    [part] = parts(spent["user"], hour, hour + ONE_HOUR, Decimal(3), "user")
+    found = parts(spent["user"], hour, hour + ONE_HOUR, Decimal(3), "user")
     # Of the week before all is Ann's, so all of what was expected; she cost half a dollar.
-    assert part == Part("user", "ann", Decimal("0.5"), Decimal(3))
-    assert part.excess_usd == Decimal("-2.5")
+    assert found.rows() == [("ann", Decimal("0.5"), Decimal(3), Decimal("-2.5"))]
 
 
 def test_what_rounding_leaves_goes_to_the_heaviest() -> None:
-    thirds = divided(Decimal(1), {"a": Decimal(1), "b": Decimal(1), None: Decimal("1.1")})
-    assert thirds == {
-        "a": Decimal("0.322580645161"),
-        "b": Decimal("0.322580645161"),
-        None: Decimal("0.354838709678"),
-    }
-    assert divided(Decimal(1), {"a": Decimal(0)}) == {"a": Decimal(0)}
+    thirds = divided(Decimal(1), pl.Series([Decimal(1), Decimal(1), Decimal("1.1")]))
+    assert thirds.to_list() == [Decimal("0.322580645161"), Decimal("0.322580645161"), Decimal("0.354838709678")]
+    assert divided(Decimal(1), pl.Series([Decimal(0)])).to_list() == [Decimal(0)]
 
 
 def random_requests(draw: random.Random) -> Iterator[Row]:

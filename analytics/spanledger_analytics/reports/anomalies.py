@@ -259,7 +259,7 @@ def _explained(ledger: Ledger, asked: Question, found: Sequence[Finding], now: d
 def _made_by(one: Finding, spent: Mapping[str, pl.DataFrame], until: datetime) -> str:
     own = pl.lit(True) if one.of == TOTAL else pl.col(one.of).eq_missing(pl.lit(one.name))
     words = [
-        sentence(parts(frame.filter(own), one.since, until, one.expected_usd, dimension))
+        sentence(parts(frame.filter(own), one.since, until, one.expected_usd, dimension), dimension)
         for dimension, frame in spent.items()
     ]
     return "; ".join(said for said in words if said)

@@ -6,8 +6,8 @@ of what was expected. It can be negative: then others did more than all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -16,7 +16,7 @@ import polars as pl
 
 from spanledger_analytics.connection import Ledger
 
-from .answer import share
+from .answer import pico_of, share
 from .calendar import Period
 from .question import Question
 from .totals import SPENT, busy_hours
@@ -24,24 +24,10 @@ from .totals import SPENT, busy_hours
 _ASKED_TOGETHER: Final = (("user",), ("model", "feature"))
 """What explains an excess; as rollups have it."""
 _WEEK: Final = timedelta(days=7)
+_MONEY: Final = pl.Decimal(38, 12)
 _PICO: Final = Decimal("0.000000000001")
 _SHOWN: Final = 3
 _WORTH_SAYING: Final = Decimal("0.1")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one value of a dimension has to do with it; US dollars."""
-
-    dimension: str
-    name: str | None
-    cost_usd: Decimal
-    expected_usd: Decimal
-
-    @property
-    def excess_usd(self) -> Decimal:
-        """What it cost beyond expectation."""
-        return self.cost_usd - self.expected_usd
 
 
 def spending(
@@ -64,39 +50,48 @@ def spending(
     return found
 
 
-def parts(spent: pl.DataFrame, since: datetime, until: datetime, expected: Decimal, dimension: str) -> list[Part]:
+def parts(spent: pl.DataFrame, since: datetime, until: datetime, expected: Decimal, dimension: str) -> pl.DataFrame:
     """Divide what was spent between two full hours (UTC), and what was expected; the largest excess first.
 
-    `spent` is of `spending`. Costs add up to what was spent, expectations to `expected`.
+    `spent` is of `spending`. There is a row a value: it, cost_usd, expected_usd, and excess_usd, what it cost beyond
+    expectation. Costs add up to what was spent, expectations to `expected`.
     """
-    costs = _sums(spent.filter(pl.col("hour").is_between(since, until, closed="left")), dimension)
-    before = _sums(spent.filter(pl.col("hour").is_between(since - _WEEK, since, closed="left")), dimension)
-    usual = divided(expected, before if any(before.values()) else costs)
-    divisions = [
-        Part(dimension, name, costs.get(name, Decimal(0)), usual.get(name, Decimal(0))) for name in {**costs, **usual}
-    ]
-    return sorted(divisions, key=lambda part: (-part.excess_usd, part.name is None, part.name))
+    cost, hour = pl.col("cost_usd").cast(_MONEY), pl.col("hour")
+    is_now = hour.is_between(since, until, closed="left")
+    is_before = hour.is_between(since - _WEEK, since, closed="left")
+    sums = spent.group_by(dimension).agg(
+        *(cost.filter(part).sum().alias(name) for name, part in (("cost_usd", is_now), ("before", is_before))),
+        *(part.any().alias(name) for name, part in (("is_now", is_now), ("is_before", is_before))),
+    )
+    known_before = bool((sums["before"] != 0).any())
+    told = sums.filter(pl.col("is_now") | (pl.col("is_before") & known_before)).sort(dimension, nulls_last=True)
+    divisions = told.select(
+        dimension, "cost_usd", divided(expected, told["before" if known_before else "cost_usd"]).alias("expected_usd")
+    )
+    excess = (pl.col("cost_usd") - pl.col("expected_usd")).cast(_MONEY).alias("excess_usd")
+    return divisions.with_columns(excess).sort("excess_usd", descending=True, maintain_order=True)
 
 
-def divided(amount: Decimal, weights: Mapping[str | None, Decimal]) -> dict[str | None, Decimal]:
-    """Divide an amount by weights; what rounding to pico-dollars leaves goes to the heaviest."""
-    whole = sum(weights.values(), Decimal(0))
-    if not whole:
-        return dict.fromkeys(weights, Decimal(0))
-    told = {name: (amount * weight / whole).quantize(_PICO) for name, weight in weights.items()}
-    heaviest = max(weights, key=lambda name: weights[name])
-    told[heaviest] += amount - sum(told.values(), Decimal(0))
-    return told
+def divided(amount: Decimal, weights: pl.Series) -> pl.Series:
+    """Divide US dollars by weights, which are some; what rounding to pico-dollars leaves goes to the heaviest."""
+    pico = weights.cast(_MONEY).to_physical().to_list()
+    whole = sum(pico)
+    told = [_rounded(pico_of(amount) * weight, whole) if whole else 0 for weight in pico]
+    if whole:
+        told[pico.index(max(pico))] += pico_of(amount) - sum(told)
+    return (pl.Series(told, dtype=pl.Int128).cast(pl.Decimal(38, 0)) * pl.Series([_PICO], dtype=_MONEY)).cast(_MONEY)
 
 
-def sentence(divisions: list[Part]) -> str:
+def _rounded(part: int, whole: int) -> int:
+    """Return a ratio as a whole number, half to even."""
+    number, rest = divmod(part, whole)
+    return number + (2 * rest > whole or (2 * rest == whole and number % 2))
+
+
+def sentence(divisions: pl.DataFrame, dimension: str) -> str:
     """Return who makes most of the excess, in words; '' if nobody makes a tenth of it."""
-    excess = sum((part.excess_usd for part in divisions), Decimal(0))
-    most = [part for part in divisions[:_SHOWN] if part.excess_usd >= _WORTH_SAYING * excess]
-    return ", ".join(f"{part.dimension} {part.name or '(none)'} {share(part.excess_usd, excess)}" for part in most)
-
-
-def _sums(frame: pl.DataFrame, dimension: str) -> dict[str | None, Decimal]:
-    """Return the sum of each value, of calls with a price."""
-    sums = frame.group_by(dimension, maintain_order=True).agg(pl.col("cost_usd").sum())
-    return dict(sums.iter_rows())
+    excess = Decimal(divisions["excess_usd"].sum())
+    most = divisions.head(_SHOWN).select(dimension, "excess_usd").rows()
+    return ", ".join(
+        f"{dimension} {name or '(none)'} {share(part, excess)}" for name, part in most if part >= _WORTH_SAYING * excess
+    )
