@@ -5,6 +5,7 @@ A fault in here is a miss: the call is made as if there were no cache.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from .recording import Recording
 from .replay import replay
 from .rule import CacheRule
 from .seek import Seek
+from .semantic import MOST_CHARACTERS, Near, Prompts, Question, split_question
 
 if TYPE_CHECKING:
     from spanledger.attributes import Facts
@@ -42,24 +44,52 @@ _FOR_NOTHING: Final[Attributes] = {
 class Search:
     """One call that may be answered from the cache."""
 
-    __slots__ = ("_asked", "_endpoint", "_model", "_options", "_recording", "_scope", "_seek", "rule", "served")
+    __slots__ = (
+        "_asked",
+        "_endpoint",
+        "_kept",
+        "_model",
+        "_options",
+        "_question",
+        "_recording",
+        "_scope",
+        "_seek",
+        "is_hit",
+        "made_ms",
+        "rule",
+    )
 
-    def __init__(self, rule: CacheRule, scope: str, seek: Seek, asked: Asked, endpoint: Endpoint, options: Any) -> None:
+    def __init__(
+        self,
+        rule: CacheRule,
+        scope: str,
+        seek: Seek,
+        asked: Asked,
+        endpoint: Endpoint,
+        options: Any,
+        question: Question | None,
+    ) -> None:
         self.rule = rule
         self._scope = scope
         self._seek = seek
-        self._asked = asked
+        self._asked: Asked | None = asked
         self._endpoint = endpoint
         self._options = options
         self._model = _model(options)
+        self._question = question
+        """Its question among others like it; None where only equal calls are looked for."""
         self._recording: Recording | None = None
-        self.served: Entry | None = None
-        """The answer that was given, or in shadow would have been."""
+        self._kept = False
+        self.is_hit = False
+        """The application got its answer from the cache."""
+        self.made_ms: int | None = None
+        """When the answer was made that was given or, in shadow, would have been."""
 
     def serve(self, call: Call, client: Any, cast_to: Any, options: Any, stream_cls: Any) -> Any:
         """Return what the application gets from the cache; None where the call has to be made."""
         try:
-            return self._give(call, client, cast_to, options, self._seek.find(), stream_cls)
+            entry = self._seek.find() or self._find_alike()
+            return self._give(call, client, cast_to, options, entry, stream_cls)
         except Exception as error:
             self._take_back(call, error)
             return None
@@ -70,7 +100,10 @@ class Search:
     async def serve_async(self, call: Call, client: Any, cast_to: Any, options: Any, stream_cls: Any) -> Any:
         """Return what the application gets from the cache, without holding up the event loop; None as in `serve`."""
         try:
-            result = self._give(call, client, cast_to, options, await self._seek.find_async(), stream_cls)
+            entry = await self._seek.find_async()
+            if entry is None and self._question is not None and self._question.serves:
+                entry = await asyncio.to_thread(self._find_alike)
+            result = self._give(call, client, cast_to, options, entry, stream_cls)
             return result if result is None else await result
         except Exception as error:
             self._take_back(call, error)
@@ -79,42 +112,80 @@ class Search:
             call.fail(error)
             raise
 
-    def _give(self, call: Call, client: Any, cast_to: Any, options: Any, entry: Entry | None, stream_cls: Any) -> Any:
-        if entry is None:
+    def _find_alike(self) -> Entry | None:
+        """Return the answer of a question that means nearly the same, where such answers are given."""
+        question = self._question
+        if question is None or not question.serves:
             return None
-        self.served = entry
+        try:
+            near = question.look()
+        except Exception as error:
+            faults.report("a question is not compared with others", error)
+            return None
+        entry = self._seek.kept_under(near.key) if near is not None and near.refused is None else None
+        if entry is not None:
+            self._seek.land(entry)
+        return entry
+
+    def _give(self, call: Call, client: Any, cast_to: Any, options: Any, entry: Entry | None, stream_cls: Any) -> Any:
+        asked = self._asked
+        if entry is None or asked is None:
+            return None
+        self.made_ms = entry.made_ms
         if self.rule.shadow:
             return None
-        asked = self._asked
         result = replay(client, cast_to, options, asked.body, entry, stream=asked.stream, stream_cls=stream_cls)
+        self.is_hit = True
         call.admission = None  # it draws on no account
         return result
 
     def _take_back(self, call: Call, error: Exception) -> None:
         """Have the call made after all: the SDK can't read what was kept."""
-        self.served = None
+        self.made_ms = None
         call.forget_answer()
         faults.report("a kept answer can't be given, the call is made", error)
 
-    @property
-    def is_hit(self) -> bool:
-        """Whether the application got its answer from the cache."""
-        return self.served is not None and not self.rule.shadow
-
     def describe(self, attributes: Attributes) -> None:
-        """Say on the call's span what the cache did."""
-        if self.served is None:
-            return
+        """Say on the call's span what the cache did; on the ledger's thread, where nobody waits."""
+        rule, question = self.rule, self._question
         if self.is_hit:
             attributes.update(_FOR_NOTHING)
-            attributes[names.GUARD_POLICY] = self.rule.name
-        else:
-            sentence = f"{self.rule.name} has an answer of {moment(self.served.made_ms):%Y-%m-%d %H:%M:%S} UTC"
-            add_decision(attributes, Decision(self.rule.name, "cache", self._scope, "allow", sentence, shadow=True))
+            attributes[names.GUARD_POLICY] = rule.name
+        elif self.made_ms is not None:
+            self._add(attributes, f"{rule.name} has an answer of {moment(self.made_ms):%Y-%m-%d %H:%M:%S} UTC")
+        elif question is not None and not question.serves:
+            self._compare(question)
+        if question is not None and question.near is not None:
+            self._add(attributes, self._told(question.near))
+
+    def _compare(self, question: Question) -> None:
+        try:
+            question.look()
+        except Exception as error:
+            faults.report("a question is not compared with others", error)
+        if self._kept:
+            self._learn(question)
+
+    @staticmethod
+    def _learn(question: Question) -> None:
+        try:
+            question.learn()
+        except Exception as error:
+            faults.report("a question is not compared with others", error)
+
+    def _told(self, near: Near) -> str:
+        alike = f"{self.rule.name} has the answer of a question that is {near.similarity:.3f} alike"
+        if near.refused is not None:
+            return f"{alike}; not to be given: {near.refused}"
+        return f"{alike}; given" if self.is_hit else alike
+
+    def _add(self, attributes: Attributes, sentence: str) -> None:
+        shadow = not self.is_hit
+        add_decision(attributes, Decision(self.rule.name, "cache", self._scope, "allow", sentence, shadow=shadow))
 
     def take(self, response: Any) -> None:
         """Note the response whose body is to be kept."""
-        if self.served is None:
+        if self.made_ms is None:
             self._recording = Recording(response, time.time_ns() // 1_000_000)
 
     def end(self, facts: Facts, *, failed: bool, finishing: bool = False) -> None:
@@ -122,18 +193,23 @@ class Search:
 
         `finishing`: called by a finaliser, which must not touch the store.
         """
-        entry = None
+        entry, recording, asked = None, self._recording, self._asked
         try:
-            if not failed and not finishing and self._recording is not None and self._may_be_kept(facts):
-                entry = self._recording.entry(stream=self._asked.stream)
+            if not (failed or finishing or recording is None or asked is None) and self._may_be_kept(facts, asked):
+                entry = recording.entry(stream=asked.stream)
         except Exception as error:
             faults.report("an answer is not kept", error)
         self._seek.end(entry)
+        self._kept = entry is not None
+        if self._kept and self._question is not None and self._question.serves:
+            self._learn(self._question)
+        # What may be large, and the application may change, stays with it.
+        self._recording = self._asked = self._options = None
 
-    def _may_be_kept(self, facts: Facts) -> bool:
+    def _may_be_kept(self, facts: Facts, asked: Asked) -> bool:
         if self._model != _model(self._options):
             return False  # the key says another one than was sent
-        if facts.error_type is not None or (self._asked.stream and not facts.complete):
+        if facts.error_type is not None or (asked.stream and not facts.complete):
             return False
         if self._endpoint.operation == "embeddings":
             return facts.complete
@@ -152,6 +228,7 @@ class ResponseCache:
         self.rules = rules
         self.answers = answers
         self._secret = secret
+        self._prompts = {rule.name: Prompts(rule.semantic) for rule in rules if rule.semantic is not None}
 
     def search(
         self, values: Mapping[str, str], endpoint: Endpoint, client: Any, options: Any, *, stream: bool
@@ -169,11 +246,21 @@ class ResponseCache:
             asked = read_asked(client, options, values.get(names.PROVIDER, ""), stream=stream)
             if why_not(rule, endpoint, asked.body) is not None:
                 return None
-            key = make_key(namespace_key(self._secret, rule.name, rule.namespace_of(values)), asked)
+            secret = namespace_key(self._secret, rule.name, rule.namespace_of(values))
+            key = make_key(secret, asked)
+            question = self._question(rule, secret, asked, key)
         except (ValueError, TypeError) as error:
             faults.report("a call is not looked up in the cache", error, expected=True)
             return None
         bound = Bound(rule.name, rule.max_bytes, rule.entries)
         waits_s = None if rule.shadow else rule.max_wait_ms / 1000
         seek = Seek(self.answers, key, bound, ttl_ms=rule.ttl_ms, max_age_ms=rule.max_age_ms, waits_s=waits_s)
-        return Search(rule, scope, seek, asked, endpoint, options)
+        return Search(rule, scope, seek, asked, endpoint, options, question)
+
+    def _question(self, rule: CacheRule, secret: bytes, asked: Asked, key: bytes) -> Question | None:
+        prompts = self._prompts.get(rule.name)
+        split = split_question(asked.body) if prompts is not None else None
+        if prompts is None or split is None or len(split[1]) > MOST_CHARACTERS:
+            return None
+        rest, text = split
+        return Question(prompts, make_key(secret, asked._replace(body=rest)), text, key)

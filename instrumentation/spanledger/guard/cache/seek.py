@@ -45,21 +45,22 @@ class Seek:
         return await found.wait_async(self._waits_s or 0) if isinstance(found, Flight) else found
 
     def _look(self) -> _Found:
-        entry = self._kept()
+        entry = self.kept_under(self.key)
         if entry is not None or self._waits_s is None:
             return entry
         flight, leads = board(self.key)
         if not leads:
             return flight
         self._flight = flight
-        entry = self._kept()  # again: the one before may have landed in between
+        entry = self.kept_under(self.key)  # again: the one before may have landed in between
         if entry is not None:
-            self._land(entry)
+            self.land(entry)
         return entry
 
-    def _kept(self) -> Entry | None:
+    def kept_under(self, key: bytes) -> Entry | None:
+        """Return what is kept under another key, as old as it may be under this one."""
         now_ms = time.time_ns() // 1_000_000
-        kept = self._answers.get(self.key, now_ms)
+        kept = self._answers.get(key, now_ms)
         if kept is None:
             return None
         try:
@@ -77,9 +78,10 @@ class Seek:
                 self._answers.put(self.key, pack(entry), entry.made_ms + self._ttl_ms, now_ms, self._bound)
         except Exception as error:
             faults.report("an answer is not kept", error)
-        self._land(entry)
+        self.land(entry)
 
-    def _land(self, entry: Entry | None) -> None:
+    def land(self, entry: Entry | None) -> None:
+        """Let go of those who wait, with what they get."""
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.land(entry)

@@ -145,7 +145,7 @@ class _Visit:
     def give(self, entry: Entry) -> Any:
         """Return a kept result, and record that it was given."""
         result = json.loads(entry.body)
-        self._start.attributes[names.CACHE_HIT] = True
+        self._start.attributes |= {names.CACHE_HIT: True, names.GUARD_POLICY: self.name}
         ledger.add(_Given(self._start.record(None), self._answers, self.seek.key))
         return result
 
