@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -44,14 +45,23 @@ def _example(text: str) -> SavedQuery:
 
 
 def saved(home: Path) -> list[SavedQuery]:
-    """Return the queries that were kept, by name; what can't be read is left out."""
-    found = []
+    """Return the queries that were kept, by name; see `unread` for what can't be read."""
+    return [found for _, found in _kept(home) if isinstance(found, SavedQuery)]
+
+
+def unread(home: Path) -> list[tuple[Path, str]]:
+    """Return the files among them that can't be read, each with why."""
+    return [(path, found) for path, found in _kept(home) if isinstance(found, str)]
+
+
+def _kept(home: Path) -> Iterator[tuple[Path, SavedQuery | str]]:
     for path in sorted((home / FOLDER).glob(f"*{_ENDING}")):
         try:
-            found.append(SavedQuery(path.stem, path.read_text("utf-8")[:MOST_CHARACTERS].strip()))
-        except (OSError, ValueError):
-            continue
-    return found
+            yield path, SavedQuery(path.stem, path.read_text("utf-8")[:MOST_CHARACTERS].strip())
+        except OSError as error:
+            yield path, error.strerror or str(error)
+        except ValueError:
+            yield path, "it is no text in UTF-8"
 
 
 def save(home: Path, name: str, query: str) -> Path:

@@ -31,12 +31,19 @@ from spanledger_dashboard.pages import (
     prices,
     sql,
 )
+from spanledger_dashboard.state import carried
 from spanledger_dashboard.viewer import admit, show_viewer
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _ICON: Final = _ASSETS / "icon.svg"
 _LOGO: Final = _ASSETS / "logo.svg"
 _SIDEBAR_PX: Final = 208
+_STYLE: Final = """<style>
+[data-testid^="stBaseButton-primary"] { background-color: #0067a3; border-color: #0067a3; color: #fff; }
+[data-testid="stMetric"] div:has(> [data-testid="stMetricDeltaDescription"]) { flex-wrap: wrap; row-gap: 0; }
+[data-testid="stMetricDeltaDescription"], [data-testid="stMetricDeltaDescription"] * { white-space: normal; }
+</style>"""
+"""White on the pale blue of the dark theme can't be read; a comparison goes on in a second line where it is narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +54,29 @@ class Place:
     path: str
     icon: str
     draw: Callable[[], None]
+    days: bool = True
+    """Whether it takes days over from the page before."""
+    filters: bool = False
+    """Whether it takes filters over; only where a reader sees them."""
 
 
 SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
     {
         "Spend": (
             Place("Overview", "", "speed", overview.page),
-            Place("Explore", "explore", "query_stats", explore.page),
-            Place("Attribution", "attribution", "account_tree", attribution.page),
-            Place("Compare", "compare", "compare_arrows", compare.page),
+            Place("Explore", "explore", "query_stats", explore.page, filters=True),
+            Place("Attribution", "attribution", "account_tree", attribution.page, filters=True),
+            Place("Compare", "compare", "compare_arrows", compare.page, filters=True),
         ),
-        "Optimise": (Place("Efficiency", "efficiency", "savings", efficiency.page),),
+        "Optimise": (Place("Efficiency", "efficiency", "savings", efficiency.page, filters=True),),
         "Control": (
-            Place("Budgets", "budgets", "account_balance_wallet", budgets.page),
+            Place("Budgets", "budgets", "account_balance_wallet", budgets.page, days=False),
             Place("Alerts", "alerts", "notifications", alerts.page),
-            Place("Controls", "controls", "shield", controls.page),
+            Place("Controls", "controls", "shield", controls.page, filters=True),
         ),
         "Data": (
             Place("Prices", "prices", "sell", prices.page),
-            Place("SQL", "sql", "terminal", sql.page),
+            Place("SQL", "sql", "terminal", sql.page, days=False),
         ),
     }
 )
@@ -89,21 +100,27 @@ def main() -> None:
     pages = {place.path: _page(place) for place in places()}
     links.offer(pages)
     sections = {name: [pages[place.path] for place in section] for name, section in SECTIONS.items()}
+    st.html(_STYLE)
     chosen = st.navigation(sections, position="hidden")
     st.set_page_config(page_title=f"{chosen.title} · spanledger")
-    _show_sections(sections)
+    _show_sections(pages)
     show_viewer()
     chosen.run()
 
 
-def _show_sections(sections: Mapping[str, list[Page]]) -> None:
-    """Draw the navigation; Streamlit's own, by sections, is a list that screen readers can't count."""
+def _show_sections(pages: Mapping[str, Page]) -> None:
+    """Draw the navigation; Streamlit's own, by sections, is a list that screen readers can't count.
+
+    Days and filters go along from page to page.
+    """
+    here = st.query_params.to_dict()
     with st.sidebar:
-        for name, pages in sections.items():
+        for name, section in SECTIONS.items():
             with st.container(gap="xxsmall", key=f"section-{name.lower()}"):
                 st.caption(name)
-                for page in pages:
-                    st.page_link(page, width="stretch")
+                for place in section:
+                    along = carried(here, days=place.days, filters=place.filters)
+                    st.page_link(pages[place.path], width="stretch", query_params=along)
 
 
 def _page(place: Place) -> Page:

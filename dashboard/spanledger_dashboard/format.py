@@ -20,6 +20,8 @@ _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
 _LINKED: Final = re.compile(r"(\S*(?:://|@|www\.|:(?:\w*[A-Za-z]\w*|100|1234|[+-]1):)\S*)")
 _KEPT_FORMAT: Final = frozenset("\u200d")
 """Joins emoji; everything else of its category is invisible or turns text around."""
+_FROM_NOTHING: Final = 100
+"""So many times what it was: a percentage of that is no measure of anything."""
 
 
 def usd(amount: Decimal | float | None, places: int | None = None) -> str:
@@ -140,9 +142,11 @@ def times(factor: float) -> str:
 
 
 def change(now: Decimal | int | None, before: Decimal | int | None) -> str | None:
-    """Write a change as signed percent; None where there is nothing to compare with."""
+    """Write a change as signed percent, or in words where that says nothing; None: nothing to compare with."""
     if now is None or not before:
         return None
+    if now >= _FROM_NOTHING * before:
+        return "from almost nothing"
     percent = (float(now) / float(before) - 1) * 100
     return f"{percent:+,.0f} %" if abs(percent) >= 10 else f"{percent:+.1f} %"
 

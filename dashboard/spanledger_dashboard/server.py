@@ -102,7 +102,7 @@ def command(
     return [
         sys.executable,
         "-m",
-        "streamlit",
+        "spanledger_dashboard.launch",
         "run",
         str(script),
         *(f"--{name}={value}" for name, value in flags.items()),

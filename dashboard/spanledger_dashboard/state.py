@@ -18,11 +18,12 @@ from typing import Final
 import streamlit as st
 
 from spanledger_analytics.reports.calendar import Calendar, Period
-from spanledger_analytics.reports.question import Question, Where
-from spanledger_analytics.spend import ALL, Filters
+from spanledger_analytics.reports.question import TAG, Question, Where
+from spanledger_analytics.spend import ALL, DIMENSIONS, Filters
 
 PERIODS: Final = (7, 14, 30, 90)
 """Days that the first level can show."""
+_OF_DAYS: Final = ("days", "from", "to")
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _SPAN: Final = re.compile(r"[0-9a-f]{16}")
 _LONGEST: Final = timedelta(days=400)
@@ -112,13 +113,15 @@ class Window:
     """Values of the page's own parameters; '' is one of any text that isn't named."""
     defaults: Mapping[str, str] = field(default_factory=dict)
     """What `own` is where the address says nothing."""
+    usual: int = View().days
+    """What `days` is where the address says nothing."""
 
     def parameters(self) -> dict[str, str]:
         """Return the window as query parameters, defaults left out."""
         if self.days is None:
             named = {"from": f"{self.period.first}", "to": f"{self.period.last}"}
         else:
-            named = {} if self.days == View().days else {"days": f"{self.days}"}
+            named = {} if self.days == self.usual else {"days": f"{self.days}"}
         named |= {name: value for name, value in self.filters.parameters().items() if value is not None}
         return named | {name: value for name, value in self.own.items() if value != self.defaults.get(name, "")}
 
@@ -150,8 +153,13 @@ class Window:
         return View(days=next((days for days in PERIODS if days >= wanted), PERIODS[-1]), filters=self.filters)
 
 
-def window(parameters: Mapping[str, str], own: Own = NONE, calendar: Calendar = Calendar()) -> Window:  # noqa: B008
-    """Read a window from query parameters.
+def window(
+    parameters: Mapping[str, str],
+    own: Own = NONE,
+    calendar: Calendar = Calendar(),  # noqa: B008 - frozen
+    usual: int = View().days,
+) -> Window:
+    """Read a window from query parameters; `usual` is for how many days, where they don't say.
 
     Raises:
         BadLinkError: a value that can't be read.
@@ -161,9 +169,15 @@ def window(parameters: Mapping[str, str], own: Own = NONE, calendar: Calendar = 
     filters = Filters.of(parameters)
     today = calendar.today()
     if "from" in parameters or "to" in parameters:
-        return Window(_named(parameters, calendar, today), None, filters, told, defaults)
-    days = _days(parameters.get("days"))
-    return Window(_lasting(days, today, calendar), days, filters, told, defaults)
+        return Window(_named(parameters, calendar, today), None, filters, told, defaults, usual)
+    days = _days(parameters.get("days", f"{usual}"))
+    return Window(_lasting(days, today, calendar), days, filters, told, defaults, usual)
+
+
+def carried(parameters: Mapping[str, str], *, days: bool, filters: bool) -> dict[str, str]:
+    """Return the query parameters that another page takes over: those of days, and of filters where it shows them."""
+    named = {*(_OF_DAYS if days else ()), *(DIMENSIONS if filters else ())}
+    return {name: value for name, value in parameters.items() if name in named or (filters and name.startswith(TAG))}
 
 
 def parse(parameters: Mapping[str, str]) -> View:
@@ -194,6 +208,12 @@ def is_trace(text: str) -> bool:
 def go(place: View | Window) -> None:
     """Show another view or window: write the URL once, and nothing else."""
     st.query_params.from_dict(place.parameters())
+
+
+def go_from(place: View | Window) -> None:
+    """Do what `go` does from a callback, and draw all of the page: its navigation takes days and filters along."""
+    go(place)
+    st.rerun()
 
 
 def _lasting(days: int, today: date, calendar: Calendar) -> Period:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
+from axe import grave_faults
 from browsing import click_place, click_row, heading, metric, settle
 from spanledger_analytics.connection import connect
 
@@ -102,6 +103,36 @@ def test_a_pasted_link_restores_the_view_and_back_returns_level_by_level(page: P
     assert state(page) == {"d": f"{PEAK}"}
     page.go_forward()
     expect(page.locator("[data-testid=stHeading]").first).to_contain_text("14:00-15:00")
+
+
+def test_a_tag_filters_until_it_is_taken_off_and_a_team_goes_along_to_other_pages_in_the_dark(
+    page: Page, address: str
+) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{address}/explore?days=7&d={PEAK}&tag.plan=pro")
+    settle(page)
+    expect(page.locator("[data-testid=stApp]")).to_have_css("background-color", "rgb(14, 21, 28)")
+    expect(page.get_by_role("button", name="Without the filters")).to_be_visible()
+    assert grave_faults(page) == []
+    page.get_by_role("button", name="plan = pro").click()
+    page.get_by_role("button", name="Without plan = pro").click()
+    page.wait_for_url(f"{address}/explore?days=7&d={PEAK}")
+    settle(page)
+    page.keyboard.press("Escape")
+    box = page.get_by_role("combobox", name="Team")
+    box.click()
+    page.get_by_role("option").first.click()
+    page.wait_for_url(re.compile("team="))
+    settle(page)
+    team = state(page)["team"]
+    sidebar = page.get_by_test_id("stSidebar")
+    expect(sidebar.get_by_role("link", name="Compare")).to_have_attribute("href", re.compile("team="))
+    sidebar.get_by_role("link", name="Compare").click()
+    page.wait_for_url(re.compile("/compare"))
+    assert state(page) == {"days": "7", "team": team}
+    settle(page)
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Prices").click()
+    page.wait_for_url(re.compile(r"/prices\?days=7$"))
 
 
 def test_breadcrumbs_lead_up_by_keyboard(page: Page, address: str) -> None:

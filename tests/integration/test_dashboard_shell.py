@@ -56,7 +56,12 @@ def test_a_card_shows_what_its_command_prints(ledger: Ledger, name: str) -> None
 
 def test_an_answer_names_the_queries_that_it_is_made_of(ledger: Ledger) -> None:
     lake = Lake(ledger.lake, EVERYTHING)
-    assert lake.queries("unit-cost", Question(WEEKS, ("feature",))) == ["work", "totals"]
+    assert lake.queries("unit-cost", Question(WEEKS, ("feature",))) == [
+        "work",
+        "work_traces",
+        "work_outcomes",
+        "totals",
+    ]
     assert lake.queries("spend", Question(WEEKS, ("feature",))) == ["totals"]
     with noting() as queries:
         totals(ledger, Question(WEEKS))

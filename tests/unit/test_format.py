@@ -75,6 +75,7 @@ def test_shares_factors_and_changes() -> None:
     assert written.change(Decimal(30), Decimal(10)) == "+200 %"
     assert written.change(Decimal(1), Decimal(0)) is None
     assert written.change(None, Decimal(1)) is None
+    assert written.change(Decimal(464), Decimal("0.01")) == "from almost nothing"
 
 
 def test_days_and_hours_have_names() -> None:

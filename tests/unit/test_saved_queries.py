@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from spanledger_analytics.errors import SavedQueryError
-from spanledger_analytics.saved_queries import FOLDER, MOST_CHARACTERS, SavedQuery, examples, remove, save, saved
+from spanledger_analytics.saved_queries import (
+    FOLDER,
+    MOST_CHARACTERS,
+    SavedQuery,
+    examples,
+    remove,
+    save,
+    saved,
+    unread,
+)
 
 
 def test_a_kept_query_is_a_file_and_comes_back_by_name(tmp_path: Path) -> None:
@@ -51,10 +60,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         save(tmp_path, "one", "select 1")
 
 
-def test_a_file_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_left_out_and_told(tmp_path: Path) -> None:
     save(tmp_path, "good", "select 1")
     (tmp_path / FOLDER / "bad.sql").write_bytes(b"\xff\xfe\x00")
     assert [one.name for one in saved(tmp_path)] == ["good"]
+    assert unread(tmp_path) == [(tmp_path / FOLDER / "bad.sql", "it is no text in UTF-8")]
 
 
 def test_examples_are_named_by_the_question_that_they_answer() -> None:

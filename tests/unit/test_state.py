@@ -9,7 +9,7 @@ import pytest
 
 from spanledger_analytics.spend import Filters
 from spanledger_dashboard.components.place import crumbs
-from spanledger_dashboard.state import BadLinkError, View, parse
+from spanledger_dashboard.state import BadLinkError, View, carried, parse, window
 
 DAY = date(2026, 11, 3)
 TRACE = "0123456789abcdef" * 2
@@ -29,6 +29,19 @@ DEEP = View(
 )
 def test_a_view_survives_the_way_through_the_url(view: View) -> None:
     assert parse(view.parameters()) == view
+
+
+def test_days_and_filters_go_along_to_another_page_as_far_as_it_shows_them() -> None:
+    here = {"days": "7", "team": "search", "tag.plan": "pro", "u": "u-017", "by": "model"}
+    assert carried(here, days=True, filters=True) == {"days": "7", "team": "search", "tag.plan": "pro"}
+    assert carried(here, days=True, filters=False) == {"days": "7"}
+    assert carried(here, days=False, filters=False) == {}
+
+
+def test_a_page_may_have_usual_days_of_its_own() -> None:
+    plain = window({}, usual=7)
+    assert (plain.days, plain.period.days, plain.parameters()) == (7, 7, {})
+    assert plain.lasting(30).parameters() == {"days": "30"}
 
 
 def test_the_first_level_has_a_bare_url() -> None:

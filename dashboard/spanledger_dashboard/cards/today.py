@@ -38,6 +38,9 @@ def show_today(calendar: Calendar) -> None:
     cost = cost_of(spent)
     current = calendar.local(moment).hour
     compared = _compared(lake, Question(Period(today, today, calendar)))
+    if compared is not None:
+        # What is held against the week before is what the card says: both go to the same minute.
+        cost = compared[0]
     said = usd(cost) if spent["calls"].sum() else "$0"
     weekday = f"last {today:%A}"
     changed = None if compared is None else change(*compared)
@@ -62,10 +65,13 @@ def _hours(lake: Lake, day: date, calendar: Calendar) -> Sequence[float]:
 
 
 def _compared(lake: Lake, asked: Question) -> tuple[Decimal | None, Decimal | None] | None:
-    """Return what today and the week before cost up to the last full quarter of an hour; None before the first."""
+    """Return what today and the week before cost up to the last full quarter of an hour.
+
+    None before the first, and as long as nothing of today with a price is in it.
+    """
     try:
         frame = lake.report("movers", asked, against="week").frame
     except QuestionError:
         return None
     row = frame.row(0, named=True) if frame.height else dict.fromkeys(("cost_usd", "cost_before_usd"), Decimal(0))
-    return row["cost_usd"], row["cost_before_usd"]
+    return (row["cost_usd"], row["cost_before_usd"]) if row["cost_usd"] else None

@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from spanledger_dashboard.format import day_name
-from spanledger_dashboard.state import PERIODS, View, Window, go
+from spanledger_dashboard.state import PERIODS, View, Window, go_from
 
 
 def show_periods(days: int | None, place: Callable[[int], View | Window]) -> None:
@@ -16,7 +16,7 @@ def show_periods(days: int | None, place: Callable[[int], View | Window]) -> Non
 
     def chosen() -> None:
         if st.session_state["period"] is not None:
-            go(place(st.session_state["period"]))
+            go_from(place(st.session_state["period"]))
 
     st.session_state["period"] = days
     st.segmented_control(
@@ -37,7 +37,7 @@ def show_days(window: Window) -> None:
         picked = st.session_state["between"]
         # Between the two clicks only the first day is there.
         if len(picked) == 2:
-            go(window.spanning(*picked))
+            go_from(window.spanning(*picked))
 
     period = window.period
     st.session_state["between"] = (period.first, period.last)

@@ -13,7 +13,7 @@ from spanledger_analytics.spend import ALL, DIMENSIONS
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import day_name, hour_name, markdown, visible
 from spanledger_dashboard.headlines import person
-from spanledger_dashboard.state import View, Window, go
+from spanledger_dashboard.state import View, Window, go, go_from
 
 from .tags import show_tags
 
@@ -97,4 +97,4 @@ def value_name(dimension: str, value: str) -> str:
 
 
 def _refilter(view: View | Window, dimension: str) -> None:
-    go(view.filtered(dimension, st.session_state[f"filter-{dimension}"]))
+    go_from(view.filtered(dimension, st.session_state[f"filter-{dimension}"]))

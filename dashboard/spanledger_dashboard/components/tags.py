@@ -13,7 +13,7 @@ import streamlit as st
 from spanledger_analytics.reports.question import TAG
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import markdown, visible
-from spanledger_dashboard.state import View, Window, go
+from spanledger_dashboard.state import View, Window, go_from
 
 
 def show_tags(view: View | Window, lake: Lake, today: date) -> None:
@@ -27,7 +27,7 @@ def show_tags(view: View | Window, lake: Lake, today: date) -> None:
                 st.button(
                     markdown(f"Without {visible(key, 40)} = {visible(value or '(none)', 40)}", 120),
                     key=f"tag-off-{number}",
-                    on_click=go,
+                    on_click=go_from,
                     args=(view.filtered(f"{TAG}{key}", None),),
                 )
             _add(view, lake.tag_values(today))
@@ -46,7 +46,7 @@ def _add(view: View | Window, known: pl.DataFrame) -> None:
         value = st.session_state["tag-value"]
         st.session_state["tag-value"] = st.session_state["tag-key"] = None
         if value is not None:
-            go(view.filtered(f"{TAG}{key}", value))
+            go_from(view.filtered(f"{TAG}{key}", value))
 
     st.selectbox(
         "Value",

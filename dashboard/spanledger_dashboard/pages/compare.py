@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
 from spanledger_dashboard.cards.bridge import show_bridge
@@ -15,11 +17,14 @@ from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.state import go
 
+_WEEK: Final = 7
+"""Days, where the address names none: a lake has two weeks sooner than two months."""
+
 
 def page() -> None:
     """Draw the page; the address says what is compared."""
     lake = shown_lake()
-    asked = show_bar(lake, OWN)
+    asked = show_bar(lake, OWN, usual=_WEEK)
     trouble = unreadable(asked)
     if trouble is not None:
         st.warning(markdown(f"{trouble[:1].upper()}{trouble[1:]}.", 400))

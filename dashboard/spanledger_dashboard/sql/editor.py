@@ -25,9 +25,8 @@ _HEIGHT_PX: Final = 316
 _STYLE: Final = """<style>
 .st-key-sql-text textarea { font-family: "Source Code Pro", ui-monospace, Menlo, Consolas, monospace;
   font-size: 0.875rem; line-height: 1.5; tab-size: 4; }
-.st-key-sql-run button { background-color: #0067a3; border-color: #0067a3; color: #fff; }
 </style>"""
-"""Code looks like code; white on the theme's pale blue of the dark couldn't be read."""
+"""Code looks like code."""
 
 
 def show_editor(sheet: Sheet) -> None:

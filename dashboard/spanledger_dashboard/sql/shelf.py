@@ -62,6 +62,8 @@ def _show_saved(sheet: Sheet, home: Path) -> None:
             name = markdown(one.name)
             st.button(name, key=f"sql-open-{one.name}", type="tertiary", on_click=open_query, args=(one.query,))
             st.button("Remove", key=f"sql-remove-{one.name}", type="tertiary", on_click=_remove, args=(home, one.name))
+    for path, why in saved_queries.unread(home):
+        st.warning(markdown(f"{path.name} can't be read, so it isn't offered: {why}.", 300))
     st.caption(markdown(f"Files of {home / saved_queries.FOLDER}; spanledger sql - < FILE asks one.", 400))
 
 

@@ -1,0 +1,24 @@
+"""Two slices are compared by clicks, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, expect
+
+from browsing import settle
+
+
+def test_two_clicks_hold_the_two_dearest_teams_against_each_other_and_back_the_weeks(page: Page, address: str) -> None:
+    page.goto(f"{address}/compare")
+    settle(page)
+    answer = page.locator(".st-key-card-sums [data-testid=stHeading]")
+    weeks = answer.inner_text()
+    page.get_by_role("radio", name="Two slices").click()
+    page.wait_for_url(re.compile("a=team"))
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+    assert (asked["a"], asked["b"]) == ("team=growth", "team=search")
+    expect(answer).to_contain_text("team=growth cost $")
+    page.go_back()
+    expect(answer).to_have_text(weeks)
