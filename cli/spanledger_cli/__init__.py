@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "report": _Command("report", "analytics", "Ask a report: spend, and more, by team, model, user, feature ..."),
     "alerts": _Command("alerts", "analytics", "Be told when spend is out of bounds: rules, state, silences."),
     "budget": _Command("budget", "analytics", "Look at budgets: spent, held, past windows; set one."),
+    "breaker": _Command("breaker", "", "Look at spend breakers; trip one by hand, let it go on."),
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),
     "export": _Command("exporting", "analytics", "Write the spans of the lake as OTLP or Parquet."),
     "inspect": _Command("inspect", "collector", "Show OTLP bodies as canonical rows, cost included."),

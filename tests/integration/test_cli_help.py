@@ -17,7 +17,7 @@ import pytest
 
 from spanledger_cli import COMMANDS, EXTRAS, cli
 
-BARE = ("run", "drain", "outcome", "price", "prices", "contract", "doctor")
+BARE = ("run", "drain", "outcome", "price", "prices", "contract", "doctor", "breaker")
 EVERYTHING = tuple({module for modules in EXTRAS.values() for module in modules})
 SAY = """
 import contextlib, io, json, sys

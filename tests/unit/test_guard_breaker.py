@@ -205,7 +205,7 @@ def seen(rule: Breaker, used: dict[str, Balance], budget_used: int | None = None
 
 
 def test_a_forecast_goes_on_at_the_pace_so_far_and_says_nothing_in_the_first_tenth() -> None:
-    rule = Breaker("b", make_match({}), budget=budget(), forecast=Fraction(6, 5))
+    rule = Breaker("b", make_match({}), budget=budget(), forecast=12 * NANO)
     midnight = NOW - NOW % 86_400_000
     until = midnight + 86_400_000
 
@@ -216,7 +216,7 @@ def test_a_forecast_goes_on_at_the_pace_so_far_and_says_nothing_in_the_first_ten
 
 
 def test_a_share_of_a_budget_counts_what_is_held_too() -> None:
-    rule = Breaker("b", make_match({}), budget=budget(), budget_share=Fraction(9, 10))
+    rule = Breaker("b", make_match({}), budget=budget(), budget_share=9 * NANO)
 
     (found,) = seen(rule, {}, 7 * NANO)
     assert found == Measured("budget_share", 7 * NANO, 9 * NANO, "usd", budget().window(NOW).until_ms)
@@ -255,10 +255,10 @@ def test_retries_are_a_share_of_attempts_once_enough_calls_were_made() -> None:
         (Breaker("b", make_match({}), session_calls=1), "session_id=s1"),
         (Breaker("b", make_match({"session_id": "*"}), session_calls=1), "session_id=s1"),
         (Breaker("b", make_match({"feature": "chat"}), session_calls=1), "feature=chat,session_id=s1"),
-        (Breaker("b", make_match({}), budget=budget(), budget_share=Fraction(1)), "team_id=red"),
-        (Breaker("b", make_match({"team_id": "red"}), budget=budget(), budget_share=Fraction(1)), "team_id=red"),
+        (Breaker("b", make_match({}), budget=budget(), budget_share=10 * NANO), "team_id=red"),
+        (Breaker("b", make_match({"team_id": "red"}), budget=budget(), budget_share=10 * NANO), "team_id=red"),
         (
-            Breaker("b", make_match({"feature": "*"}), budget=budget(), budget_share=Fraction(1)),
+            Breaker("b", make_match({"feature": "*"}), budget=budget(), budget_share=10 * NANO),
             "feature=chat,team_id=red",
         ),
     ],

@@ -205,7 +205,7 @@ def test_a_share_of_a_budget_degrades_and_then_opens_until_its_window_ends(store
         make_match({}),
         at=(Threshold(Fraction(1, 2), "degrade"), Threshold(Fraction(1), "block")),
         budget=budget,
-        budget_share=Fraction(9, 10),
+        budget_share=9 * NANO,
     )
     process = Process(store, rule, budget=budget)
 

@@ -45,8 +45,10 @@ class Breaker:
     allowance: int = NANO // 2
     """What half-open lets through; the call that uses it up is let through whole."""
     budget: Budget | None = None
-    budget_share: Fraction | None = None
-    forecast: Fraction | None = None
+    budget_share: int | None = None
+    """What is spent and held of the budget, in its unit: nano-dollars or tokens."""
+    forecast: int | None = None
+    """What the budget's window comes to at its pace, in the same unit."""
     usd_per_minute: int | None = None
     velocity: Fraction | None = None
     """Times the usual."""
@@ -73,17 +75,20 @@ class Breaker:
 
         A breaker on a budget is one for each scope of that budget, as the evidence is.
         """
-        parts = [self.match.scope(values)]
-        if self.budget is not None:
-            parts.append(self.budget.match.scope(values))
-        if None in parts:
-            return None
+        own = self.match.scope(values)
+        if own is None or (self.budget is None and not self.is_of_sessions):
+            return own
+        parts = [own]
         named = {key for key, *_ in self.match.keys}
-        if self.budget is not None and named.issuperset(key for key, *_ in self.budget.match.keys):
-            del parts[1]
+        if self.budget is not None:
+            theirs = self.budget.match.scope(values)
+            if theirs is None:
+                return None
+            if not named.issuperset(key for key, *_ in self.budget.match.keys):
+                parts.append(theirs)
         if self.is_of_sessions and "session_id" not in named:
             parts.append(f"session_id={session}")
-        return ",".join(part for part in parts if part and part != EVERYTHING) or EVERYTHING
+        return ",".join(part for part in parts if part != EVERYTHING) or EVERYTHING
 
 
 class Measured(NamedTuple):

@@ -8,6 +8,7 @@ is the one after it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -97,17 +98,17 @@ def _of_budget(rule: Breaker, used: int, now_ms: int) -> Iterator[Measured]:
         return
     budget, (_, from_ms, until_ms) = rule.budget, rule.budget.window(now_ms)
     if rule.budget_share is not None:
-        yield Measured("budget_share", used, max(1, int(budget.cap * rule.budget_share)), budget.unit, until_ms)
+        yield Measured("budget_share", used, rule.budget_share, budget.unit, until_ms)
     elapsed_ms, length_ms = now_ms - from_ms, until_ms - from_ms
     if rule.forecast is not None and elapsed_ms * 10 >= length_ms:  # before that it would multiply chance
-        most = max(1, int(budget.cap * rule.forecast))
-        yield Measured("forecast", used * length_ms // elapsed_ms, most, budget.unit, until_ms)
+        yield Measured("forecast", used * length_ms // elapsed_ms, rule.forecast, budget.unit, until_ms)
 
 
 def _too_much_of_quarter(rule: Breaker, quarter: int, day: int) -> int:
     stated = rule.usual_per_hour
     usual = stated // 4 if stated is not None else max(0, day - quarter) // _QUARTERS_BEFORE
-    return max(rule.velocity_floor, int(usual * (rule.velocity or 1)), 1)
+    times = rule.velocity or Fraction(1)
+    return max(rule.velocity_floor, usual * times.numerator // times.denominator, 1)
 
 
 _SENTENCES: Final = {

@@ -28,14 +28,15 @@ _GOES_WITH: Final = {
 def _breaker(entry: PolicyEntry) -> Breaker:
     given = entry.given
     _check(entry)
+    budget = _budget(entry)
     rule = Breaker(
         name=entry.text("name"),
         match=entry.match(),
         at=_at(entry),
         hold_ms=entry.duration_ms("hold", 300_000),
-        budget=_budget(entry),
-        budget_share=_share(entry, "budget_share"),
-        forecast=_share(entry, "forecast"),
+        budget=budget,
+        budget_share=_share_of(entry, "budget_share", budget),
+        forecast=_share_of(entry, "forecast", budget),
         usd_per_minute=_nano(entry, "usd_per_minute"),
         velocity=_times(entry),
         velocity_floor=_nano(entry, "velocity_floor_usd") or 0,
@@ -95,6 +96,11 @@ def _budget(entry: PolicyEntry) -> Budget | None:
     if budget.per == "total" and "forecast" in entry.given:
         raise entry.refuse("forecast", f"the budget {name!r} has no end that could be looked ahead to")
     return budget
+
+
+def _share_of(entry: PolicyEntry, key: str, budget: Budget | None) -> int | None:
+    share = _share(entry, key)
+    return max(1, int(budget.cap * share)) if budget is not None and share is not None else None
 
 
 def _share(entry: PolicyEntry, key: str) -> Fraction | None:

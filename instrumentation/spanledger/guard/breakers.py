@@ -39,6 +39,8 @@ class Breakers:
         self._store: Store | None = None
         self._texts: dict[str, str] = {}
         self._states: dict[str, State] = {}
+        self._plain: dict[str, State] = {}
+        """Those that are closed, made once: most calls want one."""
         self._looked_s = float("-inf")
         self._looked_again_s: dict[str, float] = {}
         self._attempts: dict[str, deque[int]] = {}
@@ -72,7 +74,13 @@ class Breakers:
         if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._look()
         key = key_of(name, scope)
-        return self._states.get(key) or State(name, scope)
+        return self._states.get(key) or self._plain.get(key) or self._new_plain(key, name, scope)
+
+    def _new_plain(self, key: str, name: str, scope: str) -> State:
+        if len(self._plain) >= _MOST_SCOPES:
+            self._plain.clear()
+        state = self._plain[key] = State(name, scope)
+        return state
 
     def put(self, rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> State:
         """Keep a state and tell of it, unless another process was first; return what holds."""
