@@ -17,12 +17,15 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import spanledger
+from guarded import accounts, gate, write_policy
 from matrix_cases import usage_of
 from spanledger import call
+from spanledger.guard.store import NANO
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import MESSAGES, Traced, switched_on
+from waiting import wait_until
 
 USAGE = Usage.from_totals(1200, 345, cache_read_tokens=1024)
 ROUTES: dict[str, tuple[str, dict[str, str]]] = {
@@ -161,3 +164,29 @@ def test_responses_and_embeddings_are_one_charge_each(traced: Traced, provider: 
     litellm.embedding(model="openai/text-embedding-3-small", input=["Hello"], **place)
     assert [usage_of(span) for span in traced.spans()] == [billed.usage for billed in provider.billed]
     assert len(provider.billed) == 2
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_the_policy_refuses_is_its_rate_limit_error_and_is_never_sent(
+    route: str, way: Any, provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import litellm
+
+    write_policy(monkeypatch, tmp_path, '[[budget]]\nname = "all"\nper = "total"\nusd = 5\n')
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        assert way(litellm, asking(route, provider))
+        wait_until(lambda: not gate().live, what="settling of the call")
+        assert [(one.spent > 0, one.held) for one in accounts()] == [(True, 0)]
+        store = gate().store
+        assert store is not None
+        store.set_spent("budget/all/everything/total", 5 * NANO, 0, "usd")
+        # Of Gemini's streams LiteLLM tells a provider's own 429 as broken in the middle, too.
+        errors = litellm.exceptions.RateLimitError, litellm.exceptions.MidStreamFallbackError
+        with pytest.raises(errors, match="The budget 'all'"):
+            way(litellm, asking(route, provider))
+        actions = [span["attributes"]["spanledger.guard.action"] for span in traced.spans()]
+
+    assert provider.requests == 1
+    assert actions[0] == "allow"
+    assert set(actions[1:]) == {"block"}

@@ -8,17 +8,19 @@ from typing import Any
 
 from .call import Call
 from .errors import Refusal
+from .guard.refusals import Dress
 
 
-def admit(call: Call, *, waits: bool = True) -> None:
+def admit(call: Call, dress: Dress | None = None, *, waits: bool = True) -> None:
     """Have a call pass the policy's rules; raises what the application gets where one of them stops it.
 
-    With `waits` False a call that would have to wait goes on: nobody may hold up the loop that it is made from.
+    `dress` makes that error, where it isn't the one of the SDK whose protocol is spoken. With `waits` False a call that
+    would have to wait goes on: nobody may hold up the loop that it is made from.
     """
     admission = call.admission
     while admission is not None and (step := admission.step()) is not None:
         if isinstance(step, Refusal):
-            raise call.refuse(step)
+            raise call.refuse(step, dress)
         if not waits:
             return
         try:
@@ -28,7 +30,7 @@ def admit(call: Call, *, waits: bool = True) -> None:
             raise
 
 
-async def admit_async(call: Call) -> None:
+async def admit_async(call: Call, dress: Dress | None = None) -> None:
     """Have a call pass the policy's rules, without holding up the event loop."""
     admission = call.admission
     while admission is not None:
@@ -42,7 +44,7 @@ async def admit_async(call: Call) -> None:
             call.fail(error)
             raise
         if isinstance(step, Refusal):
-            raise call.refuse(step)
+            raise call.refuse(step, dress)
 
 
 async def _in_thread(step: Any) -> Any:

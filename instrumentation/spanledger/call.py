@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .guard.admission import Admission
     from .guard.cache.lookup import Search
     from .guard.gate import Gate
+    from .guard.refusals import Dress
 
 in_flight: ContextVar[Call | None] = ContextVar("spanledger_call", default=None)
 """The call whose HTTP attempts are being made."""
@@ -196,12 +197,15 @@ class Call:
         if self.admission is not None:
             self.admission.leaves()
 
-    def refuse(self, refusal: Refusal) -> BaseException:
-        """Finish without having been sent, because of a rule; return what the application gets."""
+    def refuse(self, refusal: Refusal, dress: Dress | None = None) -> BaseException:
+        """Finish without having been sent, because of a rule; return what the application gets.
+
+        `dress` makes that where it isn't the error of the SDK whose protocol is spoken.
+        """
         self._error = f"{type(refusal).__qualname__} {refusal.policy}"
         self._attributes[names.ERROR_TYPE] = error_type(refusal)
         self.finish()
-        return self._sdk.refusal(refusal)
+        return (dress or self._sdk.refusal)(refusal)
 
     @property
     def host(self) -> AttributeValue | None:

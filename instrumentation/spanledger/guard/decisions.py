@@ -87,7 +87,10 @@ def shown(amount: int, unit: Unit) -> str:
     if unit != "usd":
         return f"{amount:,}{_WORDS[unit]}"
     usd = Decimal(amount).scaleb(-9)
-    return f"${usd:,.2f}" if not usd or usd >= Decimal("0.01") else f"${usd.normalize():f}"
+    if usd < Decimal("0.01"):
+        return f"${usd.normalize() + 0:f}" if usd else "$0.00"
+    whole, _, decimals = f"{usd:,.{6 if usd < 1 else 4 if usd < 10 else 2}f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0'):0<2}"
 
 
 def moment(at_ms: int) -> datetime:

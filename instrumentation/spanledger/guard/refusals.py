@@ -47,7 +47,7 @@ def dressed(dress: Dress, refusal: Refusal) -> BaseException:
 def status_error(module: Any, refusal: Refusal) -> BaseException:
     """Make a RateLimitError of openai or anthropic, with the response that a server would have sent."""
     httpx = _httpx(module)
-    response = httpx.Response(429, headers=_headers(refusal), request=httpx.Request("POST", "spanledger:policy"))
+    response = httpx.Response(429, headers=headers(refusal), request=httpx.Request("POST", "spanledger:policy"))
     own: BaseException = mixed(type(refusal), module.RateLimitError)(
         str(refusal), response=response, body=_body(refusal)
     )
@@ -82,11 +82,12 @@ def code(refusal: Refusal) -> str:
     return "rate_limit_exceeded" if isinstance(refusal, LimitExceeded) else "insufficient_quota"
 
 
-def _headers(refusal: Refusal) -> dict[str, str]:
-    headers = {"x-should-retry": "true" if isinstance(refusal, LimitExceeded) else "false"}
+def headers(refusal: Refusal) -> dict[str, str]:
+    """Return the headers that a server's refusal would have."""
+    found = {"x-should-retry": "true" if isinstance(refusal, LimitExceeded) else "false"}
     if refusal.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, ceil(refusal.retry_after_s)))
-    return headers
+        found["retry-after"] = str(max(1, ceil(refusal.retry_after_s)))
+    return found
 
 
 def _body(refusal: Refusal) -> dict[str, str]:

@@ -21,6 +21,7 @@ from spanledger.listening import Reader
 
 from .aws_events import AwsEvents
 from .litellm_wires import Wire, read_wire
+from .refused import by_litellm
 from .wrapping import replace
 
 _Arguments = dict[str, Any]
@@ -91,7 +92,7 @@ def _around(plain: Callable[..., Any]) -> Callable[..., Any]:
         if sending is None:
             return plain(handler, *args, **kwargs)
         if sending.call.admission is not None:
-            admit(sending.call)
+            admit(sending.call, by_litellm)
         response = None
         while sending.due:
             with sending:
@@ -108,7 +109,7 @@ def _around_async(plain: Callable[..., Any]) -> Callable[..., Any]:
         if sending is None:
             return await plain(handler, *args, **kwargs)
         if sending.call.admission is not None:
-            await admit_async(sending.call)
+            await admit_async(sending.call, by_litellm)
         response = None
         while sending.due:
             with sending:

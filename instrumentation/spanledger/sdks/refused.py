@@ -47,6 +47,21 @@ def by_botocore(refusal: Refusal) -> BaseException:
     return _made("botocore.exceptions", make, refusal)
 
 
+def by_litellm(refusal: Refusal) -> BaseException:
+    """Make what LiteLLM's HTTP handlers raise for a 429, of which it makes an error of its own."""
+
+    def make(httpx: Any) -> BaseException:
+        request = httpx.Request("POST", "spanledger:policy")
+        response = httpx.Response(429, headers=refusals.headers(refusal), text=str(refusal), request=request)
+        own: Any = refusals.mixed(type(refusal), httpx.HTTPStatusError)(
+            str(refusal), request=request, response=response
+        )
+        own.message = own.text = str(refusal)
+        return refusals.told(own, refusal)
+
+    return _made("httpx", make, refusal)
+
+
 def _status_error(module: str, refusal: Refusal) -> BaseException:
     return _made(module, lambda sdk: refusals.status_error(sdk, refusal), refusal)
 
