@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spanledger.guard.memory import MemoryStore
@@ -54,3 +56,53 @@ def calls_a_minute(key: str, cap: int = 10) -> Line:
 
 def tokens_a_minute(key: str, amount: int, cap: int = 100) -> Line:
     return Line(key, "rate", "tokens", amount, cap, 0, MINUTE)
+
+
+CALL = 500_000_000
+"""Nano-dollars: half a dollar."""
+TEN_DOLLARS = 20 * CALL
+
+
+class Worker:
+    """A process of guard_worker.py, ready."""
+
+    def __init__(self, place: str, name: str) -> None:
+        program = Path(__file__).with_name("guard_worker.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(program), place, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.line() == "ready"
+
+    def start(self, what: str) -> None:
+        """Have it do something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        """Return the next line that it says."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> str:
+        """Kill it, if it is there; returns the rest of what it said."""
+        self.process.kill()
+        self.process.wait(20)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with self.process.stdin, self.process.stdout:
+            return self.process.stdout.read()
+
+
+@contextlib.contextmanager
+def working(place: str, names: Sequence[str]) -> Iterator[list[Worker]]:
+    """Run processes, which are gone after."""
+    workers: list[Worker] = []
+    try:
+        for name in names:
+            workers.append(Worker(place, name))
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.process.stdout is not None and not worker.process.stdout.closed:
+                worker.end()

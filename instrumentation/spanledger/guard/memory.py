@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate, count
 from .sliding import Slid, corrected, room_in_ms, slide
@@ -19,8 +20,8 @@ from .store import KEEP_ACCOUNTS_MS, KEEP_CALLS_MS, LEASE_MS, Account, Balance, 
 
 MOST_CALLS: Final = 10_000
 """Calls that are kept after their end; nobody in another process could confirm them anyway."""
-_LIVE: Final = (Fate(UNSENT), Fate(SENT))
 _NOTHING: Final = Balance(0, 0)
+_new: Final = tuple.__new__  # of a named tuple: half of what calling it costs
 
 
 class _Entry:
@@ -42,9 +43,8 @@ class _Entry:
 
     def used(self, window_ms: int, now_ms: int) -> int:
         """Return what the sliding window of a rate has."""
-        at, elapsed = divmod(now_ms, window_ms)
-        if at == self.slot and window_ms == self.window_ms:  # `slid`, for the way that most calls go
-            return self.spent + self.previous * (window_ms - elapsed) // window_ms
+        if now_ms // window_ms == self.slot and window_ms == self.window_ms:  # `slid`, for most calls
+            return self.spent + self.previous * (window_ms - now_ms % window_ms) // window_ms
         return self.slid(window_ms, now_ms).used(window_ms)
 
     def add(self, amount: int, window_ms: int, now_ms: int) -> None:
@@ -63,9 +63,17 @@ class _Entry:
             self.spent = max(0, self.spent + difference)
             self.flagged = max(0, self.flagged + new.flagged - old.flagged)
         elif difference:
-            slid = self.slid(self.window_ms, now_ms)
-            self.slot = slid.slot
-            self.spent, self.previous = corrected(slid, difference, at_ms // self.window_ms)
+            self.correct(difference, at_ms, now_ms)
+
+    def correct(self, difference: int, at_ms: int, now_ms: int) -> None:
+        """Set a rate right by a difference to what was counted then."""
+        window_ms = self.window_ms
+        if now_ms // window_ms == self.slot == at_ms // window_ms:  # as below, for most calls
+            self.spent = max(0, self.spent + difference)
+            return
+        slid = self.slid(window_ms, now_ms)
+        self.slot = slid.slot
+        self.spent, self.previous = corrected(slid, difference, at_ms // window_ms)
 
     def is_over(self, now_ms: int) -> bool:
         """Tell whether nothing is lost by forgetting it."""
@@ -76,15 +84,44 @@ class _Entry:
 
 
 class _Call:
-    """A call, and what it wants of which accounts."""
+    """A call and its lines; `usd`, `tokens` and `flagged` of one that was settled or charged."""
 
-    __slots__ = ("amounts", "at_ms", "expires_ms", "fate")
+    __slots__ = ("at_ms", "expires_ms", "flagged", "lines", "state", "tokens", "usd")
 
-    def __init__(self, amounts: list[tuple[str, int]], now_ms: int, expires_ms: int) -> None:
-        self.amounts = amounts
+    def __init__(self, lines: Sequence[Line], now_ms: int) -> None:
+        self.lines = lines
         self.at_ms = now_ms
-        self.expires_ms = expires_ms
-        self.fate = _LIVE[UNSENT]
+        self.expires_ms = now_ms + LEASE_MS
+        self.state = UNSENT
+        self.usd = self.tokens = 0
+        self.flagged = False
+
+    def fate(self) -> Fate:
+        return Fate(self.state, self.usd, self.tokens, self.flagged)
+
+    def become(self, fate: Fate) -> None:
+        self.state, self.usd, self.tokens, self.flagged = fate
+
+    def estimate(self, unit: Unit) -> int:
+        """Return the largest of its estimates."""
+        return max([line.amount for line in self.lines if line.kind == "budget" and line.unit == unit], default=0)
+
+
+_Found: TypeAlias = tuple[_Entry, int, int, int]
+"""An account, the amount wanted of it, what it has, and the length of a rate's window."""
+
+
+def _held(found: list[_Found], now_ms: int) -> tuple[Balance, ...]:
+    """Hold what is wanted; returns the accounts with it."""
+    balances = []
+    for entry, amount, used, window_ms in found:
+        if window_ms:
+            entry.add(amount, window_ms, now_ms)
+            balances.append(_new(Balance, (used + amount, 0)))
+        else:
+            entry.held += amount
+            balances.append(_new(Balance, (entry.spent, entry.held)))
+    return tuple(balances)
 
 
 class MemoryStore:
@@ -95,7 +132,9 @@ class MemoryStore:
         self._accounts: dict[str, _Entry] = {}
         self._live: dict[str, _Call] = {}
         self._ended: dict[str, _Call] = {}
-        """Settled, charged and returned ones, as they ended."""
+        """Settled, charged and returned ones."""
+        self._order: deque[str] = deque()
+        """In which they ended."""
         self._states: dict[str, str] = {}
         self._next_expiry_ms = 0
         """No live call expires before that."""
@@ -104,53 +143,34 @@ class MemoryStore:
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
         """Hold the amounts of all lines for `LEASE_S` seconds, or of none."""
         with self._lock:
-            place, entries, used = self._look(lines, now_ms)
             if call in self._live or call in self._ended:
                 return Reserved(self._balances(lines, now_ms))
-            if place >= 0 and self._expire(now_ms):
-                place, entries, used = self._look(lines, now_ms)
-            if place >= 0:
+            found, fresh = self._look(lines, now_ms)
+            if len(found) < len(lines) and self._expire(now_ms):
+                found, fresh = self._look(lines, now_ms)
+            if (place := len(found)) < len(lines):
                 return Reserved(self._balances(lines, now_ms), place, self._room_in_ms(lines[place], now_ms))
-            return self._hold(call, lines, entries, used, now_ms)
+            if fresh:
+                self._accounts.update(fresh)
+            made = self._live[call] = _Call(lines, now_ms)
+            if made.expires_ms < self._next_expiry_ms or len(self._live) == 1:
+                self._next_expiry_ms = made.expires_ms
+            return _new(Reserved, (_held(found, now_ms), -1, 0))
 
-    def _look(self, lines: Sequence[Line], now_ms: int) -> tuple[int, list[_Entry | None], list[int]]:
-        """Return the place of the line without room, or -1, and accounts with what they have."""
+    def _look(self, lines: Sequence[Line], now_ms: int) -> tuple[list[_Found], dict[str, _Entry]]:
+        """Return the accounts of lines, up to the line without room, and those of them that weren't there."""
         find = self._accounts.get
-        entries: list[_Entry | None] = []
-        has: list[int] = []
-        for key, kind, _unit, amount, cap, _until_ms, window_ms in lines:
+        found: list[_Found] = []
+        fresh: dict[str, _Entry] = {}
+        for key, kind, unit, amount, cap, until_ms, window_ms in lines:
             entry = find(key)
             if entry is None:
-                used = 0
-            elif kind == "rate":
-                used = entry.used(window_ms, now_ms)
-            else:
-                used = entry.spent + entry.held
+                entry = fresh[key] = _Entry(kind, unit, until_ms, window_ms)
+            used = entry.used(window_ms, now_ms) if window_ms else entry.spent + entry.held
             if used + amount > cap >= 0:
-                return len(entries), entries, has
-            entries.append(entry)
-            has.append(used)
-        return -1, entries, has
-
-    def _hold(
-        self, call: str, lines: Sequence[Line], entries: Sequence[_Entry | None], used: Sequence[int], now_ms: int
-    ) -> Reserved:
-        balances, amounts = [], []
-        for (key, kind, unit, amount, _cap, until_ms, window_ms), entry, has in zip(lines, entries, used, strict=True):
-            if entry is None:
-                entry = self._accounts[key] = _Entry(kind, unit, until_ms, window_ms)
-            if kind == "rate":
-                entry.add(amount, window_ms, now_ms)
-                balances.append(Balance(has + amount, 0))
-            else:
-                entry.held += amount
-                balances.append(Balance(entry.spent, entry.held))
-            amounts.append((key, amount))
-        expires_ms = now_ms + LEASE_MS
-        if expires_ms < self._next_expiry_ms or not self._live:
-            self._next_expiry_ms = expires_ms
-        self._live[call] = _Call(amounts, now_ms, expires_ms)
-        return Reserved(tuple(balances))
+                break
+            found.append((entry, amount, used, window_ms))
+        return found, fresh
 
     def _balances(self, lines: Sequence[Line], now_ms: int) -> tuple[Balance, ...]:
         balances = []
@@ -174,31 +194,29 @@ class MemoryStore:
         """Note that the request is about to leave."""
         with self._lock:
             if found := self._live.get(call):
-                found.fate = _LIVE[SENT]
+                found.state = SENT
 
     def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
         """Swap the hold, or the estimate that was charged for it, for what was spent."""
-        fate = Fate(SETTLED, usd, tokens, flagged)
         with self._lock:
             found = self._live.pop(call, None)
             if found is not None:
-                self._settle(found, fate, now_ms)
+                self._settle(found, usd, tokens, now_ms, flagged)
                 self._keep(call, found)
                 return True
             found = self._ended.get(call)
-            if found is None or found.fate.state == SETTLED:
+            if found is None or found.state == SETTLED:
                 return False
-            self._step(found, fate, now_ms)
+            self._step(found, Fate(SETTLED, usd, tokens, flagged), now_ms)
             return True
 
-    def _settle(self, call: _Call, fate: Fate, now_ms: int) -> None:
+    def _settle(self, call: _Call, usd: int, tokens: int, now_ms: int, flagged: bool) -> None:
         """`_step`, for the way that most calls go."""
-        _, usd, tokens, flagged = fate
-        for key, amount in call.amounts:
-            entry = self._accounts.get(key)
+        find = self._accounts.get
+        for key, kind, unit, amount, _cap, _until_ms, _window_ms in call.lines:
+            entry = find(key)
             if entry is None:
                 continue
-            kind, unit = entry.kind, entry.unit
             actual = usd if unit == "usd" else tokens if unit == "tokens" else amount
             if kind == "budget":
                 entry.held -= amount
@@ -208,16 +226,17 @@ class MemoryStore:
             elif kind == "lease":
                 entry.held -= amount
             elif actual != amount:
-                entry.step(amount, call.fate, fate, call.at_ms, now_ms)
-        call.fate = fate
+                entry.correct(actual - amount, call.at_ms, now_ms)
+        call.state, call.usd, call.tokens, call.flagged = SETTLED, usd, tokens, flagged
 
     def _step(self, call: _Call, after: Fate, now_ms: int, kind: Kind | None = None) -> None:
         """Count a call for what becomes of it, in accounts of one kind or all."""
-        for key, amount in call.amounts:
-            entry = self._accounts.get(key)
+        before = call.fate()
+        for line in call.lines:
+            entry = self._accounts.get(line.key)
             if entry and (kind is None or entry.kind == kind):
-                entry.step(amount, call.fate, after, call.at_ms, now_ms)
-        call.fate = after
+                entry.step(line.amount, before, after, call.at_ms, now_ms)
+        call.become(after)
 
     def release(self, call: str, now_ms: int) -> bool:
         """Give back all that a call holds, rates of calls but for that."""
@@ -255,25 +274,18 @@ class MemoryStore:
             return 0
         expired = [(call, found) for call, found in self._live.items() if found.expires_ms <= now_ms]
         for call, found in expired:
-            self._step(found, self._charged(found) if found.fate.state == SENT else Fate(RETURNED), now_ms)
+            charged = Fate(CHARGED, found.estimate("usd"), found.estimate("tokens"), True)
+            self._step(found, charged if found.state == SENT else Fate(RETURNED), now_ms)
             del self._live[call]
             self._keep(call, found)
         self._next_expiry_ms = min([found.expires_ms for found in self._live.values()], default=0)
         return len(expired)
 
-    def _charged(self, call: _Call) -> Fate:
-        """Return the fate of a call that is charged at the largest of its estimates."""
-        most = {"usd": 0, "tokens": 0, "calls": 0}
-        for key, amount in call.amounts:
-            entry = self._accounts.get(key)
-            if entry and entry.kind == "budget":
-                most[entry.unit] = max(most[entry.unit], amount)
-        return Fate(CHARGED, most["usd"], most["tokens"], True)
-
     def _keep(self, call: str, found: _Call) -> None:
         self._ended[call] = found
-        if len(self._ended) > MOST_CALLS:
-            del self._ended[next(iter(self._ended))]
+        self._order.append(call)
+        if len(self._order) > MOST_CALLS:
+            self._ended.pop(self._order.popleft(), None)
 
     def accounts(self) -> list[Account]:
         """List all accounts, by key."""
@@ -287,9 +299,9 @@ class MemoryStore:
         """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
         with self._lock:
             found = [
-                Charge(call, one.at_ms, one.fate.usd, one.fate.tokens, one.fate.flagged)
+                Charge(call, one.at_ms, one.usd, one.tokens, one.flagged)
                 for call, one in self._ended.items()
-                if one.at_ms < before_ms and one.fate.state != RETURNED
+                if one.at_ms < before_ms and one.state != RETURNED
             ]
         return sorted(found, key=lambda charge: (charge.at_ms, charge.call))[:limit]
 
@@ -297,7 +309,7 @@ class MemoryStore:
         """Put what the lake says in place of what a call was charged, and forget the call."""
         with self._lock:
             found = self._ended.get(call)
-            if found is None or found.fate.state == RETURNED:
+            if found is None or found.state == RETURNED:
                 return False
             self._step(found, Fate(SETTLED, usd, tokens), found.at_ms, "budget")
             del self._ended[call]

@@ -18,26 +18,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from . import sqlite_rows
-from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate
+from .counting import RETURNED, SENT, SETTLED, UNSENT, Fate
 from .store import LEASE_MS, Account, Charge, Line, Reserved, StoreAwayError, Unit
 
 PATIENCE_S: Final = 0.25
+_MOVED_AFTER: Final = 256
+"""Calls that are settled before they are moved on together; sweeping does it, too."""
 _T = TypeVar("_T")
-_SCHEMA: Final = """
-    -- Of a rate `spent` is what the window number `slot` has.
-    create table if not exists accounts (
-        key text primary key, kind text not null, unit text not null,
-        spent integer not null, held integer not null, flagged integer not null, until_ms integer not null,
-        window_ms integer not null, slot integer not null, previous integer not null
-    ) without rowid;
-    create table if not exists calls (
-        call text primary key, state integer not null, at_ms integer not null, expires_ms integer not null,
-        usd integer not null, tokens integer not null, flagged integer not null, lines text not null
-    ) without rowid;
-    create index if not exists live on calls (expires_ms) where state <= 1;
-    create index if not exists charged on calls (at_ms) where state > 1;
-    create table if not exists states (key text primary key, value text not null) without rowid;
-"""
 
 
 class SqliteStore:
@@ -48,30 +35,51 @@ class SqliteStore:
         self._patience_s = patience_s
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._settled = 0
         _stores.add(self)
 
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
         """Hold the amounts of all lines for `LEASE_S` seconds, or of none."""
-        return self._written(lambda connection: sqlite_rows.reserve(connection, call, lines, now_ms))
+
+        def work(connection: sqlite3.Connection) -> Reserved:
+            if not connection.in_transaction:  # else what another has begun would be undone, too
+                connection.execute("begin immediate")
+                try:
+                    if quickly := sqlite_rows.hold_quickly(connection, call, lines, now_ms):
+                        connection.execute("commit")
+                        return quickly
+                finally:
+                    if connection.in_transaction:
+                        connection.rollback()
+            return _transaction(connection, lambda connection: sqlite_rows.reserve(connection, call, lines, now_ms))
+
+        return self._locked(work)
 
     def sent(self, call: str) -> None:
         """Note that the request is about to leave."""
-        statement = "update calls set state = ? where call = ? and state = ?"
+        statement = "update live set state = ? where call = ? and state = ?"
         self._written(lambda connection: connection.execute(statement, (SENT, call, UNSENT)))
 
     def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
         """Swap the hold, or the estimate that was charged for it, for what was spent."""
         fate = Fate(SETTLED, usd, tokens, flagged)
-        return self._written(lambda connection: sqlite_rows.step(connection, call, fate, _UNSETTLED, now_ms))
+
+        def work(connection: sqlite3.Connection) -> bool:
+            self._settled += 1
+            if self._settled % _MOVED_AFTER == 0:
+                sqlite_rows.move_settled(connection)
+            return sqlite_rows.settle(connection, call, fate, now_ms)
+
+        return self._written(work)
 
     def release(self, call: str, now_ms: int) -> bool:
         """Give back all that a call holds, rates of calls but for that."""
-        return self._written(lambda connection: sqlite_rows.step(connection, call, Fate(GONE), (UNSENT, SENT), now_ms))
+        return self._written(lambda connection: sqlite_rows.release(connection, call, now_ms))
 
     def renew(self, calls: Sequence[str], now_ms: int) -> None:
         """Have the holds of these calls live for another `LEASE_S` seconds."""
-        statement = "update calls set expires_ms = ? where call = ? and state <= 1"
         rows = [(now_ms + LEASE_MS, call) for call in calls]
+        statement = "update live set expires_ms = ? where call = ?"
         self._written(lambda connection: connection.executemany(statement, rows))
 
     def sweep(self, now_ms: int) -> int:
@@ -80,7 +88,7 @@ class SqliteStore:
         def work(connection: sqlite3.Connection) -> int:
             # Held by a clock that was ahead, and has been set back.
             latest = now_ms + 2 * LEASE_MS
-            connection.execute("update calls set expires_ms = ?1 where state <= 1 and expires_ms > ?1", (latest,))
+            connection.execute("update live set expires_ms = ?1 where state <= 1 and expires_ms > ?1", (latest,))
             ended = sqlite_rows.expire(connection, now_ms)
             sqlite_rows.forget(connection, now_ms)
             return ended
@@ -95,23 +103,20 @@ class SqliteStore:
     def charges(self, before_ms: int, limit: int) -> list[Charge]:
         """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
         statement = (
-            "select call, at_ms, usd, tokens, flagged from calls"
-            " where state > 1 and state <> ? and at_ms < ? order by at_ms, call limit ?"
+            "select call, at_ms, usd, tokens, flagged from ended"
+            " where state <> ? and at_ms < ? order by at_ms, call limit ?"
         )
-        found = self._read(statement, (RETURNED, before_ms, limit))
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            sqlite_rows.move_settled(connection)
+            return connection.execute(statement, (RETURNED, before_ms, limit)).fetchall()
+
+        found = self._written(work)
         return [Charge(call, at_ms, usd, tokens, bool(flagged)) for call, at_ms, usd, tokens, flagged in found]
 
     def confirm(self, call: str, usd: int, tokens: int) -> bool:
         """Put what the lake says in place of what a call was charged, and forget the call."""
-        fate = Fate(SETTLED, usd, tokens)
-
-        def work(connection: sqlite3.Connection) -> bool:
-            if not sqlite_rows.step(connection, call, fate, (SETTLED, CHARGED), 0, "budget"):
-                return False
-            connection.execute("delete from calls where call = ?", (call,))
-            return True
-
-        return self._written(work)
+        return self._written(lambda connection: sqlite_rows.confirm(connection, call, usd, tokens))
 
     def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
         """Say what a budget's account has spent; holds stay."""
@@ -163,21 +168,7 @@ class SqliteStore:
 
     def _written(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run work in a transaction; what comes in between, in the thread that is in one, joins that."""
-
-        def transaction(connection: sqlite3.Connection) -> _T:
-            if connection.in_transaction:
-                return work(connection)
-            connection.execute("begin immediate")
-            try:
-                result = work(connection)
-                connection.execute("commit")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.rollback()
-                raise
-            return result
-
-        return self._locked(transaction)
+        return self._locked(lambda connection: _transaction(connection, work))
 
     def _locked(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if not self._lock.acquire(timeout=self._patience_s):
@@ -199,7 +190,8 @@ class SqliteStore:
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
-            connection.executescript(_SCHEMA)
+            connection.execute("pragma wal_autocheckpoint = 4000")
+            connection.executescript(sqlite_rows.SCHEMA)
         except BaseException:
             connection.close()
             raise
@@ -212,7 +204,20 @@ class SqliteStore:
         return StoreAwayError(f"{self._path}: {error}")
 
 
-_UNSETTLED: Final = (UNSENT, SENT, CHARGED, RETURNED)
+def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    if connection.in_transaction:
+        return work(connection)
+    connection.execute("begin immediate")
+    try:
+        result = work(connection)
+        connection.execute("commit")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+    return result
+
+
 _stores: Final[weakref.WeakSet[SqliteStore]] = weakref.WeakSet()
 _held: Final[list[SqliteStore]] = []
 """Stores whose locks are held while the process forks."""
