@@ -20,9 +20,19 @@ TESTS = (
     "test_paid_later",
     "test_instrumentation_live",
     "test_instrumentation_clouds",
+    "test_cached_answers",
     "test_response_cache",
 )
-NEEDED = ("click", "opentelemetry-api", "opentelemetry-proto", "opentelemetry-sdk", "pydantic", "pytest", "uvicorn")
+NEEDED = (
+    "click",
+    "numpy",
+    "opentelemetry-api",
+    "opentelemetry-proto",
+    "opentelemetry-sdk",
+    "pydantic",
+    "pytest",
+    "uvicorn",
+)
 
 
 def main() -> int:

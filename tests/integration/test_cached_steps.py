@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import spanledger
+from answer_cache import cached_by
 from cached_ways import CHAT
+from collecting import collecting
 from matrix_cases import Bench
 from spanledger import names
 from spanledger.errors import SettingError
@@ -242,3 +246,36 @@ def test_what_cannot_be_kept_is_told_at_once() -> None:
 
     with pytest.raises(TypeError, match="return a list"):
         spanledger.cached_step(numbers)
+
+
+def test_in_the_lake_hits_cost_nothing_and_have_saved_what_was_paid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    @spanledger.cached_step
+    def step() -> str:
+        return str(client.chat.completions.create(**{**CHAT, "seed": 5}).id)
+
+    with cached_by(monkeypatch, tmp_path, provider) as cached, cached.openai() as client:
+        for _ in range(3):
+            client.chat.completions.create(**CHAT)
+            step()
+        cached.traced.spans()
+        bodies = [received.raw for received in cached.traced.sink.received]
+    with collecting(tmp_path) as collector:
+        for body in bodies:
+            request = urllib.request.Request(f"{collector.endpoint}/v1/traces", body)
+            request.add_header("content-type", "application/x-protobuf")
+            urllib.request.urlopen(request, timeout=20).close()
+        collector.wait_for_spans(7)
+        told = collector.ask(
+            "select role, cache_hit, billing_basis, guard_policy, duplicate_of is null, unpriced_reason, count(*),"
+            " sum(cost_usd), sum(avoided_usd) from spans group by all order by all"
+        )
+        (paid,) = collector.ask("select distinct cost_usd from spans where cost_usd > 0")
+    each, free, name = Decimal(str(paid[0])), Decimal(0), step.__qualname__
+    assert told == [
+        ("inference", True, "cached", "hotels", True, None, 2, free, 2 * each),
+        ("inference", None, "usage", None, True, None, 2, 2 * each, None),
+        ("other", True, None, name, True, None, 2, None, 2 * each),
+        ("other", None, None, None, True, None, 1, None, None),
+    ]

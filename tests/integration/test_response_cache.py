@@ -6,24 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import inspect
 import json
 import re
 import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 
 import spanledger
-from cached_ways import CHAT, CLAUDE, CLAUDE_ASYNC, MESSAGE, OPENAI, OPENAI_ASYNC, RESPONSE, seen
+from answer_cache import FILE, KEEP, Cached, cached_by
+from cached_ways import CHAT, RESPONSE, seen
 from canned_server import CannedServer
 from matrix_cases import HELLO, Bench
 from spanledger import names
@@ -33,33 +31,6 @@ from spanledger.guard.policy_file import PolicyError, read_policy
 from spanledger.settings import load
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
-from tracing import Traced, switched_on
-
-KEEP = '[[cache]]\nname = "hotels"\n'
-KEEP_ALL = KEEP + "always = true\n"  # the newest anthropic has no temperature
-FILE = "answers.sqlite3"
-
-
-class Cached:
-    """A provider, and this process traced under a policy."""
-
-    def __init__(self, provider: LocalProvider, traced: Traced) -> None:
-        self.provider = provider
-        self.traced = traced
-        self.bench = Bench(provider)
-
-    def openai(self, **options: Any) -> OpenAI:
-        return self.bench.openai(max_retries=0, **options)
-
-    def requests(self, call: Callable[[], object]) -> int:
-        """Return how many requests something makes."""
-        before = self.provider.requests
-        call()
-        return self.provider.requests - before
-
-    def chat(self, client: OpenAI, **changed: Any) -> int:
-        """Return how many requests a call makes."""
-        return self.requests(lambda: client.chat.completions.create(**{**CHAT, **changed}))
 
 
 @pytest.fixture(scope="module")
@@ -68,53 +39,10 @@ def provider() -> Iterator[LocalProvider]:
         yield running
 
 
-@contextmanager
-def _cached(
-    monkeypatch: pytest.MonkeyPatch, home: Path, provider: LocalProvider, policy: str = KEEP, *, faultless: bool = True
-) -> Iterator[Cached]:
-    (home / "policy.toml").write_text(policy)
-    with switched_on(monkeypatch, home, faultless=faultless) as traced:
-        yield Cached(provider, traced)
-
-
 @pytest.fixture
 def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider) -> Iterator[Cached]:
-    with _cached(monkeypatch, tmp_path, provider) as running:
+    with cached_by(monkeypatch, tmp_path, provider) as running:
         yield running
-
-
-@pytest.fixture
-def all_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider) -> Iterator[Cached]:
-    with _cached(monkeypatch, tmp_path, provider, KEEP_ALL) as running:
-        yield running
-
-
-@pytest.mark.parametrize("way", [*OPENAI, *CLAUDE])
-def test_an_answer_from_the_cache_is_the_providers(way: str, all_cached: Cached) -> None:
-    cached, bench = all_cached, all_cached.bench
-    with bench.openai() as openai, bench.claude() as claude:
-        ask: Any = OPENAI[way] if way in OPENAI else CLAUDE[way]
-        client: Any = openai if way in OPENAI else claude
-        first = ask(client)
-        before = cached.provider.requests
-        assert ask(client) == first
-        assert cached.provider.requests == before
-
-
-@pytest.mark.parametrize("way", [*OPENAI_ASYNC, *CLAUDE_ASYNC])
-def test_an_answer_from_the_cache_is_the_providers_to_a_task(way: str, all_cached: Cached) -> None:
-    cached = all_cached
-
-    async def run() -> None:
-        async with cached.bench.openai_async() as openai, cached.bench.claude_async() as claude:
-            ask: Any = OPENAI_ASYNC[way] if way in OPENAI_ASYNC else CLAUDE_ASYNC[way]
-            client: Any = openai if way in OPENAI_ASYNC else claude
-            first = await ask(client)
-            before = cached.provider.requests
-            assert await ask(client) == first
-            assert cached.provider.requests == before
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -176,7 +104,7 @@ def test_a_namespace_is_what_the_rule_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     with (
-        _cached(monkeypatch, tmp_path, provider, KEEP + 'namespace = ["customer_id", "plan"]\n') as cached,
+        cached_by(monkeypatch, tmp_path, provider, KEEP + 'namespace = ["customer_id", "plan"]\n') as cached,
         cached.openai() as client,
     ):
         made = []
@@ -190,9 +118,8 @@ def test_a_namespace_is_what_the_rule_says(
     assert made == [1, 0, 1]
 
 
-@pytest.mark.parametrize(
-    ("changed", "made"),
-    [
+def test_what_decides_the_answer_is_in_the_key(cached: Cached) -> None:
+    cases: list[tuple[dict[str, Any], int]] = [
         ({"user": "ann"}, 0),
         ({"metadata": {"ticket": "7"}}, 0),
         ({"timeout": 30}, 0),
@@ -206,28 +133,23 @@ def test_a_namespace_is_what_the_rule_says(
         ({"stop": ["x"]}, 1),
         ({"response_format": {"type": "json_object"}}, 1),
         ({"messages": [*HELLO, *HELLO]}, 1),
-    ],
-)
-def test_what_decides_the_answer_is_in_the_key(changed: dict[str, Any], made: int, cached: Cached) -> None:
+    ]
     with cached.openai() as client:
         cached.chat(client)
-        assert cached.chat(client, **changed) == made
+        assert [(changed, cached.chat(client, **changed)) for changed, _ in cases] == cases
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
+def test_what_may_not_be_kept_is_not(cached: Cached, tmp_path: Path) -> None:
+    cases: list[dict[str, Any]] = [
         {"temperature": 0.7},
         {"temperature": None},
         {"n": 2},
         {"store": True},
         {"tools": [{"type": "function", "function": {"name": "pay", "parameters": {"type": "object"}}}]},
         {"web_search_options": {}, "tools": [{"type": "function", "function": {"name": "a", "parameters": {}}}]},
-    ],
-)
-def test_what_may_not_be_kept_is_not(changed: dict[str, Any], cached: Cached, tmp_path: Path) -> None:
+    ]
     with cached.openai() as client:
-        assert [cached.chat(client, **changed) for _ in range(2)] == [1, 1]
+        assert [cached.chat(client, **changed) for changed in [*cases, *cases]] == [1] * 2 * len(cases)
     assert not (tmp_path / FILE).exists()
 
 
@@ -236,7 +158,7 @@ def test_a_rule_can_allow_what_is_not_deterministic_and_tools(
 ) -> None:
     tools: Any = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
     with (
-        _cached(monkeypatch, tmp_path, provider, KEEP + "always = true\ntools = true\n") as cached,
+        cached_by(monkeypatch, tmp_path, provider, KEEP + "always = true\ntools = true\n") as cached,
         cached.openai() as client,
     ):
         assert [cached.chat(client, temperature=0.7, tools=tools) for _ in range(2)] == [1, 0]
@@ -255,7 +177,7 @@ def test_an_answer_that_is_not_whole_is_not_kept(
 ) -> None:
     message = {"index": 0, "message": {"role": "assistant", "content": "Par"}, "finish_reason": reason}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [message]}
-    with CannedServer() as server, _cached(monkeypatch, tmp_path, provider):
+    with CannedServer() as server, cached_by(monkeypatch, tmp_path, provider):
         server.on("POST", "/chat/completions", body)
         with OpenAI(base_url=server.url, api_key="none") as client:
             for _ in range(2):
@@ -289,7 +211,7 @@ def test_without_a_rule_nothing_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     policy = '[[cache]]\nname = "faq"\nmatch = { feature = "faq" }\n'
-    with _cached(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
         with spanledger.tags(feature="search"):
             assert [cached.chat(client) for _ in range(2)] == [1, 1]
         assert not (tmp_path / FILE).exists()
@@ -305,7 +227,7 @@ def test_kept_answers_are_their_owners_alone(cached: Cached, tmp_path: Path) -> 
 def test_in_shadow_a_call_is_made_and_says_what_there_would_have_been(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
-    with _cached(monkeypatch, tmp_path, provider, KEEP + "shadow = true\n") as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, KEEP + "shadow = true\n") as cached, cached.openai() as client:
         assert [cached.chat(client) for _ in range(2)] == [1, 1]
         first, second = (span["attributes"] for span in cached.traced.spans())
     (decision,) = json.loads(second[names.GUARD_DECISIONS])
@@ -383,7 +305,7 @@ def test_a_file_that_cannot_be_read_is_thrown_away(
 ) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with (
-        _cached(monkeypatch, tmp_path, provider, faultless=False) as cached,
+        cached_by(monkeypatch, tmp_path, provider, faultless=False) as cached,
         cached.openai() as client,
     ):
         assert [cached.chat(client) for _ in range(3)] == [1, 0, 0]
@@ -393,7 +315,7 @@ def test_an_answer_that_was_tampered_with_is_a_miss(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     with (
-        _cached(monkeypatch, tmp_path, provider, faultless=False) as cached,
+        cached_by(monkeypatch, tmp_path, provider, faultless=False) as cached,
         cached.openai() as client,
     ):
         cached.chat(client)
@@ -403,29 +325,9 @@ def test_an_answer_that_was_tampered_with_is_a_miss(
         assert [cached.chat(client) for _ in range(2)] == [1, 0]
 
 
-def test_betas_of_anthropic_decide_the_answer(all_cached: Cached) -> None:
-    cached = all_cached
-    with cached.bench.claude() as client:
-
-        def ask(*betas: str) -> int:
-            return cached.requests(lambda: client.beta.messages.create(**MESSAGE, betas=list(betas)))
-
-        assert [ask("one"), ask("one"), ask("two")] == [1, 0, 1]
-
-
-if "middleware" in inspect.signature(Anthropic).parameters:  # the oldest SDK has none
-
-    def test_a_client_with_middleware_of_its_own_is_left_alone(all_cached: Cached) -> None:
-        def middleware(request: Any, call_next: Any) -> Any:
-            return call_next(request)
-
-        with Anthropic(base_url=all_cached.provider.url, api_key="none", middleware=[middleware]) as client:
-            assert [all_cached.requests(lambda: client.messages.create(**MESSAGE)) for _ in range(2)] == [1, 1]
-
-
 def test_a_hit_draws_on_no_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider) -> None:
     policy = KEEP + '[[budget]]\nname = "small"\nper = "day"\nusd = 0.0001\nestimate = "postpaid"\n'
-    with _cached(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
         assert [cached.chat(client) for _ in range(3)] == [1, 0, 0]
         with pytest.raises(BudgetExceeded):
             client.chat.completions.create(**{**CHAT, "seed": 1})
@@ -438,7 +340,7 @@ def test_the_answer_of_a_model_that_stood_in_is_not_kept_for_the_one_that_was_as
     budget = '[[budget]]\nname = "small"\nper = "day"\nusd = 1\nat = { "0.01%" = "degrade" }\n'
     stand_in = '[[degrade]]\nmodel = "gpt-4o"\nto = "gpt-4o-mini"\n'
     with (
-        _cached(monkeypatch, tmp_path, provider, KEEP + budget + stand_in) as cached,
+        cached_by(monkeypatch, tmp_path, provider, KEEP + budget + stand_in) as cached,
         cached.openai() as client,
     ):
         models = [client.chat.completions.create(**CHAT).model for _ in range(2)]
@@ -456,7 +358,7 @@ def test_an_answer_is_not_given_for_longer_than_the_rule_says(
 
     real = time.time_ns
     policy = KEEP + 'ttl = "2h"\nmax_age = "30m"\n'
-    with _cached(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, policy) as cached, cached.openai() as client:
         made = [cached.chat(client)]
         for by_s in (1799, 1801, 1801 + 1799):
             age(by_s)
@@ -469,7 +371,7 @@ def test_an_answer_is_not_given_for_longer_than_the_rule_says(
 def test_a_rule_that_comes_while_the_application_runs_holds_from_then_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
-    with _cached(monkeypatch, tmp_path, provider, "") as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, "") as cached, cached.openai() as client:
         assert [cached.chat(client) for _ in range(2)] == [1, 1]
         monkeypatch.setattr(gate, "LOOK_EVERY_S", 0.0)
         (tmp_path / "policy.toml").write_text(KEEP)
@@ -486,7 +388,7 @@ def test_a_compressed_stream_is_given_again_as_it_was_decoded(
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
     told = [{**chunk, "choices": [choice]}, {**chunk, "choices": [], "usage": usage}]
     body = "".join(f"data: {json.dumps(one)}\n\n" for one in told) + "data: [DONE]\n\n"
-    with CannedServer() as server, _cached(monkeypatch, tmp_path, provider):
+    with CannedServer() as server, cached_by(monkeypatch, tmp_path, provider):
         server.on("POST", "/chat/completions", gzip.compress(body.encode()), kind="text/event-stream", encoding="gzip")
         with OpenAI(base_url=server.url, api_key="none") as client:
             first, second = (seen(list(client.chat.completions.create(**CHAT, stream=True))) for _ in range(2))
@@ -535,7 +437,7 @@ def test_a_question_that_means_nearly_the_same_is_made_and_told_in_shadow(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     with (
-        _cached(monkeypatch, tmp_path, provider, KEEP + ALIKE % "") as cached,
+        cached_by(monkeypatch, tmp_path, provider, KEEP + ALIKE % "") as cached,
         cached.openai() as client,
     ):
         made = [cached.chat(client, **_asking(text)) for text in (QUESTION, SAME, OTHER, SAME)]
@@ -552,7 +454,7 @@ def test_a_question_that_means_nearly_the_same_is_answered_where_the_rule_says_s
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     with (
-        _cached(monkeypatch, tmp_path, provider, KEEP + ALIKE % ", serve = true") as cached,
+        cached_by(monkeypatch, tmp_path, provider, KEEP + ALIKE % ", serve = true") as cached,
         cached.openai() as client,
     ):
         answers = [client.chat.completions.create(**{**CHAT, **_asking(text)}) for text in (QUESTION, SAME)]
@@ -578,7 +480,7 @@ def test_a_question_is_answered_to_a_task_without_holding_up_its_loop(
         async with bench.openai_async() as client:
             return [await client.chat.completions.create(**{**CHAT, **_asking(text)}) for text in (QUESTION, SAME)]
 
-    with _cached(monkeypatch, tmp_path, provider, KEEP + ALIKE % ", serve = true") as cached:
+    with cached_by(monkeypatch, tmp_path, provider, KEEP + ALIKE % ", serve = true") as cached:
         before = cached.provider.requests
         first, second = asyncio.run(run(cached.bench))
         assert cached.provider.requests - before == 1
@@ -591,7 +493,7 @@ def test_an_embedder_that_fails_costs_no_call(
 ) -> None:
     policy = KEEP + f'semantic = {{ embedder = "nowhere.at.all:embed", threshold = 0.8{serve} }}\n'
     with (
-        _cached(monkeypatch, tmp_path, provider, policy, faultless=False) as cached,
+        cached_by(monkeypatch, tmp_path, provider, policy, faultless=False) as cached,
         cached.openai() as client,
     ):
         assert [cached.chat(client, **_asking(text)) for text in (QUESTION, SAME, SAME)] == [1, 1, 0]

@@ -171,9 +171,11 @@ class Gate:
         self.breakers.use(self.store, policy.more.get("breaker", ()))
 
     def _use_cache(self, policy: Policy) -> None:
-        before, self.cache = self.cache, import_module(".cache.opening", __package__).open_cache(policy, self._settings)
-        if before is not None:
-            before.answers.close()
+        before = self.cache.answers if self.cache is not None else None
+        same = before if policy.store == self.policy.store else None
+        self.cache = import_module(".cache.opening", __package__).open_cache(policy, self._settings, same)
+        if before is not None and (self.cache is None or self.cache.answers is not before):
+            before.close()
 
     def _start_renewing(self) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from spanledger import faults, names
@@ -102,7 +102,7 @@ class Search:
         try:
             entry = await self._seek.find_async()
             if entry is None and self._question is not None and self._question.serves:
-                entry = await asyncio.to_thread(self._find_alike)
+                entry = await _in_thread(self._find_alike)
             result = self._give(call, client, cast_to, options, entry, stream_cls)
             return result if result is None else await result
         except Exception as error:
@@ -214,6 +214,14 @@ class Search:
         if self._endpoint.operation == "embeddings":
             return facts.complete
         return bool(facts.finish_reasons) and GOOD_ENDS.issuperset(facts.finish_reasons)
+
+
+async def _in_thread(step: Callable[[], Entry | None]) -> Entry | None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return step()  # another kind of loop
+    return await asyncio.to_thread(step)
 
 
 def _model(options: Any) -> object:

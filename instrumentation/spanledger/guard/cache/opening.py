@@ -12,8 +12,8 @@ from .answers import FILE, Answers, SqliteAnswers
 from .lookup import ResponseCache
 
 
-def open_cache(policy: Policy, settings: Settings) -> ResponseCache | None:
-    """Return the cache that a policy wants; None where it has no rule for one.
+def open_cache(policy: Policy, settings: Settings, answers: Answers | None = None) -> ResponseCache | None:
+    """Return the cache that a policy wants, with `answers` that are open already; None where it has no rule for one.
 
     Raises:
         SpanledgerError: its store needs a library that isn't installed.
@@ -22,7 +22,8 @@ def open_cache(policy: Policy, settings: Settings) -> ResponseCache | None:
     rules = policy.more.get("cache", ())
     if not rules:
         return None
-    return ResponseCache(rules, open_answers(policy.store, settings), deployment_key(settings).secret)
+    secret = deployment_key(settings).secret
+    return ResponseCache(rules, answers or open_answers(policy.store, settings), secret)
 
 
 def open_answers(store: str, settings: Settings) -> Answers:
