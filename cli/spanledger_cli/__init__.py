@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, _Command]] = {
     "sql": _Command("sql", "analytics", "Ask the lake a question in SQL."),
     "report": _Command("report", "analytics", "Ask a report: spend, and more, by team, model, user, feature ..."),
     "alerts": _Command("alerts", "analytics", "Be told when spend is out of bounds: rules, state, silences."),
+    "policy": _Command("policy", "analytics", "Check a policy, explain it, try it on last week's calls."),
     "budget": _Command("budget", "analytics", "Look at budgets: spent, held, past windows; set one."),
     "breaker": _Command("breaker", "", "Look at spend breakers; trip one by hand, let it go on."),
     "import": _Command("importing", "collector", "Take spans from files of OTLP into the ledger."),

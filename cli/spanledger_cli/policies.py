@@ -62,7 +62,7 @@ def load_policy(home: Path | None, policy: Path | None, lake: LakePath | None = 
     path = policy_path(settings)
     if path is None or not path.exists():
         path = path or settings.home / "policy.toml"
-        raise FileError(path, "isn't there, so nothing is held up; docs/controls.md says what one has")
+        raise FileError(path, "isn't there, so nothing is held up; `spanledger policy init` writes one to begin with")
     return settings, read_policy(path, settings)
 
 

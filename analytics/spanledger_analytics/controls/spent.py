@@ -6,7 +6,7 @@ budget of a team is a few rows however many calls there were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -53,25 +53,10 @@ class _Sum(NamedTuple):
 def spent(ledger: Ledger, budget: Budget, windows: Sequence[Window]) -> list[Spent]:
     """Return what calls that a budget is about spent in windows that follow each other, by window and scope."""
     begins = [moment(window.from_ms) for window in windows]
-    begin, end = begins[0], moment(min(windows[-1].until_ms, _LATEST_MS))
-    known, own = _keys(budget.match)
-    found = ledger.ask_between(
-        "controls/spent",
-        begin,
-        end,
-        begin=begin,
-        end=end,
-        begins=begins,
-        keys=known,
-        tags=own,
-        by_session=budget.per == "session",
-    )
+    end = moment(min(windows[-1].until_ms, _LATEST_MS))
     sums: dict[tuple[Window, str], _Sum] = {}
     places = dict(zip(begins, windows, strict=True))
-    for row in found.iter_rows(named=True):
-        scope = budget.match.scope(_values(row, known, own))
-        if scope is None:
-            continue
+    for scope, row in matching(ledger, budget.match, begins, end, by_session=budget.per == "session"):
         window = places[row["window_begin"].astimezone(UTC)]
         if budget.per == "session":
             window = window._replace(name=session_window(row["run"]))
@@ -79,15 +64,47 @@ def spent(ledger: Ledger, budget: Budget, windows: Sequence[Window]) -> list[Spe
     return [Spent(window, scope, *total) for (window, scope), total in sums.items()]
 
 
+def matching(
+    ledger: Ledger,
+    match: Match,
+    begins: Sequence[datetime],
+    end: datetime,
+    by: Sequence[str] = (),
+    *,
+    by_session: bool = False,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of `sql/controls/spent.sql` that a match takes, each with whom they count for.
+
+    Args:
+        ledger: The lake.
+        match: Which calls.
+        begins: When windows begin, each of which ends where the next one begins.
+        end: When the last one ends.
+        by: Keys of `match` by which rows are told apart besides.
+        by_session: Tell sessions apart, and traces that are in none.
+    """
+    keys = [key for key, *_ in match.keys]
+    known, own = [key for key in keys if key in WIRE_NAMES], [key for key in keys if key not in WIRE_NAMES]
+    found = ledger.ask_between(
+        "controls/spent",
+        begins[0],
+        end,
+        begin=begins[0],
+        end=end,
+        begins=begins,
+        keys=[*known, *by],
+        tags=own,
+        by_session=by_session,
+    )
+    for row in found.iter_rows(named=True):
+        scope = match.scope(_values(row, known, own))
+        if scope is not None:
+            yield scope, row
+
+
 def millis(at: datetime) -> int:
     """Return a time as Unix milliseconds."""
     return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _keys(match: Match) -> tuple[list[str], list[str]]:
-    """Return the columns, and the tags of the application's own, that a match looks at."""
-    keys = [key for key, *_ in match.keys]
-    return [key for key in keys if key in WIRE_NAMES], [key for key in keys if key not in WIRE_NAMES]
 
 
 def _values(row: Mapping[str, Any], known: Sequence[str], own: Sequence[str]) -> dict[str, str]:

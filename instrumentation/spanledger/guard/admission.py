@@ -7,7 +7,6 @@ stream spent is settled by the ledger's thread, which also counts the tokens tha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -133,7 +132,7 @@ class Admission:
     def step(self) -> Step:
         """Hold what the call will cost; say what its caller has to do before it is sent, if anything."""
         try:
-            return self._step(time.time_ns() // 1_000_000)
+            return self._step(self._gate.now_ns() // 1_000_000)
         except Exception as error:
             faults.report("call not held against the policy", error)
             return None
@@ -230,7 +229,7 @@ class Admission:
             into, out, self._size = self._gate.estimates.tokens(
                 self._feature, self.model, self._body, self._most, strict=strict
             )
-            usd = nano_usd(self.provider, self.model, self.operation, into, out, time.time_ns())
+            usd = nano_usd(self.provider, self.model, self.operation, into, out, self._gate.now_ns())
             known = self._asked[strict] = into, out, usd
             if usd is not None and usd > self.usd:
                 self.usd = usd
@@ -398,7 +397,7 @@ class Admission:
             if self._watch is not None and self._attempts:
                 self._watch.end(self._attempts)
             if not self.held:
-                self._count(time.time_ns() // 1_000_000)
+                self._count(self._gate.now_ns() // 1_000_000)
             self._settle(usage, pico, billed=billed)
         except Exception as error:
             faults.report("what a call spent is not settled", error)
@@ -411,7 +410,7 @@ class Admission:
             self.held = True
 
     def _settle(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._gate.now_ns() // 1_000_000
         self.held = False
         self._gate.live.pop(self.id, None)
         if usage is None and not billed:

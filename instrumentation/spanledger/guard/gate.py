@@ -7,12 +7,13 @@ goes wrong in here is a fault of ours, and the call goes on as if there were no 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from spanledger import faults, names
 from spanledger.record import Place
@@ -24,7 +25,7 @@ from .admission import Admission
 from .breaker import State
 from .breakers import Breakers
 from .estimate import Estimates
-from .policy import Budget, Facts, Limit, Policy
+from .policy import Facts, Policy
 from .policy_file import PolicyError, read_policy
 from .store import LEASE_S, Store
 from .stores import open_store
@@ -77,9 +78,7 @@ class Gate:
         if not self._ready.is_set():
             self._ready.wait(_PRICES_WITHIN_S)
         values = self.values(tags, provider, request.model)
-        rules: list[tuple[Budget | Limit, str]] = [
-            (rule, scope) for rule in policy.rules if (scope := rule.match.scope(values)) is not None
-        ]
+        rules = policy.about(values)
         facts = Facts(values, values.get(names.SESSION_ID) or f"{place.trace_id:032x}")
         watch = self.breakers.watch(facts)
         if not rules and watch is None:
@@ -108,6 +107,10 @@ class Gate:
         place = current_place()
         session = tags.get(names.SESSION_ID) or (f"{place.trace_id:032x}" if place is not None else "")
         return self.breakers.off(flag, self.values(tags, tags.get(names.PROVIDER, ""), ""), session)
+
+    def now_ns(self) -> int:
+        """Return the time, nanoseconds since 1970."""
+        return time.time_ns()
 
     def first_time(self, key: str, what: object) -> bool:
         """Tell whether something is to be said of an account for the first time in this process."""
@@ -197,5 +200,6 @@ class Gate:
 
 def worker_count() -> int:
     """Return how many workers the environment says that this application has; 1 where it says nothing."""
-    found: Any = os.environ.get("WEB_CONCURRENCY", "")
-    return int(found) if found.isdigit() else 1
+    told = (os.environ.get("WEB_CONCURRENCY", ""), os.environ.get("GUNICORN_CMD_ARGS", ""))
+    found = re.fullmatch(r"\d+", told[0]) or re.search(r"(?:^|\s)(?:-w|--workers)[ =]?(\d+)", told[1])
+    return int(found[found.lastindex or 0]) if found else 1

@@ -168,3 +168,7 @@ class Policy:
     def rules(self) -> tuple[Budget | Limit, ...]:
         """What calls draw on."""
         return (*self.budgets, *self.limits)
+
+    def about(self, values: Mapping[str, str]) -> list[tuple[Budget | Limit, str]]:
+        """Return the rules that are about a call, each with whom it counts for; `values` by wire name."""
+        return [(rule, scope) for rule in self.rules if (scope := rule.match.scope(values)) is not None]
