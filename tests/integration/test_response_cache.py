@@ -27,6 +27,7 @@ from matrix_cases import HELLO, Bench
 from spanledger import names
 from spanledger.errors import BudgetExceeded
 from spanledger.guard import gate
+from spanledger.guard.cache.entry import Entry, pack
 from spanledger.guard.policy_file import PolicyError, read_policy
 from spanledger.settings import load
 from spanledger_cli.demo.plans import Plan
@@ -311,16 +312,20 @@ def test_a_file_that_cannot_be_read_is_thrown_away(
         assert [cached.chat(client) for _ in range(3)] == [1, 0, 0]
 
 
-def test_an_answer_that_was_tampered_with_is_a_miss(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+@pytest.mark.parametrize("body", [None, b"", b"{"])
+def test_an_answer_that_cannot_be_read_is_a_miss(
+    body: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
+    data = b"x" * 100
+    if body is not None:
+        data = pack(Entry(body, {"content-type": "application/json"}, time.time_ns() // 1_000_000))
     with (
         cached_by(monkeypatch, tmp_path, provider, faultless=False) as cached,
         cached.openai() as client,
     ):
         cached.chat(client)
         with sqlite3.connect(tmp_path / FILE) as connection:
-            connection.execute("update answers set data = ?", (b"x" * 100,))
+            connection.execute("update answers set data = ?", (data,))
         connection.close()
         assert [cached.chat(client) for _ in range(2)] == [1, 0]
 

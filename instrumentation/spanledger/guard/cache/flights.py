@@ -29,12 +29,12 @@ class Flight:
         """The answer; None where there is none to share."""
         self._landed = False
         self._wakers: list[Waker] = []
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         self._task = _task()
 
     def wait(self, limit_s: float) -> Entry | None:
         """Wait in a thread; None where the answer doesn't come, or not in time."""
-        if self._thread == threading.get_ident():
+        if self._thread is threading.current_thread():
             return None  # this very thread would have to go on for it to come
         done = threading.Event()
         if self._before_landing(done.set) and not done.wait(limit_s):
@@ -43,7 +43,7 @@ class Flight:
 
     async def wait_async(self, limit_s: float) -> Entry | None:
         """Wait in a task; None where the answer doesn't come, or not in time."""
-        if self._thread == threading.get_ident() and (self._task is None or self._task is _task()):
+        if self._thread is threading.current_thread() and (self._task is None or self._task is _task()):
             return None
         try:
             loop, done = asyncio.get_running_loop(), asyncio.Event()
