@@ -1,0 +1,44 @@
+"""Answers that hosts share: in a Redis, under a key that they share, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from answer_cache import FILE, KEEP, cached_by
+from redis_server import serving
+from spanledger_cli.demo.provider import LocalProvider
+
+
+@pytest.fixture
+def provider() -> Iterator[LocalProvider]:
+    with LocalProvider(seed=7) as running:
+        yield running
+
+
+def test_hosts_with_one_key_share_answers_in_a_redis(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("7" * 64)
+    monkeypatch.setenv("SPANLEDGER_FEATURES_KEY_FILE", str(key))
+    made = []
+    with serving(tmp_path) as redis:
+        policy = f'store = "{redis.url}"\n{KEEP}'
+        for host in ("one", "two"):
+            (tmp_path / host).mkdir()
+            with cached_by(monkeypatch, tmp_path / host, provider, policy) as cached, cached.openai() as client:
+                made.append(cached.chat(client))
+            assert not (tmp_path / host / FILE).exists()
+        monkeypatch.setenv("SPANLEDGER_FEATURES_KEY_FILE", "")
+        with cached_by(monkeypatch, tmp_path / "two", provider, policy) as cached, cached.openai() as client:
+            made.append(cached.chat(client))
+            redis.stop()
+        with (
+            cached_by(monkeypatch, tmp_path / "two", provider, policy, faultless=False) as cached,
+            cached.openai() as client,
+        ):
+            made.append(cached.chat(client))
+    assert made == [1, 0, 1, 1]
