@@ -113,6 +113,33 @@ def test_one_call_is_one_charge(route: str, way: Any, traced: Traced, provider: 
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_routed_call_is_sent_to_the_model_that_its_span_names(
+    way: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    import litellm
+
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        """
+        [[route]]
+        name = "all"
+        mode = "percentage"
+        percent = 100
+        to = { groq = "llama-3.1-8b-instant" }
+        supports = ["max_tokens"]
+        """,
+    )
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        assert way(litellm, asking("groq", provider))
+        attributes = traced.span()["attributes"]
+
+    assert [billed.model for billed in provider.billed] == ["llama-3.1-8b-instant"]
+    assert attributes["gen_ai.request.model"] == "llama-3.1-8b-instant"
+    assert attributes["spanledger.routed_from"] == "llama-3.3-70b-versatile"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("route", ["anthropic", "groq"])
 def test_application_gets_what_it_gets_without_us(
     route: str, way: Any, provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

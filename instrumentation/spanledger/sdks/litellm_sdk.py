@@ -38,22 +38,24 @@ def wrap(module: ModuleType) -> None:
 class _Post:
     """One request, which may have to be sent again without what we added."""
 
-    __slots__ = ("_token", "arguments", "call", "due", "json_data", "url")
+    __slots__ = ("_token", "_written", "arguments", "call", "due", "json_data", "url")
 
     def __init__(self, call: Call, wire: Wire, arguments: _Arguments) -> None:
         self.call = call
         self.url = wire.path
         self.json_data: Any = wire.body
+        self._written: object = wire.body
+        """The body that the arguments have."""
         self.arguments = arguments
         self.due = True
         if wire.may_ask:
             call.adopt(self)
-            self._write(wire.body)
 
-    def _write(self, body: object) -> None:
-        """Have the handler send the body as it is now, if that is another than `body`."""
-        if self.json_data is body:
+    def _write(self) -> None:
+        """Have the handler send the body as it is now."""
+        if self.json_data is self._written:
             return
+        self._written = self.json_data
         changed = dict(self.arguments)
         if isinstance(changed.get("json"), Mapping):
             changed["json"] = self.json_data
@@ -63,17 +65,15 @@ class _Post:
         self.arguments = changed
 
     def __enter__(self) -> None:
+        self._write()
         self._token = in_flight.set(self.call)
         if self.call.admission is not None:
             self.call.admission.leaves()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         in_flight.reset(self._token)
-        sent = self.json_data
         self.due = error is not None and self.call.withdraw(self, _Refusal(error))
-        if self.due:
-            self._write(sent)
-        elif error is not None:
+        if error is not None and not self.due:
             self.call.fail(error)
         return self.due
 
