@@ -175,7 +175,8 @@ class Call:
         body = options.json_data
         if not isinstance(body, Mapping) or body.get("model") != self._model:
             return "the request has its model elsewhere than in its body"
-        self._asked_body = body
+        if self._asked_body is None:
+            self._asked_body = body
         options.json_data = {**{key: value for key, value in body.items() if key not in drop}, "model": model}
         self._model = model
         return None

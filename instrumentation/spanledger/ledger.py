@@ -380,6 +380,8 @@ def _at_exit() -> None:
         if worker is not None:
             for step in _before_exit:
                 step()
+            if worker.gate is not None:
+                worker.gate.share()
             worker.end(EXIT_LIMIT_S)
         account.post(worker.home if worker is not None else load().home)
     except SettingError:

@@ -112,7 +112,7 @@ GUARD_POLICY: Final = "spanledger.guard.policy"
 GUARD_DECISIONS: Final = "spanledger.guard.decisions"
 """JSON list, an object for each rule that warned, slowed, changed or refused the call, or in shadow would have: rule,
 kind (budget | limit | breaker | route | cache), scope, action, shadow, unit (usd | tokens | calls), limit, spent, held,
-estimate (amounts as decimal text), resets_at, sentence."""
+estimate (amounts as decimal text), resets_at, would_save_usd (of a route that was not taken), sentence."""
 ROUTED_FROM: Final = "spanledger.routed_from"
 """The model that the application asked for, where another one was sent."""
 ROUTE_RULE: Final = "spanledger.route.rule"

@@ -31,13 +31,23 @@ def outcome(
     span; where there is none, on a span of its own in the current trace.
     """
     try:
-        if not (switch.on and ledger.start()):
+        if not switch.on or (worker := ledger.start()) is None:
             return
         open_span = current.get()
-        if open_span is None or session_id is not None or trace_id is not None:
-            ledger.add(outcome_record(name, success, value_usd, session_id, trace_id))
-        elif not open_span.add(_event(name, success, value_usd)):
-            ledger.add(outcome_record(name, success, value_usd, None, None))
+        if (
+            open_span is None
+            or session_id is not None
+            or trace_id is not None
+            or not open_span.add(_event(name, success, value_usd))
+        ):
+            record = outcome_record(name, success, value_usd, session_id, trace_id)
+            ledger.add(record)
+            place = record.place
+        else:
+            place = open_span.place
+        if success is not None and worker.gate is not None and worker.gate.router is not None:
+            session = session_id if trace_id is not None else session_id or tagging.current.get().get(names.SESSION_ID)
+            worker.gate.router.outcome(success, session, f"{place.trace_id:032x}")
     except Exception as error:
         faults.report("outcome not recorded", error)
 

@@ -20,15 +20,18 @@ from spanledger.usage import Usage
 
 from .breaker import Breaker
 from .breakers import Watch
-from .decisions import Decision, as_json, hardest, shown
+from .decisions import Decision, as_json, hardest
 from .estimate import is_estimated, nano_usd, up
 from .plans import Plan, of_budget, of_limit
-from .policy import Budget, Degrade, Facts, Limit, Threshold
+from .policy import Budget, Degrade, Facts, Limit, Policy
+from .standing_in import why_not_instead
 from .store import NO_CAP, Balance, Line, Reserved, Store
-from .words import Refused, alone, no_money, rate_words, store_away, throttled, too_fast, without_price
+from .wants import NOT_TEXT, Wants, read_wants
+from .words import Refused, alone, limit_passed, no_money, share_reached, store_away, throttled, too_fast, without_price
 
 if TYPE_CHECKING:
     from .gate import Gate
+    from .routing import Routing
 
 Rewrite: TypeAlias = Callable[[str, Sequence[str]], str | None]
 """Have the request ask for another model, without some parameters; why it can't be done, or None."""
@@ -56,6 +59,7 @@ class Admission:
         "_sent",
         "_size",
         "_store",
+        "_wants",
         "_watch",
         "decisions",
         "held",
@@ -68,6 +72,7 @@ class Admission:
         "refusal",
         "requested",
         "rewrite",
+        "routing",
         "usd",
     )
 
@@ -108,6 +113,9 @@ class Admission:
         self.rewrite: Rewrite | None = None
         """None where requests of this SDK can't be changed."""
         self._changed: Degrade | None = None
+        self._wants: Wants | None = None
+        self.routing: Routing | None = None
+        """Where the router may send it; None where none of its rules is about the call."""
         self.into = self.out = 0
         self.usd = 0
         """What was held, or would be charged where nobody tells: nano-dollars."""
@@ -140,6 +148,7 @@ class Admission:
     def leaves(self) -> None:
         """Note that the request is about to be sent, or is about to be once more."""
         self._attempts += 1
+        self._gate.models.put(self.unit, self.model)
         if self.held and not self._sent:
             self._sent = True
             try:
@@ -150,6 +159,8 @@ class Admission:
     def _step(self, now_ms: int) -> Step:
         if self._watch is not None and (refusal := self._obey(self._watch, now_ms)) is not None:
             return refusal
+        if self.routing is not None:
+            self.routing.decide(self, now_ms)
         plans = self._plans(now_ms)
         if isinstance(plans, Refused):
             return self._refuse(plans)
@@ -244,7 +255,7 @@ class Admission:
             if isinstance(rule, Budget) and not plan.throttles:
                 found.extend(self._reached(rule, plan, balance))
             elif rule.shadow and isinstance(rule, Limit):
-                found.extend(self._would_limit(rule, plan, balance))
+                found.extend(limit_passed(rule, plan, balance))
         self.decisions.extend(found)
         done = hardest(found)
         return done.action if done is not None else None
@@ -265,35 +276,7 @@ class Admission:
         lasting = last.action == "degrade" or rule.shadow
         if not lasting and not self._gate.first_time(plan.line.key, last.share):
             return []
-        return [self._decision(rule, plan, balance, last)]
-
-    def _decision(self, rule: Budget, plan: Plan, balance: Balance, reached: Threshold) -> Decision:
-        used, percent = shown(balance.spent + balance.held, rule.unit), f"{float(reached.share * 100):g} %"
-        sentence = f"{used} of {shown(rule.cap, rule.unit)} spent or held, {percent} reached"
-        return Decision(
-            rule.name,
-            "budget",
-            plan.scope,
-            reached.action,
-            sentence,
-            rule.shadow,
-            rule.unit,
-            rule.cap,
-            balance.spent,
-            balance.held - plan.line.amount,
-            plan.line.amount,
-            plan.until_ms,
-        )
-
-    def _would_limit(self, rule: Limit, plan: Plan, balance: Balance) -> list[Decision]:
-        line = plan.line
-        cap = {"calls": rule.requests_per_minute, "tokens": rule.tokens_per_minute}.get(line.unit)
-        used = balance.spent if line.kind == "rate" else balance.held
-        cap = rule.concurrent if line.kind == "lease" else cap
-        if cap is None or used <= cap:
-            return []
-        sentence = rate_words(line, cap)
-        return [Decision(rule.name, "limit", plan.scope, "block", sentence, True, line.unit, cap, used)]
+        return [share_reached(rule, plan, balance, last)]
 
     def _no_room(self, plans: list[Plan], reserved: Reserved, now_ms: int) -> Step:
         """Wait where the rule allows it, else refuse."""
@@ -313,9 +296,12 @@ class Admission:
         balance = reserved.balances[reserved.refused] if reserved.balances else Balance(0, 0)
         if line.kind == "budget" and isinstance(rule, Budget):
             degrades = next((one for one in rule.at if one.action == "degrade"), None)
-            if degrades is not None and self._changed is None and not self._stand_in(now_ms):
-                self.decisions.append(self._decision(rule, plan, balance, degrades))
-                return self._step(now_ms)
+            if degrades is not None and self._changed is None:
+                self.decisions.append(share_reached(rule, plan, balance, degrades))
+                why = self._stand_in(now_ms)
+                if why is None:
+                    return self._step(now_ms)
+                self._skip_degrade(why)
             return self._refuse(no_money(rule, plan, balance, now_ms))
         return self._refuse(too_fast(plan, balance, reserved.retry_ms))
 
@@ -351,12 +337,61 @@ class Admission:
         found = next((one for one in self._gate.policy.degrades if one.model == self.model), None)
         if found is None:
             return "no [[degrade]] names a model that stands in"
-        if self.rewrite is None:
-            return "requests of this SDK can't be changed"
-        why = self.rewrite(found.to, found.drop)
+        at_stand_in = self._gate.models.get(self.unit) == found.to
+        why = self.why_not(found.to, found.drop, found.supports, changes=not at_stand_in)
+        why = why or self.change_model(found.to, found.drop, now_ms)
+        if why is None:
+            self._changed = found
+        return why
+
+    @property
+    def unit(self) -> str:
+        """The session, or else the trace, that the call is in."""
+        return self._facts.session
+
+    @property
+    def wants(self) -> Wants:
+        """What the request asks for."""
+        if self._wants is None:
+            self._wants = read_wants(self._body)
+        return self._wants
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """About how many tokens go in and come out; no text has more of them than bytes."""
+        into, out, _ = self._estimate(strict=False)
+        return (into if self.wants.features.keys() & NOT_TEXT else min(into, self._size)), out
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._gate.policy
+
+    @property
+    def store(self) -> Store:
+        """Where accounts are."""
+        return self._store
+
+    @property
+    def is_at_its_model(self) -> bool:
+        """Whether the call before it in its session was made at the model that is asked for now."""
+        return self._gate.models.get(self.unit) == self.model
+
+    def budget(self, name: str) -> tuple[Budget | None, str | None]:
+        """Return a budget that is about the call, and for whom it counts."""
+        found = ((rule, scope) for rule, scope in self._rules if isinstance(rule, Budget) and rule.name == name)
+        return next(found, (None, None))
+
+    def why_not(self, to: str, drop: Sequence[str], supports: Sequence[str], *, changes: bool) -> str | None:
+        """Say why another model can't, or shouldn't, stand in; `changes`: the session would change its model."""
+        return why_not_instead(self, self._body, to, drop, supports, changes=changes)
+
+    def change_model(self, to: str, drop: Sequence[str], now_ms: int) -> str | None:
+        """Have the request ask for another model, and hold nothing for the one before; why that can't be, or None."""
+        why = self.rewrite(to, drop) if self.rewrite is not None else "requests of this SDK can't be changed"
         if why is None:
             self._let_go(now_ms)
-            self._changed, self.model = found, found.to
+            self.model = to
             self._asked.clear()
             self.usd = 0
         return why
@@ -370,7 +405,7 @@ class Admission:
 
     def _skip_degrade(self, why: str) -> None:
         self.decisions = [
-            one._replace(action="warn", sentence=f"{one.sentence}; not degraded: {why}")
+            one._replace(action="warn", sentence=f"{one.sentence}; degrade skipped: {why}")
             if one.action == "degrade" and not one.shadow
             else one
             for one in self.decisions
@@ -383,8 +418,11 @@ class Admission:
 
     def take_back(self) -> None:
         """Go on with the model that was asked for: the provider refused the one that stood in."""
+        why = "the provider refused the request for it"
         self._changed, self.model = None, self.requested
-        self._skip_degrade("the provider refused the request for it")
+        self._skip_degrade(why)
+        if self.routing is not None:
+            self.routing.taken_back(self, why)
 
     def end(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
         """Settle, on the thread that made the call: with its cost or, where nothing came of it, none.
@@ -433,15 +471,15 @@ class Admission:
 
     def attributes(self, usage: Usage | None, pico: int | None, at_ns: int) -> Attributes:
         """Say on the call's span what was done to it."""
-        found: Attributes = {}
+        found = self.routing.attributes(self, usage, pico, at_ns) if self.routing is not None else {}
         done = hardest(self.decisions)
         found[names.GUARD_ACTION] = done.action if done is not None else "allow"
         if done is not None:
             found[names.GUARD_POLICY] = done.rule
         if self.decisions:
             found[names.GUARD_DECISIONS] = as_json(self.decisions)
-        if self._changed is not None:
-            found[names.ROUTED_FROM] = self._changed.model
+        if self.model != self.requested:
+            found[names.ROUTED_FROM] = self.requested
             if usage is not None and pico is not None:
                 found.update(self._avoided(usage, pico, at_ns))
         return found

@@ -34,6 +34,8 @@ class Decision(NamedTuple):
     held: int | None = None
     estimate: int | None = None
     resets_at_ms: int | None = None
+    would_save_pico: int | None = None
+    """Of a route that was not taken: what it would have saved, below 0 where it would have cost more."""
 
 
 def as_json(decisions: Iterable[Decision]) -> str:
@@ -56,6 +58,8 @@ def _fields(one: Decision) -> dict[str, object]:
             amount = getattr(one, name)
             if amount is not None:
                 fields[name] = f"{exact(amount, one.unit):f}"
+    if one.would_save_pico is not None:
+        fields["would_save_usd"] = f"{Decimal(one.would_save_pico).scaleb(-12).normalize() + 0:f}"
     if one.resets_at_ms is not None:
         fields["resets_at"] = moment(one.resets_at_ms).isoformat().replace("+00:00", "Z")
     return fields

@@ -27,6 +27,7 @@ from .breakers import Breakers
 from .estimate import Estimates
 from .policy import Facts, Policy
 from .policy_file import PolicyError, read_policy
+from .recent import Recent
 from .store import LEASE_S, Store
 from .stores import open_store
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from spanledger.record import Attributes
 
     from .cache.lookup import ResponseCache
+    from .router import Router
 
 LOOK_EVERY_S: Final = 1.0
 """How often the policy file is looked at, at most."""
@@ -57,6 +59,10 @@ class Gate:
         """What was answered before; None where no rule keeps answers."""
         self.estimates = Estimates()
         self.breakers = Breakers()
+        self.router: Router | None = None
+        """Which calls go to another model; None where no rule says so."""
+        self.models: Recent[str] = Recent()
+        """The model that a session's, or trace's, last call was made at."""
         self.live: dict[str, Admission] = {}
         """Calls that hold something, by span id."""
         self._told: dict[tuple[str, object], None] = {}
@@ -81,12 +87,15 @@ class Gate:
         rules = policy.about(values)
         facts = Facts(values, values.get(names.SESSION_ID) or f"{place.trace_id:032x}")
         watch = self.breakers.watch(facts)
-        if not rules and watch is None:
+        routing = self.router.about(values, place) if self.router is not None else None
+        if not rules and watch is None and routing is None:
             return None
         most = asked.get(names.MAX_TOKENS)
-        return Admission(
+        admission = Admission(
             self, store, f"{place.span_id:016x}", rules, facts, request, most if type(most) is int else None, watch
         )
+        admission.routing = routing
+        return admission
 
     def values(self, tags: Mapping[str, str], provider: str, model: str) -> Mapping[str, str]:
         """Return what rules look at, by wire name."""
@@ -142,10 +151,16 @@ class Gate:
     def close(self) -> None:
         """Let go of the store; calls under way are charged by their estimate when their holds expire."""
         self._closed.set()
+        self.share()
         if self.store is not None:
             self.store.close()
         if self.cache is not None:
             self.cache.answers.close()
+
+    def share(self) -> None:
+        """Tell the store what this process alone knows."""
+        if self.router is not None and self.store is not None:
+            self.router.share(self.store, at_once=True)
 
     def _look(self) -> None:
         """Read the policy if it is new; keep what there was if it can't be used."""
@@ -170,6 +185,10 @@ class Gate:
                 before.close()
         if policy.more.get("cache") or self.cache is not None:
             self._use_cache(policy)
+        if policy.more.get("route") or self.router is not None:
+            before_rules, self.router = self.router, import_module(".router", __package__).Router(policy.more["route"])
+            if before_rules is not None and self.router is not None:
+                self.router.go_on(before_rules)
         self.policy = policy
         self.breakers.use(self.store, policy.more.get("breaker", ()))
 

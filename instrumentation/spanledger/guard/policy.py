@@ -149,6 +149,8 @@ class Degrade:
     to: str
     drop: tuple[str, ...] = ()
     """Parameters that are left out, because the other model refuses them."""
+    supports: tuple[str, ...] = ()
+    """What the other model takes, beside what is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

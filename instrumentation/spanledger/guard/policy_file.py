@@ -178,7 +178,7 @@ def _degrade(entry: PolicyEntry) -> Degrade:
     model, to = entry.text("model"), entry.text("to")
     if model == to:
         raise entry.refuse("to", "is the same model")
-    return Degrade(f"{model} -> {to}", model, to, entry.texts("drop"))
+    return Degrade(f"{model} -> {to}", model, to, entry.texts("drop"), entry.texts("supports"))
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -189,10 +189,10 @@ KINDS: Final[dict[str, Kind]] = {
         _budget,
     ),
     "limit": Kind(SHARED | {"requests_per_minute", "tokens_per_minute", "concurrent", "max_wait"}, _limit),
-    "degrade": Kind(frozenset({"model", "to", "drop"}), _degrade, named=False),
+    "degrade": Kind(frozenset({"model", "to", "drop", "supports"}), _degrade, named=False),
 }
 """Kinds of rules that are read here; those of `MORE` are read where they are at home."""
-MORE: Final[Mapping[str, str]] = {"breaker": "breaker_file", "cache": "cache.rule"}
+MORE: Final[Mapping[str, str]] = {"breaker": "breaker_file", "cache": "cache.rule", "route": "route_file"}
 """Kind of rule to the module of this package whose `KIND` reads it."""
 
 

@@ -8,7 +8,7 @@ from spanledger.errors import BudgetExceeded, LimitExceeded, Refusal
 
 from .decisions import Decision, Kind, exact, moment, shown
 from .plans import Plan
-from .policy import Action, Budget
+from .policy import Action, Budget, Limit, Threshold
 from .store import Balance, Line
 
 
@@ -93,6 +93,38 @@ def too_fast(plan: Plan, balance: Balance, retry_ms: int) -> Refused:
             line.amount,
         ),
     )
+
+
+def share_reached(rule: Budget, plan: Plan, balance: Balance, reached: Threshold) -> Decision:
+    """Say that a share of a budget is gone, now that the call is in."""
+    used, percent = shown(balance.spent + balance.held, rule.unit), f"{float(reached.share * 100):g} %"
+    sentence = f"{used} of {shown(rule.cap, rule.unit)} spent or held, {percent} reached"
+    return Decision(
+        rule.name,
+        "budget",
+        plan.scope,
+        reached.action,
+        sentence,
+        rule.shadow,
+        rule.unit,
+        rule.cap,
+        balance.spent,
+        balance.held - plan.line.amount,
+        plan.line.amount,
+        plan.until_ms,
+    )
+
+
+def limit_passed(rule: Limit, plan: Plan, balance: Balance) -> list[Decision]:
+    """Say that a limit in shadow would have had no room for the call, where it hadn't."""
+    line = plan.line
+    cap = {"calls": rule.requests_per_minute, "tokens": rule.tokens_per_minute}.get(line.unit)
+    used = balance.spent if line.kind == "rate" else balance.held
+    cap = rule.concurrent if line.kind == "lease" else cap
+    if cap is None or used <= cap:
+        return []
+    sentence = rate_words(line, cap)
+    return [Decision(rule.name, "limit", plan.scope, "block", sentence, True, line.unit, cap, used)]
 
 
 def throttled(plan: Plan) -> Decision:
