@@ -299,6 +299,33 @@ def test_a_call_waits_for_its_turn_as_long_as_the_limit_says(
     assert sorted(told) == ["allow", "allow", "throttle", "throttle", "throttle"]
 
 
+def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        '[[budget]]\nname = "all"\nper = "day"\nusd = 9\n'
+        '[[limit]]\nname = "one"\nrequests_per_minute = 1\nmax_wait = "5m"\n',
+    )
+
+    async def ask() -> object:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
+            await client.chat.completions.create(**CHAT)
+            waiting = asyncio.ensure_future(client.chat.completions.create(**CHAT))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            return (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        assert isinstance(asyncio.run(ask()), asyncio.CancelledError)
+        costs = sum(-(-span["attributes"].get("spanledger.cost.pico_usd", 0) // 1000) for span in traced.spans())
+        (budget,) = [one for one in accounts() if one.kind == "budget"]
+
+    assert (budget.spent, budget.held, budget.flagged) == (costs, 0, 0)
+    assert provider.requests == 1
+
+
 def test_too_many_at_a_time_are_refused_where_nobody_waits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
 ) -> None:

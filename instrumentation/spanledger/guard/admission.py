@@ -435,8 +435,10 @@ class Admission:
             if self._watch is not None and self._attempts:
                 self._watch.end(self._attempts)
             if not self.held:
+                if usage is None:
+                    return  # given up before it was let through
                 self._count(self._gate.now_ns() // 1_000_000)
-            self._settle(usage, pico, billed=billed)
+            self._settle(usage, pico, billed=billed and self._sent)
         except Exception as error:
             faults.report("what a call spent is not settled", error)
 

@@ -95,6 +95,7 @@ class Connection:
         call = self._begin(_fields_of(body))
         if call is not None and call.admission is not None:
             admit(call, waits=False)
+            call.admission.leaves()
         if call is not None:
             self._asked.append((call, text(event, "event_id")))
 
