@@ -25,6 +25,10 @@ MONEY = (
             *("kinds/budget", "kinds/sessions", "kinds/shares", "kinds/velocity"),
         )
     ),
+    *(
+        f"analytics/spanledger_analytics/controls/{name}.py"
+        for name in ("balances", "history", "reconcile", "seen", "simulate", "spent")
+    ),
     "analytics/spanledger_analytics/list_prices.py",
     "analytics/spanledger_analytics/price_cells.py",
     "analytics/spanledger_analytics/priced_tables.py",
@@ -38,6 +42,7 @@ MONEY = (
     "analytics/spanledger_analytics/what_if.py",
     "collector/spanledger_collector/price_classes.py",
     "collector/spanledger_collector/pricing.py",
+    "cli/spanledger_cli/budget.py",
     "cli/spanledger_cli/price.py",
     "cli/spanledger_cli/price_changes.py",
     "cli/spanledger_cli/price_table.py",

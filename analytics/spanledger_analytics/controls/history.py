@@ -35,7 +35,8 @@ class PastWindow(NamedTuple):
     @property
     def share(self) -> Decimal:
         """What part of the budget that is, to four decimals, rounded down."""
-        return Decimal(int(self.used * 10_000 / self.cap)).scaleb(-4)
+        used = self.used.scaleb(9) if self.budget.unit == "usd" else self.used
+        return Decimal(int(used * 10_000) // self.budget.cap).scaleb(-4)
 
 
 def history(ledger: Ledger, budget: Budget, since: datetime, now: datetime) -> list[PastWindow]:

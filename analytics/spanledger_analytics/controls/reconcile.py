@@ -61,7 +61,7 @@ def reconcile(
     now_ms = millis(now)
     swept = store.sweep(now_ms)
     confirmed = changed = difference = waiting = 0
-    while page := store.charges(now_ms, waiting + _PAGE)[waiting:]:
+    while page := store.charges(now_ms, 2 * waiting + _PAGE)[waiting:]:  # those that wait come first, again
         booked = _booked(ledger, [charge for charge in page if charge.at_ms >= since_ms])
         for charge in page:
             found = booked.get(charge.call)
@@ -78,15 +78,15 @@ def reconcile(
 
 
 def _booked(ledger: Ledger, charges: Sequence[Charge]) -> dict[str, _Booked]:
-    if not charges:
-        return {}
-    begin, end = moment(charges[0].at_ms) - _AROUND, moment(charges[-1].at_ms) + _AROUND
-    ids = [charge.call for charge in charges]
-    found = ledger.ask_between("controls/booked", begin, end, begin=begin, end=end, ids=ids)
-    return {
-        span_id: _Booked(_nano(cost_usd), tokens, provisional)
-        for span_id, cost_usd, tokens, provisional in found.iter_rows()
-    }
+    booked: dict[str, _Booked] = {}
+    for place in range(0, len(charges), _PAGE):
+        some = charges[place : place + _PAGE]
+        begin, end = moment(some[0].at_ms) - _AROUND, moment(some[-1].at_ms) + _AROUND
+        ids = [charge.call for charge in some]
+        found = ledger.ask_between("controls/booked", begin, end, begin=begin, end=end, ids=ids)
+        for span_id, cost_usd, tokens, provisional in found.iter_rows():
+            booked[span_id] = _Booked(_nano(cost_usd), tokens, provisional)
+    return booked
 
 
 def _nano(cost_usd: Decimal) -> int:
