@@ -116,6 +116,18 @@ def test_calls_that_a_policy_refused_and_those_before_and_after_are_not_played(t
     assert (found.calls, found.refused_calls) == (1, 0)
 
 
+def test_tags_of_the_application_s_own_and_the_model_that_was_asked_for_are_matched(tmp_path: Path) -> None:
+    """A call of the dearer model is expected to cost more than the budget has."""
+    tagged = {"tags": [("plan", "free")], "routed_from": "gpt-5-pro"}
+    rows = [dollar(number, at(number), **(tagged if number % 2 else {})) for number in range(6)]
+    rules = budget(usd=1).replace('user_id = "*"', 'plan = "f*", model = "gpt-5-pro", environment = "production"')
+    found = played(tmp_path, rules, rows)
+    assert (found.refused_calls, found.effects) == (
+        3,
+        {Key("b", "budget", False, DAY): Effect(refused=3, saved_usd=Decimal(3))},
+    )
+
+
 def test_a_lake_is_read_whole_in_the_order_of_time(tmp_path: Path) -> None:
     rows = [dollar(number, at(60 * number), user_id=f"u{number % 5}") for number in range(48)]
     found = played(tmp_path, budget(usd=2), rows[::-1])

@@ -154,7 +154,7 @@ def _calls(ledger: Ledger, since: datetime, now: datetime, advance: Callable[[in
 
 def _call(row: Mapping[str, Any]) -> PastCall:
     values = {WIRE_NAMES[key]: row[key] for key in _TAGS if row[key] is not None}
-    values |= {names.TAG_PREFIX + tag["key"]: tag["value"] for tag in row["tags"] or ()}
+    values |= {names.TAG_PREFIX + key: value for key, value in (row["tags"] or {}).items() if value is not None}
     cost_usd = row["cost_usd"]
     return PastCall(
         id=row["span_id"],
