@@ -19,6 +19,7 @@ from openfeature.provider import AbstractProvider, Metadata
 import _spanledger_boot as switch
 
 from . import faults, ledger, names, tagging
+from .guard.breakers import UnknownFlagError
 from .guard.policy import WIRE_NAMES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class SpendProvider(AbstractProvider):
         """Tell whether a flag is on."""
         try:
             why = _why_off(flag_key, evaluation_context)
-        except LookupError:
+        except UnknownFlagError:
             raise FlagNotFoundError(f"no [[breaker]] of the policy has {flag_key!r} in its flags") from None
         except Exception as error:
             faults.report("a flag is at its default, breakers can't be looked up", error)
@@ -77,7 +78,7 @@ class SpendHook(Hook):
             return
         try:
             why = _why_off(flag, hook_context.evaluation_context)
-        except LookupError:
+        except UnknownFlagError:
             return
         except Exception as error:
             faults.report("a flag is as its provider says, breakers can't be looked up", error)
@@ -92,10 +93,10 @@ class SpendHook(Hook):
 
 
 def _why_off(flag: str, context: EvaluationContext | None) -> str | None:
-    """Name the breaker that a flag is off because of; raises LookupError where none has to do with the flag."""
+    """Name the breaker that a flag is off because of; raises UnknownFlagError where none has to do with the flag."""
     worker = ledger.start() if switch.on else None
     if worker is None or worker.gate is None:
-        raise LookupError(flag)
+        raise UnknownFlagError(flag)
     values = {**tagging.current.get()}
     if context is not None:
         if context.targeting_key:

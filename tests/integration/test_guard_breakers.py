@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -160,4 +163,71 @@ def test_one_that_somebody_opened_by_hand_holds_until_somebody_resets_it(
         breakers._looked_s = float("-inf")  # as though a second had gone by
         client.chat.completions.create(**CHAT)
 
+    assert provider.requests == 2
+
+
+def test_calls_that_are_made_again_and_again_open_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    write_policy(monkeypatch, tmp_path, '[[breaker]]\nname = "storms"\nretry_share = "40%"\nretry_calls = 5\n')
+    once_more = [Plan(status=500, retry_after_s=0.001), Plan()]
+    with (
+        switched_on(monkeypatch, tmp_path / "home"),
+        openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none", max_retries=2) as client,
+    ):
+        provider.plan(*once_more * 5)
+        _loop(client, 5)
+        with pytest.raises(BreakerOpen, match="attempts were made again for 5 calls, and it is set to 4 calls"):
+            client.chat.completions.create(**CHAT)
+
+    assert provider.requests == 10
+
+
+APPLICATION = """
+import os
+import openai
+import spanledger
+
+client = openai.OpenAI(base_url=os.environ["PROVIDER"], api_key="none")
+with client, spanledger.tags(feature="f", session_id="s"):
+    for number in range(int(os.environ["CALLS"])):
+        try:
+            client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Paris?"}])
+        except spanledger.BreakerOpen as error:
+            print(number, error.policy, error.scope, error.spent)
+            break
+    else:
+        print("all")
+"""
+
+
+def test_a_process_that_starts_later_finds_open_what_another_one_ran_into(
+    tmp_path: Path, provider: LocalProvider
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "policy.toml").write_text(
+        'store = "sqlite"\n[[breaker]]\nname = "a run"\nmatch = { feature = "*" }\nsession_usd = 2\n'
+    )
+    environment = {
+        **os.environ,
+        "SPANLEDGER_ENABLED": "1",
+        "SPANLEDGER_HOME": str(tmp_path / "home"),
+        "SPANLEDGER_ENDPOINT": "http://127.0.0.1:1",
+        "PROVIDER": f"{provider.url}/v1",
+    }
+
+    def run(calls: int) -> str:
+        command = [sys.executable, "-c", APPLICATION]
+        done = subprocess.run(
+            command, env=environment | {"CALLS": str(calls)}, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout.strip()
+
+    provider.plan(*[Plan(usage=A_DOLLAR)] * 50)
+
+    assert [run(1), run(50), run(1)] == [
+        "all",
+        "1 a run feature=f,session_id=s 2",
+        "0 a run feature=f,session_id=s 2",
+    ]
     assert provider.requests == 2

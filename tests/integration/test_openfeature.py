@@ -30,7 +30,7 @@ POLICY = """
 [[breaker]]
 name = "a team's minute"
 match = { team_id = "*" }
-usd_per_minute = 1
+usd_per_minute = "0.5"
 flags = ["premium-model", "model"]
 
 [[breaker]]

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from guarding import NOW, made
+from guarding import KINDS, NOW, made
+from redis_server import RedisServer, serving
 from spanledger import names
 from spanledger.errors import BreakerOpen
 from spanledger.guard.breaker import PREFIX, Breaker, State, decode
 from spanledger.guard.breakers import Breakers
 from spanledger.guard.plans import Plan, of_budget
 from spanledger.guard.policy import Budget, Facts, Threshold, make_match
-from spanledger.guard.store import NANO, Store
+from spanledger.guard.store import NANO, Reserved, Store
 from spanledger.guard.words import Refused
 from spanledger.record import Record
 
@@ -28,9 +29,16 @@ MINUTE = Breaker("a minute", make_match({"user_id": "*"}), hold_ms=60_000, allow
 _ids = itertools.count(1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with serving(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with made(request.param, tmp_path) as store:
+    url = request.getfixturevalue("redis").url if request.param == "redis" else ""
+    with made(request.param, tmp_path, url) as store:
         yield store
 
 
@@ -77,7 +85,8 @@ class Process:
         plans: list[Plan] = list(watch.plans(lambda: int(usd * NANO), now_ms))
         if self.budget is not None:
             plans.extend(of_budget(self.budget, "team_id=red", "", int(usd * NANO), now_ms, lambda _: False))
-        reserved = self.store.reserve(call, [plan.line for plan in plans], now_ms)
+        lines = [plan.line for plan in plans]
+        reserved = self.store.reserve(call, lines, now_ms) if lines else Reserved(())
         if reserved.refused >= 0:
             refused = watch.no_room(plans[reserved.refused], plans, reserved.balances, now_ms)
             return str(refused.refusal) if refused is not None else self.call(seconds, usd, user, spends, attempts)

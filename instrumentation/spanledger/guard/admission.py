@@ -164,15 +164,13 @@ class Admission:
         plans = self._plans(now_ms)
         if isinstance(plans, Refused):
             return self._refuse(plans)
-        if not plans:
+        if not plans and self._watch is None:
             return None
         if getattr(self._store, "away", False) and (closed := self._fail_closed()) is not None:
             return self._refuse(closed)
-        reserved = self._store.reserve(self.id, [plan.line for plan in plans], now_ms)
+        reserved = self._reserve([plan.line for plan in plans], now_ms)
         if reserved.refused >= 0:
             return self._no_room(plans, reserved, now_ms)
-        self.held = True
-        self._gate.holds(self)
         if self._watch is not None:
             seen = self._watch.after(plans, reserved.balances, now_ms)
             if isinstance(seen, Refused):
@@ -183,6 +181,16 @@ class Admission:
         if self._changed is None and (action == "degrade" or _asks_degrade(self.decisions)):
             return self._degrade(now_ms)
         return None
+
+    def _reserve(self, lines: list[Line], now_ms: int) -> Reserved:
+        """Draw on the accounts, if there are any: not every rule has one."""
+        if not lines:
+            return Reserved(())
+        reserved = self._store.reserve(self.id, lines, now_ms)
+        if reserved.refused < 0:
+            self.held = True
+            self._gate.holds(self)
+        return reserved
 
     def _obey(self, watch: Watch, now_ms: int) -> Refusal | None:
         """Do what the states of breakers mean for a call that holds nothing yet."""
@@ -446,8 +454,7 @@ class Admission:
         """Draw on the accounts without asking: the call was begun by its server."""
         plans = self._plans(now_ms)
         if not isinstance(plans, Refused):
-            self._store.reserve(self.id, [plan.line._replace(cap=NO_CAP) for plan in plans], now_ms)
-            self.held = True
+            self._reserve([plan.line._replace(cap=NO_CAP) for plan in plans], now_ms)
 
     def _settle(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
         now_ms = self._gate.now_ns() // 1_000_000

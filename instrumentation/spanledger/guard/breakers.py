@@ -31,6 +31,10 @@ _MOST_SCOPES: Final = 10_000
 _NOTHING: Final = Balance(0, 0)
 
 
+class UnknownFlagError(Exception):
+    """No breaker names the flag."""
+
+
 class Breakers:
     """States by key; shared by threads, of which the last one to look is as right as any."""
 
@@ -60,11 +64,11 @@ class Breakers:
     def off(self, flag: str, values: Mapping[str, str], session: str) -> State | None:
         """Return the state that a feature flag is off because of, for those that these tags tell; None where it is on.
 
-        Raises LookupError where no breaker names the flag.
+        Raises UnknownFlagError where no breaker names the flag.
         """
         named = [rule for rule in self.rules if flag in rule.flags]
         if not named:
-            raise LookupError(flag)
+            raise UnknownFlagError(flag)
         scopes = ((rule, rule.scope(values, session)) for rule in named if not rule.shadow)
         states = (self.state(rule.name, scope) for rule, scope in scopes if scope is not None)
         return next((state for state in states if state.name != "closed"), None)
@@ -229,6 +233,8 @@ class Watch:
         budget = rule.budget
         if budget is not None and (theirs := budget.match.scope(self._facts.values)) is not None:
             plans.extend(of_budget(budget, theirs, self._facts.session, 0, now_ms, lambda _: False))
+        if not plans:
+            return self._move(rule, state, (), {}, now_ms)
         found = store.reserve(call, [plan.line._replace(amount=0, cap=NO_CAP) for plan in plans], now_ms)
         store.release(call, now_ms)
         return self._move(rule, state, plans, _others(plans, found.balances, own=False), now_ms)

@@ -109,7 +109,7 @@ class Gate:
     def flag_off(self, flag: str, tags: Mapping[str, str]) -> State | None:
         """Return the breaker's state that a feature flag is off because of, for those that tags tell; None: it is on.
 
-        Raises LookupError where no breaker names the flag.
+        Raises UnknownFlagError where no breaker names the flag.
         """
         if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._look()
