@@ -14,8 +14,8 @@ from spanledger.guard.sqlite import SqliteStore
 from spanledger.guard.store import Line, Store
 
 KINDS = ("memory", "sqlite", "redis")
-NOW = 1_764_000_000_000
-"""2025-11-24T16:00:00Z, where a minute begins; before any clock of a test, so that what is old there is old here."""
+NOW = 1_704_067_200_000
+"""2024-01-01; long before the clock of a Redis, which has a say in what is old enough to be forgotten."""
 DAY = 86_400_000
 MINUTE = 60_000
 

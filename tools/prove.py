@@ -38,6 +38,8 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "forecast": (sys.executable, "benchmarks/forecast.py"),
     "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
+    "guard": (sys.executable, "benchmarks/guard.py"),
+    "guard-model": (*_PYTEST, "tests/unit/test_guard_model.py"),
     "growth": (sys.executable, "benchmarks/queries.py", "--growth", "--full", "--root-tags", "0"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),
     "kills": (*_PYTEST, "tests/crash/test_kill.py", "tests/crash/test_fault_points.py"),

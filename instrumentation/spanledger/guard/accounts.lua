@@ -5,7 +5,8 @@
 --
 -- KEYS  accounts, calls, live, unsent, charged, returned, over, states
 -- ARGV  what to do, the epoch that the asker knows or '', one to use where there is none, its arguments as JSON
--- Answers begin with the epoch; one with nothing more: it is another, and nothing was done.
+-- Answers begin with the epoch; one with nothing more: it is another, and nothing was done. Numbers come as one text, which
+-- a client reads in a fraction of the time that it takes for as many elements.
 
 local ACCOUNTS, CALLS, LIVE, UNSENT, CHARGED, RETURNED, OVER, STATES = unpack(KEYS)
 -- Of an account; of a rate SPENT is what the window number SLOT has.
@@ -16,10 +17,16 @@ local S_LIVE, S_SETTLED, S_CHARGED, S_RETURNED, S_GONE = 0, 2, 3, 4, 5
 local LEASE_MS, KEEP_CALLS_MS, KEEP_ACCOUNTS_MS, MOST_CALLS, BATCH = 120000, 691200000, 259200000, 1000000, 1000
 
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
-local max, min, fmod, floor = math.max, math.min, math.fmod, math.floor
+local max, min, fmod, floor, format, concat = math.max, math.min, math.fmod, math.floor, string.format, table.concat
 
 local function quotient(a, b)
   return (a - fmod(a, b)) / b
+end
+
+local function text_of(...)
+  local words = {}
+  for i, number in ipairs({...}) do words[i] = format('%.0f', number) end
+  return concat(words, ' ')
 end
 
 local function accounts_of(keys)
@@ -66,6 +73,17 @@ local function correct(account, difference, at, now)
   end
 end
 
+-- Note when an account may be forgotten, if it is idle then.
+local function over_at(key, account)
+  if account[KIND] == 'rate' then
+    call('ZADD', OVER, (account[SLOT] + 2) * account[WINDOW], key)
+  elseif account[KIND] == 'budget' and account[UNTIL] > 0 then
+    call('ZADD', OVER, account[UNTIL] + KEEP_ACCOUNTS_MS, key)
+  elseif account[KIND] == 'lease' and account[HELD] == 0 then
+    call('ZADD', OVER, 0, key)
+  end
+end
+
 -- Calls
 
 local function spent(row, unit, amount)
@@ -90,16 +108,19 @@ local function count(row, account, amount)
   return 0, actual, row[ESTIMATED] and actual or 0
 end
 
+-- Step an account; whether when it may be forgotten has changed.
 local function step_account(account, amount, before, after, now)
   local held, gone, flagged = count(before, account, amount)
   local new_held, new_gone, new_flagged = count(after, account, amount)
   if account[KIND] == 'rate' then
+    local slot = account[SLOT]
     if new_gone ~= gone then correct(account, new_gone - gone, before[AT], now) end
-  else
-    account[HELD] = account[HELD] + new_held - held
-    account[SPENT] = max(0, account[SPENT] + new_gone - gone)
-    account[FLAGGED] = max(0, account[FLAGGED] + new_flagged - flagged)
+    return account[SLOT] ~= slot
   end
+  account[HELD] = account[HELD] + new_held - held
+  account[SPENT] = max(0, account[SPENT] + new_gone - gone)
+  account[FLAGGED] = max(0, account[FLAGGED] + new_flagged - flagged)
+  return account[KIND] == 'lease' and account[HELD] == 0
 end
 
 -- Count a call for what becomes of it, in accounts of one kind or all.
@@ -111,9 +132,8 @@ local function step(id, before, after, now, kind)
   local accounts, changes = accounts_of(keys), {}
   for i, account in ipairs(accounts) do
     if account and (not kind or account[KIND] == kind) then
-      step_account(account, amounts[i], before, after, now)
+      if step_account(account, amounts[i], before, after, now) then over_at(keys[i], account) end
       changes[#changes + 1], changes[#changes + 2] = keys[i], pack(account)
-      if account[KIND] == 'lease' and account[HELD] == 0 then call('ZADD', OVER, now, keys[i]) end
       if after[STATE] == S_CHARGED and account[KIND] == 'budget' then
         if account[UNIT] == 'usd' then after[USD] = max(after[USD], amounts[i]) end
         if account[UNIT] == 'tokens' then after[TOKENS] = max(after[TOKENS], amounts[i]) end
@@ -160,15 +180,19 @@ local function expire(now)
   return #ids
 end
 
--- Reserving
+-- Reserving: answers with the place of the line without room, its rate, and spent and held of each line.
+
+local HELD_ALL, IS_THERE = -1, -2
 
 local function look(lines, now)
   local keys = {}
   for i, line in ipairs(lines) do keys[i] = line[1] end
-  local accounts, balances, refused = accounts_of(keys), {}, -1
+  local accounts, balances, refused, slots = accounts_of(keys), {}, -1, {}
   for i, line in ipairs(lines) do
     local account = accounts[i]
-    if not account then
+    if account then
+      slots[i] = account[SLOT]
+    else
       account = {line[2], line[3], 0, 0, 0, line[6], line[7], 0, 0}
       accounts[i] = account
     end
@@ -177,36 +201,37 @@ local function look(lines, now)
     balances[2 * i - 1], balances[2 * i] = has, held
     if refused < 0 and line[5] >= 0 and has + held + line[4] > line[5] then refused = i - 1 end
   end
-  return refused, accounts, balances
+  return refused, accounts, balances, slots
 end
 
 local function reserve(id, lines, now)
-  local refused, accounts, balances = look(lines, now)
-  if call('HEXISTS', CALLS, id) == 1 then return -1, balances end
-  if refused >= 0 and expire(now) > 0 then refused, accounts, balances = look(lines, now) end
+  local refused, accounts, balances, slots = look(lines, now)
+  if refused >= 0 then
+    if call('HEXISTS', CALLS, id) == 1 then return text_of(IS_THERE, unpack(balances)) end
+    if expire(now) > 0 then refused, accounts, balances, slots = look(lines, now) end
+  end
   if refused >= 0 then
     local account = accounts[refused + 1]
-    return refused, balances, {account[SPENT], account[PREVIOUS], account[SLOT]}
+    return text_of(refused, account[SPENT], account[PREVIOUS], account[SLOT], unpack(balances))
   end
-  local changes, wanted = {}, {}
+  local wanted = {}
+  for i, line in ipairs(lines) do wanted[2 * i - 1], wanted[2 * i] = line[1], line[4] end
+  if call('HSETNX', CALLS, id, pack({S_LIVE, now, 0, 0, false, wanted})) == 0 then
+    return text_of(IS_THERE, unpack(balances))
+  end
+  local changes = {}
   for i, line in ipairs(lines) do
     local account, at = accounts[i], line[2] == 'rate' and SPENT or HELD
     account[at] = account[at] + line[4]
     local place = at == SPENT and 2 * i - 1 or 2 * i
     balances[place] = balances[place] + line[4]
     changes[2 * i - 1], changes[2 * i] = line[1], pack(account)
-    wanted[2 * i - 1], wanted[2 * i] = line[1], line[4]
-    if at == SPENT then
-      call('ZADD', OVER, (account[SLOT] + 2) * account[WINDOW], line[1])
-    elseif line[2] == 'budget' and line[6] > 0 then
-      call('ZADD', OVER, line[6] + KEEP_ACCOUNTS_MS, line[1])
-    end
+    if account[SLOT] ~= slots[i] then over_at(line[1], account) end
   end
   if #changes > 0 then call('HSET', ACCOUNTS, unpack(changes)) end
-  call('HSET', CALLS, id, pack({S_LIVE, now, 0, 0, false, wanted}))
   call('ZADD', LIVE, now + LEASE_MS, id)
   call('SADD', UNSENT, id)
-  return -1, balances
+  return text_of(HELD_ALL, unpack(balances))
 end
 
 -- Forgetting
@@ -226,9 +251,9 @@ local function forget_accounts(now, ours)
       call('ZREM', OVER, key)
     elseif account[KIND] == 'rate' and (account[SLOT] + 2) * account[WINDOW] > now then
       call('ZADD', OVER, (account[SLOT] + 2) * account[WINDOW], key)
-    elseif account[HELD] > 0 or (account[KIND] == 'budget' and account[UNTIL] + KEEP_ACCOUNTS_MS > ours) then
-      call('ZADD', OVER, now + LEASE_MS, key)
-    else
+    elseif account[KIND] == 'lease' and account[HELD] > 0 then
+      call('ZREM', OVER, key)
+    elseif account[KIND] ~= 'budget' or (account[HELD] == 0 and account[UNTIL] + KEEP_ACCOUNTS_MS <= ours) then
       call('HDEL', ACCOUNTS, key)
       call('ZREM', OVER, key)
     end
@@ -243,7 +268,7 @@ local function floor_of(key, amount, until_ms, unit, exact)
     account[SPENT] = max(account[SPENT], amount)
   end
   call('HSET', ACCOUNTS, key, pack(account))
-  if until_ms > 0 then call('ZADD', OVER, until_ms + KEEP_ACCOUNTS_MS, key) end
+  over_at(key, account)
 end
 
 local ops = {}
@@ -259,7 +284,7 @@ function ops.settle(id, usd, tokens, now, estimated)
   for i, account in ipairs(step(id, row, becomes(row, S_SETTLED, usd, tokens, estimated), now)) do
     balances[i] = account and account[SPENT] or 0
   end
-  return 1, balances
+  return 1, text_of(unpack(balances))
 end
 
 function ops.release(id, now)

@@ -188,7 +188,7 @@ class MemoryStore:
         if line.kind != "rate":
             return 0
         entry = self._accounts.get(line.key) or _Entry(line.kind, line.unit, 0, line.window_ms)
-        return room_in_ms(entry.slid(line.window_ms, now_ms), line.window_ms, line.amount, line.cap)
+        return room_in_ms(entry.slid(line.window_ms, now_ms), line.window_ms, line.amount, line.cap, now_ms)
 
     def sent(self, call: str) -> None:
         """Note that the request is about to leave."""

@@ -24,6 +24,7 @@ from .store import Account, Balance, Charge, Line, Reserved, Unit
 
 PREFIX: Final = "spanledger"
 _BATCH: Final = 500
+_HELD_ALL: Final = -1
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -48,14 +49,16 @@ class RedisStore:
 
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
         """Hold the amounts of all lines for `LEASE_S` seconds, or of none."""
-        refused, numbers, *rate = self._ask("reserve", call, lines, now_ms)
+        refused, *numbers = map(int, self._ask("reserve", call, lines, now_ms)[0].split())
+        rate, numbers = (numbers[:3], numbers[3:]) if refused >= 0 else ([], numbers)
         spent = numbers[::2]
         self._known.saw(lines, spent)
         balances = tuple([Balance(*pair) for pair in zip(spent, numbers[1::2], strict=True)])
-        if refused < 0:
+        if refused == _HELD_ALL:
             self._known.calls[call] = OpenCall(lines, now_ms)
+        if refused < 0:
             return Reserved(balances)
-        return Reserved(balances, refused, _room_in_ms(lines[refused], rate[0], now_ms))
+        return Reserved(balances, refused, _room_in_ms(lines[refused], rate, now_ms))
 
     def sent(self, call: str) -> None:
         """Note that the request is about to leave; whether that arrived isn't waited for."""
@@ -65,10 +68,10 @@ class RedisStore:
 
     def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
         """Swap the hold, or the estimate that was charged for it, for what was spent."""
-        settled, *spent = self._ask("settle", call, usd, tokens, now_ms, flagged)
+        settled, *told = self._ask("settle", call, usd, tokens, now_ms, flagged)
         found = self._known.calls.pop(call, None)
-        if settled and found and len(spent[0]) == len(found.lines):
-            self._known.saw(found.lines, spent[0])
+        if settled and found:
+            self._known.saw(found.lines, [int(spent) for spent in told[0].split()])
         return bool(settled)
 
     def release(self, call: str, now_ms: int) -> bool:
@@ -177,7 +180,8 @@ def _room_in_ms(line: Line, rate: Sequence[int], now_ms: int) -> int:
         return 0
     current, previous, slot = rate
     elapsed = now_ms % line.window_ms if now_ms // line.window_ms == slot else 0
-    return room_in_ms(Slid(current, previous, slot, line.window_ms - elapsed), line.window_ms, line.amount, line.cap)
+    slid = Slid(current, previous, slot, line.window_ms - elapsed)
+    return room_in_ms(slid, line.window_ms, line.amount, line.cap, now_ms)
 
 
 def _batches(items: Any) -> Iterator[list[Any]]:

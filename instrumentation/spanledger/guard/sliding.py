@@ -50,15 +50,17 @@ def corrected(slid: Slid, difference: int, counted_slot: int) -> tuple[int, int]
     return slid.current, slid.previous
 
 
-def room_in_ms(slid: Slid, window_ms: int, amount: int, cap: int) -> int:
+def room_in_ms(slid: Slid, window_ms: int, amount: int, cap: int, now_ms: int) -> int:
     """Return after how many milliseconds an amount has room if nothing else comes; -1 for never."""
     most = cap - amount
     if most < 0:
         return -1
-    if slid.current <= most:
-        if not slid.previous:
-            return 0
-        fits = ((most - slid.current + 1) * window_ms - 1) // slid.previous
-        return max(0, slid.left - fits)
-    fits = ((most + 1) * window_ms - 1) // slid.current
-    return slid.left + max(0, window_ms - fits)
+    # A clock that went back is before the window that counts.
+    ahead = (slid.slot + 1) * window_ms - slid.left - now_ms
+    if slid.current > most:
+        fits = ((most + 1) * window_ms - 1) // slid.current
+        return ahead + slid.left + max(0, window_ms - fits)
+    if not slid.previous:
+        return 0
+    fits = ((most - slid.current + 1) * window_ms - 1) // slid.previous
+    return max(0, ahead + slid.left - fits)

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate, count
+from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate, count, spent
 from .sliding import Slid, corrected, room_in_ms, slide
 from .store import KEEP_ACCOUNTS_MS, KEEP_CALLS_MS, LEASE_MS, Balance, Kind, Line, Reserved, Unit
 
@@ -183,7 +183,7 @@ def _balances(lines: Sequence[Line], rows: Sequence[Row], now_ms: int) -> tuple[
 def _room_in_ms(line: Line, row: Row, now_ms: int) -> int:
     if line.kind != "rate":
         return 0
-    return room_in_ms(row.slid(line.window_ms, now_ms), line.window_ms, line.amount, line.cap)
+    return room_in_ms(row.slid(line.window_ms, now_ms), line.window_ms, line.amount, line.cap, now_ms)
 
 
 def _hold(connection: sqlite3.Connection, line: Line, row: Row, now_ms: int) -> Balance:
@@ -209,7 +209,7 @@ def settle(connection: sqlite3.Connection, call: str, fate: Fate, now_ms: int) -
     values = (fate.usd, fate.tokens, fate.flagged, call)
     # All rows are read: a statement that isn't done would keep the transaction open.
     for at_ms, lines in connection.execute(statement, values).fetchall():
-        _count(connection, Call(at_ms, Fate(UNSENT), _wanted(lines)), fate, now_ms)
+        _settle(connection, json.loads(lines), at_ms, fate, now_ms)
         return True
     found = _taken(connection, "ended", call, (CHARGED, RETURNED))
     if found is None:
@@ -217,6 +217,22 @@ def settle(connection: sqlite3.Connection, call: str, fate: Fate, now_ms: int) -
     _count(connection, found, fate, now_ms)
     _keep(connection, call, found, fate)
     return True
+
+
+def _settle(
+    connection: sqlite3.Connection, lines: list[tuple[str, Kind, Unit, int, int]], at_ms: int, fate: Fate, now_ms: int
+) -> None:
+    """`_count`, for the way that most calls go."""
+    changes = []
+    for key, kind, unit, amount, _window_ms in lines:
+        actual = spent(fate, unit, amount)
+        if kind == "budget":
+            changes.append((-amount, actual, actual if fate.flagged else 0, key))
+        elif kind == "lease":
+            changes.append((-amount, 0, 0, key))
+        elif actual != amount:
+            _correct(connection, key, actual - amount, at_ms, now_ms)
+    connection.executemany(_CHANGE, changes)
 
 
 def release(connection: sqlite3.Connection, call: str, now_ms: int) -> bool:
