@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from ledger_rows import Row, call as any_call, make_lake
+from redis_server import serving
 from spanledger.guard.sqlite import SqliteStore
-from spanledger.guard.store import LEASE_MS, Line
-from spanledger.guard.stores import FILE
+from spanledger.guard.store import LEASE_MS, Line, Store
+from spanledger.guard.stores import FILE, open_shared
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.controls import reconcile as module
@@ -44,7 +45,7 @@ def call(trace: int, number: int, start: datetime, model: str = "gpt-5", *tokens
     return any_call(trace, number, start, model, *tokens, **{"dialect": "spanledger"} | columns)
 
 
-def charge(store: SqliteStore, row: Row, usd: int | None = ESTIMATE, tokens: int = 0) -> str:
+def charge(store: Store, row: Row, usd: int | None = ESTIMATE, tokens: int = 0) -> str:
     """Have a call of the lake's be charged what the application thought; None: never settled."""
     span_id, at_ms = str(row["span_id"]), millis(row["start_time"])
     lines = [Line(KEY, "budget", "usd", ESTIMATE, -1), Line(TOKENS, "budget", "tokens", 2000, -1)]
@@ -55,7 +56,7 @@ def charge(store: SqliteStore, row: Row, usd: int | None = ESTIMATE, tokens: int
     return span_id
 
 
-def spent(store: SqliteStore) -> dict[str, tuple[int, int, int]]:
+def spent(store: Store) -> dict[str, tuple[int, int, int]]:
     return {account.key: (account.spent, account.held, account.flagged) for account in store.accounts()}
 
 
@@ -218,6 +219,30 @@ def test_holds_are_swept_where_no_application_is_left(
     charge(store, old, None)
     minute()
     assert spent(store)[KEY] == (ESTIMATE, 0, ESTIMATE)
+    watch.close()
+
+
+def test_accounts_in_a_redis_are_compared_and_shown_and_one_that_is_away_is_told(
+    tmp_path: Path, watched: tuple[BudgetWatch, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPANLEDGER_HOME", str(tmp_path))
+    row = call(1, 1, datetime.now(UTC) - timedelta(minutes=10), "gpt-5", 800, 100)
+    make_lake(tmp_path / "lake", [row])
+    watch, minute = watched
+    status = ["budget", "status", "--format", "json"]
+    with serving(tmp_path) as server:
+        store = open_shared(server.url, tmp_path)
+        charge(store, row)
+        policy = f'store = "{server.url}"\n[[budget]]\nname = "day"\nper = "total"\nusd = 1\n'
+        (tmp_path / "policy.toml").write_text(policy, "utf-8")
+        minute()
+        assert spent(store) == {KEY: (2_000_000, 0, 0), TOKENS: (900, 0, 0)}
+        store.set_spent("budget/day/everything/total", 5, 0, "usd")
+        (shown,) = json.loads(CliRunner().invoke(cli, status).stdout)
+        assert (shown["spent"], shown["state"]) == ("0.000000005", "ok")
+        store.close()
+    done = CliRunner().invoke(cli, status)
+    assert (done.exit_code, f"the store {server.url} of" in str(done.exception)) == (1, True)
     watch.close()
 
 

@@ -16,7 +16,8 @@ from spanledger_analytics.controls.simulate import Effect, Key, Simulation, simu
 from spanledger_analytics.scope import EVERYTHING
 
 START = datetime(2026, 11, 18, 9, tzinfo=UTC)
-NOW = START + timedelta(days=2)
+SOON = START + timedelta(hours=1)
+LATER = START + timedelta(days=2)
 DAY = START.date()
 STRICT = 'estimate = "strict"\n'
 
@@ -31,15 +32,15 @@ def dollar(number: int, start: datetime, **columns: Any) -> Row:
     return call(number, 1, start, "gpt-5", 0, 100_000, **{"user_id": "ann", "dialect": "spanledger"} | sizes | columns)
 
 
-def played(folder: Path, rules: str, rows: Sequence[Row], since: datetime = START) -> Simulation:
+def played(folder: Path, rules: str, rows: Sequence[Row], since: datetime = START, now: datetime = SOON) -> Simulation:
     folder.mkdir(exist_ok=True)
     path = folder / "policy.toml"
     path.write_text(rules, "utf-8")
     settings = load(home=folder, lake=folder / "lake")
     ledger = Ledger(make_lake(folder / "lake", rows), EVERYTHING)
     read: list[int] = []
-    found = simulate(ledger, read_policy(path, settings), settings, since, NOW, read.append)
-    assert sum(read) == -(-(NOW - since) // timedelta(hours=1))
+    found = simulate(ledger, read_policy(path, settings), settings, since, now, read.append)
+    assert sum(read) == -(-(now - since) // timedelta(hours=1))
     return found
 
 
@@ -50,7 +51,7 @@ def budget(more: str = "", per: str = "day", usd: int = 3) -> str:
 def test_calls_above_a_budget_would_have_been_refused_and_their_cost_saved(tmp_path: Path) -> None:
     rows = [dollar(number, at(number)) for number in range(5)]
     rows += [dollar(10, at(10), user_id="bob"), dollar(11, at(0, days=1)), dollar(12, at(12), user_id=None)]
-    found = played(tmp_path, budget(), rows)
+    found = played(tmp_path, budget(), rows, now=LATER)
     assert found == Simulation(
         calls=8,
         cost_usd=Decimal(8),
@@ -112,7 +113,7 @@ def test_a_call_without_a_price_is_counted_and_costs_what_the_budget_says(tmp_pa
 
 def test_calls_that_a_policy_refused_and_those_before_and_after_are_not_played(tmp_path: Path) -> None:
     refused = dollar(1, at(1), guard_action="block", cost_usd=Decimal(0))
-    found = played(tmp_path, budget(), [refused, dollar(2, at(-1)), dollar(3, NOW), dollar(4, at(3))])
+    found = played(tmp_path, budget(), [refused, dollar(2, at(-1)), dollar(3, SOON), dollar(4, at(3))])
     assert (found.calls, found.refused_calls) == (1, 0)
 
 
@@ -130,7 +131,7 @@ def test_tags_of_the_application_s_own_and_the_model_that_was_asked_for_are_matc
 
 def test_a_lake_is_read_whole_in_the_order_of_time(tmp_path: Path) -> None:
     rows = [dollar(number, at(60 * number), user_id=f"u{number % 5}") for number in range(48)]
-    found = played(tmp_path, budget(usd=2), rows[::-1])
+    found = played(tmp_path, budget(usd=2), rows[::-1], now=LATER)
     days = {day: sum(1 for row in rows if row["start_time"].date() == day) for day in _days()}
     assert found.calls == 48
     assert {key.day: effect.refused for key, effect in found.effects.items()} == {
