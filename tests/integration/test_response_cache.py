@@ -24,7 +24,7 @@ from answer_cache import FILE, KEEP, Cached, cached_by
 from cached_ways import CHAT, RESPONSE, seen
 from canned_server import CannedServer
 from matrix_cases import HELLO, Bench
-from spanledger import names
+from spanledger import ledger, names
 from spanledger.errors import BudgetExceeded
 from spanledger.guard import gate
 from spanledger.guard.cache.entry import Entry, pack
@@ -339,19 +339,72 @@ def test_a_hit_draws_on_no_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         assert cached.chat(client) == 0
 
 
-def test_the_answer_of_a_model_that_stood_in_is_not_kept_for_the_one_that_was_asked(
+DEGRADE = """
+[[budget]]
+name = "small"
+per = "day"
+usd = 1
+at = { "0.01%" = "degrade" }
+
+[[degrade]]
+model = "gpt-4o"
+to = "gpt-4o-mini"
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_answer_of_a_model_that_stood_in_is_kept_as_that_models(
+    stream: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    with cached_by(monkeypatch, tmp_path, provider, KEEP + DEGRADE) as cached, cached.openai() as client:
+
+        def ask(model: str) -> str:
+            answer: Any = client.chat.completions.create(**{**CHAT, "model": model}, stream=stream)
+            chunks = list(answer) if stream else [answer]
+            return str(chunks[0].model)
+
+        before = provider.requests
+        models = [ask("gpt-4o"), ask("gpt-4o"), ask("gpt-4o-mini")]
+        made = provider.requests - before
+        spans = [span["attributes"] for span in cached.traced.spans()]
+    assert (models, made) == (["gpt-4o-mini-2024-07-18"] * 3, 1)
+    paid, again, asked = spans
+    assert [span.get(names.ROUTED_FROM) for span in spans] == ["gpt-4o", "gpt-4o", None]
+    assert [span.get(names.CACHE_HIT) for span in spans] == [None, True, True]
+    assert [span.get(names.AVOIDED_PICO_USD) for span in (again, asked)] == [paid[names.COST_PICO_USD]] * 2
+    assert json.loads(again[names.GUARD_DECISIONS])[0]["action"] == "degrade"
+
+
+def test_a_call_that_is_routed_is_answered_as_the_model_that_it_is_routed_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
-    budget = '[[budget]]\nname = "small"\nper = "day"\nusd = 1\nat = { "0.01%" = "degrade" }\n'
-    stand_in = '[[degrade]]\nmodel = "gpt-4o"\nto = "gpt-4o-mini"\n'
-    with (
-        cached_by(monkeypatch, tmp_path, provider, KEEP + budget + stand_in) as cached,
-        cached.openai() as client,
-    ):
-        models = [client.chat.completions.create(**CHAT).model for _ in range(2)]
-        own = [cached.chat(client, model="gpt-4o-mini") for _ in range(2)]
-    assert models == ["gpt-4o-mini-2024-07-18"] * 2
-    assert own == [1, 0]
+    route = '[[route]]\nname = "easy"\nto = { "gpt-4o" = "gpt-4o-mini" }\nmode = "percentage"\npercent = 100\n'
+    with cached_by(monkeypatch, tmp_path, provider, KEEP + route) as cached, cached.openai() as client:
+        made = [cached.chat(client), cached.chat(client), cached.chat(client, model="gpt-4o-mini")]
+        spans = [span["attributes"] for span in cached.traced.spans()]
+    assert made == [1, 0, 0]
+    told = [(span.get(names.ROUTED_FROM), span.get(names.ROUTE_RULE), span.get(names.CACHE_HIT)) for span in spans]
+    assert told == [("gpt-4o", "easy", None), ("gpt-4o", "easy", True), (None, None, True)]
+
+
+def test_a_hit_of_a_model_that_stands_in_gives_back_what_was_held(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    with cached_by(monkeypatch, tmp_path, provider, KEEP + DEGRADE) as cached:
+
+        async def run() -> list[str]:
+            async with cached.bench.openai_async() as client:
+                return [(await client.chat.completions.create(**CHAT)).id for _ in range(3)]
+
+        ids = asyncio.run(run())
+        paid, *_ = cached.traced.spans()
+        worker = ledger.start()
+        assert worker is not None
+        assert worker.gate is not None
+        assert worker.gate.store is not None
+        (account,) = worker.gate.store.accounts()
+    assert len(set(ids)) == 1
+    assert (account.spent, account.held) == (-(-paid["attributes"][names.COST_PICO_USD] // 1000), 0)
 
 
 def test_an_answer_is_not_given_for_longer_than_the_rule_says(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import Token
 from time import perf_counter_ns
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import _spanledger_boot as switch
 from spanledger import bodies, faults, stream
@@ -24,6 +24,9 @@ from spanledger.sdk import Sdk
 
 from .inherited import replace_everywhere
 from .wrapping import replace
+
+if TYPE_CHECKING:
+    from spanledger.guard.cache.lookup import Search
 
 HOMES: Final = {
     "anthropic._base_client": "anthropic_sdk",
@@ -76,6 +79,11 @@ def _sync_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
                 return result
         if call.admission is not None:
             admit(call)
+            if (search := _changed(call)) is not None:
+                result = search.serve(call, client, cast_to, options, kwargs.get("stream_cls"))
+                if result is not None:
+                    _settle(call, result, asynchronous=False)
+                    return result
         result, token = _REFUSED, in_flight.set(call)
         try:
             result = plain(client, cast_to, options, *args, **kwargs)
@@ -108,6 +116,11 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
                 return result
         if call.admission is not None:
             await admit_async(call)
+            if (search := _changed(call)) is not None:
+                result = await search.serve_async(call, client, cast_to, options, kwargs.get("stream_cls"))
+                if result is not None:
+                    _settle(call, result, asynchronous=True)
+                    return result
         result, token = _REFUSED, in_flight.set(call)
         try:
             result = await plain(client, cast_to, options, *args, **kwargs)
@@ -123,6 +136,14 @@ def _async_request(sdk: Sdk, plain: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return request
+
+
+def _changed(call: Call) -> Search | None:
+    """Return the search of a call for which another model stands in, by a budget or a route; None where none does."""
+    found = call.search.anew() if call.search is not None else None
+    if found is not None:
+        call.search = found
+    return found
 
 
 def _again(plain: Callable[..., Any], call: Call, *args: Any, **kwargs: Any) -> Any:

@@ -45,13 +45,16 @@ class Search:
     """One call that may be answered from the cache."""
 
     __slots__ = (
+        "_anew",
         "_asked",
         "_endpoint",
         "_kept",
         "_model",
         "_options",
+        "_passed",
         "_question",
         "_recording",
+        "_said",
         "_scope",
         "_seek",
         "is_hit",
@@ -68,7 +71,10 @@ class Search:
         endpoint: Endpoint,
         options: Any,
         question: Question | None,
+        anew: Callable[[str], Search | None],
     ) -> None:
+        self._anew = anew
+        """Make the search of the request as it is now, at a model."""
         self.rule = rule
         self._scope = scope
         self._seek = seek
@@ -79,6 +85,10 @@ class Search:
         self._question = question
         """Its question among others like it; None where only equal calls are looked for."""
         self._recording: Recording | None = None
+        self._passed = False
+        """The policy's other rules have looked at the call already."""
+        self._said: Attributes = {}
+        """What the policy's other rules have done to the call before it was answered."""
         self._kept = False
         self.is_hit = False
         """The application got its answer from the cache."""
@@ -112,6 +122,17 @@ class Search:
             call.fail(error)
             raise
 
+    def anew(self) -> Search | None:
+        """Return the search of a request that now asks for another model than it did; None where it is the same."""
+        model = _model(self._options)
+        if model == self._model or not isinstance(model, str):
+            return None
+        self._seek.end(None)
+        found = self._anew(model)
+        if found is not None:
+            found._passed = True
+        return found
+
     def _find_alike(self) -> Entry | None:
         """Return the answer of a question that means nearly the same, where such answers are given."""
         question = self._question
@@ -136,7 +157,12 @@ class Search:
             return None
         result = replay(client, cast_to, options, asked.body, entry, stream=asked.stream, stream_cls=stream_cls)
         self.is_hit = True
-        call.admission = None  # it draws on no account
+        if (admission := call.admission) is not None:
+            call.admission = None  # it draws on no account
+            if self._passed:
+                self._said = admission.attributes(None, None, 0)
+            if admission.held:
+                admission.end(None, None, billed=False)
         return result
 
     def _take_back(self, call: Call, error: Exception) -> None:
@@ -149,6 +175,7 @@ class Search:
         """Say on the call's span what the cache did; on the ledger's thread, where nobody waits."""
         rule, question = self.rule, self._question
         if self.is_hit:
+            attributes.update(self._said)
             attributes.update(_FOR_NOTHING)
             attributes[names.GUARD_POLICY] = rule.name
         elif self.made_ms is not None:
@@ -263,7 +290,11 @@ class ResponseCache:
         bound = Bound(rule.name, rule.max_bytes, rule.entries)
         waits_s = None if rule.shadow else rule.max_wait_ms / 1000
         seek = Seek(self.answers, key, bound, ttl_ms=rule.ttl_ms, max_age_ms=rule.max_age_ms, waits_s=waits_s)
-        return Search(rule, scope, seek, asked, endpoint, options, question)
+
+        def anew(model: str) -> Search | None:
+            return self.search({**values, names.REQUEST_MODEL: model}, endpoint, client, options, stream=stream)
+
+        return Search(rule, scope, seek, asked, endpoint, options, question, anew)
 
     def _question(self, rule: CacheRule, secret: bytes, asked: Asked, key: bytes) -> Question | None:
         prompts = self._prompts.get(rule.name)
