@@ -35,6 +35,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "commits-of-a-day": (sys.executable, "benchmarks/commits.py", "--commits", "86400"),
     "concurrency": (*_PYTEST, "tests/integration/test_concurrency.py"),
     "dashboard": (sys.executable, "benchmarks/dashboard.py"),
+    "dashboard-alone": (sys.executable, "benchmarks/dashboard.py", "--no-peers"),
     "forecast": (sys.executable, "benchmarks/forecast.py"),
     "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +28,7 @@ VIEWPORT: Final = ViewportSize(width=1440, height=1000)
 PATIENCE_MS: Final = 180_000
 QUIET_MS: Final = 250
 """So long nothing may change before the next click."""
-NOTICE_MS: Final = 5_000
+NOTICE_MS: Final = 15_000
 MOST_PRESSES: Final = 3
 
 Times = dict[str, float]
@@ -93,13 +94,17 @@ class Visit:
     async def press_until_noticed(self, press: Callable[[], Awaitable[object]]) -> None:
         """Press, and once more where the page told its server nothing: a busy one may miss where the pointer is."""
         for _ in range(MOST_PRESSES):
-            await press()
+            pressing = asyncio.ensure_future(press())
             try:
                 await self.page.wait_for_function("() => wasNoticed()", timeout=NOTICE_MS)
             except PlaywrightTimeout:
                 self.lost += 1
             else:
                 return
+            finally:
+                # What a late notice took away can't be pressed again.
+                pressing.cancel()
+                await asyncio.gather(pressing, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

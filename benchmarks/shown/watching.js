@@ -6,7 +6,7 @@
   const begin = (at) => Object.assign(noted, { start: at, sent: [], received: [], changed: 0 });
   // A press that the page took no notice of is made again: the time runs from the first.
   addEventListener("pointerup", (event) => noted.start < 0 && begin(event.timeStamp), { capture: true });
-  window.wasNoticed = () => noted.sent.length > 0;
+  window.wasNoticed = () => noted.start >= 0 && noted.sent.length > 0;
   window.goBack = () => {
     begin(performance.now());
     history.back();
