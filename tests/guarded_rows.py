@@ -20,8 +20,9 @@ _NO_TOKENS: Final = dict.fromkeys(
     )
 )
 _NOTHING: Final = {**dict.fromkeys(("cost_usd", *MONEY_PARTS), Decimal(0)), "cost_source": "none"}
+_TRACES: Final = 8_000_000
+"""Before the number of a trace, so that other rows may be beside it."""
 MONTH: Final = "support, a month"
-LOOP: Final = "one run"
 FLOOD: Final = "no user floods us"
 
 
@@ -66,30 +67,43 @@ def dollars(estimate: str, **more: Any) -> Row:
     return {"unit": "usd", "limit": "500", "spent": "499.5", "held": "0.25", "estimate": estimate} | more
 
 
-def controlled_ledger() -> Sequence[Row]:
-    """Build two days of two teams: each way in which controls have to do with a call, and calls with none."""
+def controlled_ledger(day: datetime = DAY) -> Sequence[Row]:
+    """Build two days of two teams: each way in which controls have to do with a call, and calls with none.
+
+    The first begins at `day`, the second a day later.
+    """
     support: Row = {"team_id": "support", "feature": "answers", "user_id": "ann", "session_id": "s-1"}
     search: Row = {"team_id": "search", "feature": "research", "user_id": "bob", "session_id": "s-2"}
-    next_day = DAY + timedelta(days=1)
+    next_day = day + timedelta(days=1)
 
     def at(minutes: int) -> datetime:
-        return DAY + timedelta(minutes=minutes)
+        return day + timedelta(minutes=minutes)
 
     block = decision(MONTH, "block", sentence="The month's $500 are spent.", resets_at="2026-12-01T00:00:00Z")
     shadow = decision("search, a day", "block", shadow=True, **dollars("0.5"))
     rows = [
-        call(1, 1, at(0), **support),
-        refused(1, 2, at(1), block | dollars("0.25"), **support),
-        refused(1, 3, at(2), block | dollars("0.75"), decision("all", "warn", **dollars("0.5")), **support),
-        refused(2, 1, at(70), decision(FLOOD, "block", "limit", unit="calls", estimate="1"), **search),
-        refused(2, 2, next_day, action="defer", **search),
-        call(3, 1, at(5), guard_action="allow", guard_policy="search, a day", attributes=told(shadow), **search),
-        call(3, 2, at(6), guard_action="warn", guard_policy="all", attributes=told(decision("all", "warn")), **search),
-        cached(4, 1, at(7), "0.3", **support),
-        cached(4, 2, next_day, "0.2", **support),
-        cached(4, 3, next_day, None, **support),
+        call(_TRACES + 1, 1, at(0), **support),
+        refused(_TRACES + 1, 2, at(1), block | dollars("0.25"), **support),
+        refused(_TRACES + 1, 3, at(2), block | dollars("0.75"), decision("all", "warn", **dollars("0.5")), **support),
+        refused(_TRACES + 2, 1, at(70), decision(FLOOD, "block", "limit", unit="calls", estimate="1"), **search),
+        refused(_TRACES + 2, 2, next_day, action="defer", **search),
+        call(
+            _TRACES + 3, 1, at(5), guard_action="allow", guard_policy="search, a day", attributes=told(shadow), **search
+        ),
+        call(
+            _TRACES + 3,
+            2,
+            at(6),
+            guard_action="warn",
+            guard_policy="all",
+            attributes=told(decision("all", "warn")),
+            **search,
+        ),
+        cached(_TRACES + 4, 1, at(7), "0.3", **support),
+        cached(_TRACES + 4, 2, next_day, "0.2", **support),
+        cached(_TRACES + 4, 3, next_day, None, **support),
         span(
-            5,
+            _TRACES + 5,
             1,
             at(8),
             guard_action="allow",
@@ -99,7 +113,7 @@ def controlled_ledger() -> Sequence[Row]:
             **search,
         ),
         call(
-            5,
+            _TRACES + 5,
             2,
             at(9),
             "gpt-5-mini",
@@ -111,7 +125,7 @@ def controlled_ledger() -> Sequence[Row]:
             **support,
         ),
         span(
-            6,
+            _TRACES + 6,
             1,
             at(10),
             name="spanledger.breaker",
@@ -131,8 +145,8 @@ def _routed(start: datetime) -> list[Row]:
         more["attributes"] = told(rule="easy", arm=arm, model="gpt-5-mini")
         if arm == "routed":
             more |= {"routed_from": "gpt-5", "avoided_usd": Decimal("0.0018")}
-        rows += [call(10 + number, turn, start, model, **more) for turn in (1, 2)]
+        rows += [call(_TRACES + 10 + number, turn, start, model, **more) for turn in (1, 2)]
         if arm != "shadow":
             ended = start + timedelta(hours=1)
-            rows.append(outcome(10 + number, 9, ended, success=arm == "routed", session_id=f"r-{number}"))
+            rows.append(outcome(_TRACES + 10 + number, 9, ended, success=arm == "routed", session_id=f"r-{number}"))
     return rows

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from browsing import Watched, browser, chromium, dashboard
+from guarded_rows import controlled_ledger
 from ledger_rows import make_lake, traffic
 
 
@@ -24,7 +25,9 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_lake(tmp_path_factory.mktemp("browser") / "lake", traffic(datetime.now(UTC)))
+    now = datetime.now(UTC)
+    rows = [*traffic(now), *controlled_ledger(now - timedelta(days=2))]
+    return make_lake(tmp_path_factory.mktemp("browser") / "lake", rows)
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def test_the_ledger_holds_the_providers_bill_to_the_token(run: Run) -> None:
     parts = (*INPUT_PARTS, *OUTPUT_PARTS)
     booked = run.ask(
         f"select response_id, stream is true, {', '.join(parts)} from llm_calls"
-        " where tags['history'] is null and response_id is not null"
+        " where tags['history'] is null and response_id is not null and billing_basis <> 'cached'"
     )
     billed = [
         (call.response_id, call.stream, *(getattr(call.usage, part) for part in parts))
@@ -144,7 +144,34 @@ def test_every_call_says_who_caused_it(run: Run) -> None:
         "select count(distinct user_id), count(distinct team_id), count(distinct customer_id),"
         " count(distinct feature), list(distinct environment order by environment) from llm_calls"
     )
-    assert kinds == [(8, 4, 3, 5, ["production", "staging"])]
+    assert kinds == [(8, 5, 3, 8, ["production", "staging"])]
+
+
+def test_the_policy_stops_a_runaway_has_a_cheaper_model_answer_and_saves_money(run: Run) -> None:
+    (stopped,) = run.ask(
+        "select count(*), count(distinct trace_id), bool_and(cost_usd = 0 and input_tokens is null) from spans"
+        " where feature = 'flight-scout' and guard_action = 'block' and guard_policy = 'one run of the flight scout'"
+    )
+    assert stopped[0] > 6
+    assert stopped[1:] == (2, True), "one run in each environment"
+    spent = run.ask("select sum(cost_usd) from llm_calls where feature = 'flight-scout' group by trace_id")
+    assert all(Decimal("0.15") < usd <= Decimal("0.25") for (usd,) in spent)
+    degraded = run.ask(
+        "select distinct team_id, request_model, routed_from, avoided_usd > cost_usd from spans"
+        " where guard_action = 'degrade'"
+    )
+    assert degraded == [("marketing", "gpt-5.4-mini", "gpt-5.5", True)]
+    ((refused, refused_usd),) = run.ask(
+        "select count(*), sum(estimate_amount) from guard_events where refused and not shadow"
+    )
+    ((cheaper, cached, avoided),) = run.ask(
+        "select count(*) filter (where guard_action = 'degrade'), count(*) filter (where cache_hit), sum(avoided_usd)"
+        " from spans"
+    )
+    assert cached > 0
+    words = re.sub(r"\s+", " ", run.stdout)
+    assert f"refused by the policy {refused} calls of a runaway agent, expected to cost ${refused_usd:,.2f}" in words
+    assert f"saved by it ${avoided:,.2f}: {cheaper} calls at a cheaper model, {cached} from the cache" in words
 
 
 def test_words_and_progress_go_to_stderr_only(run: Run) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
 import pytest
 
+from spanledger.guard.policy import Budget, Threshold, make_match
+from spanledger.guard.store import NANO
+from spanledger_analytics.controls.balances import BudgetBalance
 from spanledger_analytics.reports.calendar import Calendar, Period
-from spanledger_dashboard.cards import refused, saved
+from spanledger_dashboard.cards import holds, refused, saved
 from spanledger_dashboard.cards.controls_line import line_of
 from spanledger_dashboard.charts.held_up import MOST_RULES, OTHER, avoided_figure, refused_figure, times_of
+from spanledger_dashboard.charts.holds import holds_figure
+from spanledger_dashboard.policies import is_of_teams
 
 NOW = datetime(2026, 11, 5, 9, 30, tzinfo=UTC)
 DAYS = Period(date(2026, 11, 2), date(2026, 11, 5))
@@ -149,6 +155,7 @@ def test_a_decision_is_told_with_a_way_to_its_trace(more: dict[str, Any], title:
         "model": None,
         "sentence": "no money left",
         "trace_id": f"{42:032x}",
+        "times": 1,
     }
     made = refused.decision_row(row | more)
     assert (made.title, made.said, made.link) == (title, said, link)
@@ -192,3 +199,69 @@ def test_hours_end_with_the_one_that_goes_on() -> None:
     times = times_of(Period(date(2026, 11, 4), date(2026, 11, 5)), NOW)
     assert times.places[-1] == times.current == NOW - timedelta(minutes=30)
     assert times.name(times.places[-1]) == "Thu 5 Nov 09:00 so far"
+
+
+def balance(spent: int | None, held: int = 0, **more: Any) -> BudgetBalance:
+    at = (Threshold(Fraction(9, 10), "degrade"), Threshold(Fraction(1), "block"))
+    budget = Budget("b", make_match({"team_id": "*"}), "session", 10 * NANO, "usd", at, **more)
+    known = None if spent is None else held
+    return BudgetBalance(budget, "team_id=x", "session:s-1", spent, known, known, None)
+
+
+def test_budgets_are_bars_of_what_is_spent_and_held_with_marks_where_something_is_done() -> None:
+    rows = [balance(12 * NANO), balance(9 * NANO, NANO // 2), balance(NANO, NANO)]
+    figure = holds_figure(rows)
+    spent, held, beside, hit = traces(figure)
+    assert [list(one["x"]) for one in (spent, held)] == [pytest.approx([1.08, 0.9, 0.1]), [0.0, 0.05, 0.1]]
+    assert list(held["base"]) == list(spent["x"])
+    assert [shape["x0"] for shape in go.Figure(figure.to_dict()).to_dict()["layout"]["shapes"]] == [0.9, 1.0] * 3
+    assert len(set(spent["marker"]["color"])) == 3
+    assert list(beside["text"]) == ["120 % of $10.00", "95 % of $10.00", "20 % of $10.00"]
+    assert hit["customdata"][1][1].split("<br>") == [
+        "<b>b, team_id=x, s-1</b>",
+        "$9.00 spent, $0.50 held of $10.00",
+        "at 90 %: answered by a cheaper model",
+        "at 100 %: refused",
+        "$0.50 of it by estimate: nobody came to settle it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([balance(None)], "Every budget has room"),
+        ([balance(NANO), balance(0)], "All of 2 budget accounts have room"),
+        ([balance(9 * NANO), balance(0)], "Of 2 budget accounts, 1 has calls answered by a cheaper model"),
+        (
+            [balance(10 * NANO), balance(11 * NANO, shadow=True)],
+            "Of 2 budget accounts, 2 have calls refused (1 in shadow)",
+        ),
+    ],
+)
+def test_how_budgets_stand_is_told_in_a_sentence(rows: list[BudgetBalance], said: str) -> None:
+    assert holds.answer_of(rows) == said
+
+
+@pytest.mark.parametrize(
+    ("match", "scope", "is_theirs"),
+    [
+        ({"team_id": "*"}, "team_id=a", True),
+        ({"team_id": "*"}, "team_id=ab", False),
+        ({"team_id": "*"}, "team_id=a,session_id=s", False),
+        ({"user_id": "*"}, "user_id=x", False),
+        ({"user_id": "*"}, "user_id=x,team_id=a", False),
+        ({"team_id": "*", "user_id": "*"}, "team_id=b,user_id=x,team_id=a", False),
+        ({"user_id": "*", "team_id": "*"}, "user_id=x,y,team_id=a", False),
+        ({}, "everything", False),
+    ],
+)
+def test_an_account_is_a_teams_only_if_its_scope_can_be_read_in_one_way(
+    match: dict[str, str], scope: str, is_theirs: bool
+) -> None:
+    assert is_of_teams(scope, [make_match(match)], ["a"]) is is_theirs
+
+
+def test_a_breaker_of_sessions_names_a_session_beside_the_team() -> None:
+    match = make_match({"team_id": "*"})
+    found = [is_of_teams(f"team_id=a{more}", [match], ["a"], by_session=True) for more in ("", ",session_id=s")]
+    assert found == [False, True]

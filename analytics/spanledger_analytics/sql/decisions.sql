@@ -18,6 +18,6 @@ from (
         unnest(decisions) as one
     from asked_controlled_in($files, $begin, $end, $bucket, $by, $tags)
 )
-where one.action <> 'allow' and (one.kind is distinct from 'cache' or coalesce(one.shadow, false))
+where (one.action <> 'allow' or one.kind = 'breaker') and (one.kind is distinct from 'cache' or coalesce(one.shadow, false))
 order by start_time desc, span_id, one.rule, one.action
 limit $most;

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +20,21 @@ import openai
 
 import spanledger
 
+from .controlled import answer_questions, scout_flights, write_newsletter
 from .hotel import search_hotels
 from .people import (
     CHAT_MODEL,
     DIGEST_MODEL,
     DOCUMENT_SEARCH,
     EMBEDDING_MODEL,
+    FAQ,
+    FLIGHT_SCOUT,
     HOTEL_SEARCH,
+    NEWSLETTER,
     PEOPLE,
     PLANNING_MODEL,
     REVIEW_DIGEST,
+    RUNAWAY_USER,
     SEARCH_MODEL,
     SMALL_CHAT_MODEL,
     SUPPORT_CHAT,
@@ -39,7 +43,7 @@ from .people import (
     Feature,
     Person,
 )
-from .plans import PLAN_HEADER
+from .plans import plan_header
 from .tokens import make_text
 
 
@@ -69,11 +73,8 @@ class Agent:
     run: Callable[[Clients, random.Random], None]
     every: int
     """Runs in each so-many-th round."""
-
-
-def plan(**values: object) -> dict[str, str]:
-    """Make the header that tells the local provider what to answer (fields of `plans.Plan`)."""
-    return {PLAN_HEADER: json.dumps(values)}
+    person: Person | None = None
+    """Whom it works for; None: another user each time."""
 
 
 def find_hotel(clients: Clients, _chance: random.Random) -> None:
@@ -102,7 +103,7 @@ def chat_with_support(clients: Clients, chance: random.Random) -> None:
                 max_tokens=1000,
                 system=[handbook],
                 messages=messages,
-                extra_headers=plan(text_tokens=90 + chance.randrange(240)),
+                extra_headers=plan_header(text_tokens=90 + chance.randrange(240)),
             )
             messages.append({"role": "assistant", "content": answer.content})
         solved = chance.random() < 0.8
@@ -118,7 +119,7 @@ def search_documents(clients: Clients, chance: random.Random) -> None:
         clients.openai.chat.completions.create(
             model=SEARCH_MODEL,
             messages=[{"role": "system", "content": passages}, {"role": "user", "content": "Which visa do I need?"}],
-            extra_headers=plan(text_tokens=150 + chance.randrange(150), status=429, failing_attempts=1),
+            extra_headers=plan_header(text_tokens=150 + chance.randrange(150), status=429, failing_attempts=1),
         )
 
 
@@ -129,13 +130,13 @@ def plan_trip(clients: Clients, chance: random.Random) -> None:
             model=PLANNING_MODEL,
             input=make_text(700 + chance.randrange(500), "Plan ten days in Japan for two."),
             reasoning={"effort": "medium"},
-            extra_headers=plan(text_tokens=500, reasoning_tokens=800 + chance.randrange(900)),
+            extra_headers=plan_header(text_tokens=500, reasoning_tokens=800 + chance.randrange(900)),
         )
         with clients.openai.responses.stream(
             model=PLANNING_MODEL,
             input=make_text(40, "Two days less, and no flights."),
             previous_response_id=draft.id,
-            extra_headers=plan(text_tokens=420, reasoning_tokens=300 + chance.randrange(400)),
+            extra_headers=plan_header(text_tokens=420, reasoning_tokens=300 + chance.randrange(400)),
         ) as revision:
             revision.until_done()
 
@@ -156,7 +157,7 @@ async def _digest_openai(clients: Clients, reviews: str) -> None:
             model=DIGEST_MODEL,
             messages=[{"role": "user", "content": reviews}],
             stream=True,
-            extra_headers=plan(text_tokens=220),
+            extra_headers=plan_header(text_tokens=220),
         )
         async for _chunk in stream:
             pass
@@ -169,7 +170,7 @@ async def _digest_anthropic(clients: Clients, reviews: str) -> None:
             model=SMALL_CHAT_MODEL,
             max_tokens=600,
             messages=[{"role": "user", "content": reviews}],
-            extra_headers=plan(text_tokens=180),
+            extra_headers=plan_header(text_tokens=180),
         ) as stream,
     ):
         await stream.until_done()
@@ -190,7 +191,7 @@ def meet_an_outage(clients: Clients, _chance: random.Random) -> None:
             clients.openai.chat.completions.create(
                 model=SEARCH_MODEL,
                 messages=[{"role": "user", "content": "Which visa do I need?"}],
-                extra_headers=plan(status=500),
+                extra_headers=plan_header(status=500),
             )
         except openai.InternalServerError:
             spanledger.outcome("question answered", success=False)
@@ -201,7 +202,7 @@ def label_questions(clients: Clients, _chance: random.Random) -> None:
     clients.openai.chat.completions.create(
         model=DIGEST_MODEL,
         messages=[{"role": "user", "content": make_text(160, "Sort these questions by subject.")}],
-        extra_headers=plan(text_tokens=24),
+        extra_headers=plan_header(text_tokens=24),
     )
 
 
@@ -213,6 +214,9 @@ AGENTS = (
     Agent(REVIEW_DIGEST, digest_reviews, every=2),
     Agent(REVIEW_DIGEST, try_tuned_model, every=7),
     Agent(DOCUMENT_SEARCH, meet_an_outage, every=5),
+    Agent(FLIGHT_SCOUT, lambda clients, chance: scout_flights(clients.anthropic, chance), 9, RUNAWAY_USER),
+    Agent(NEWSLETTER, lambda clients, chance: write_newsletter(clients.openai, chance), every=9),
+    Agent(FAQ, lambda clients, chance: answer_questions(clients.openai, chance), every=4),
 )
 LABELLING = Agent(DOCUMENT_SEARCH, label_questions, every=1)
 
@@ -224,7 +228,7 @@ def work(clients: Clients, seed: int, rounds: int, pause_s: float) -> None:
     for number in numbers:
         for agent in AGENTS:
             if number % agent.every == 0:
-                _run(agent, clients, chance.choice(PEOPLE), f"s-{seed}-{number}", chance)
+                _run(agent, clients, agent.person or chance.choice(PEOPLE), f"s-{seed}-{number}", chance)
                 time.sleep(pause_s)
     # Last, and a span without children: when it has arrived, all before it has.
     _run(LABELLING, clients, PEOPLE[0], f"s-{seed}-end", chance)

@@ -27,6 +27,7 @@ from spanledger_cli.collect import PORT
 from spanledger_collector.serve import state_path
 
 from . import history, people
+from .controlled import write_policy
 from .errors import HistoryError, LateError
 from .ports import HOST, Ports, claim
 from .processes import Child, Children
@@ -105,6 +106,7 @@ def command(
     place = Place((lake or own / "lake").absolute(), (home or own / "home").absolute(), ports, seed)
     lakes.make_folder(place.home, "--home")
     lakes.make_folder(place.lake, "--lake")
+    write_policy(place.home)
     started = datetime.now(UTC)
     provider = LocalProvider(fault_rate=FAULT_RATE, delay_s=PROVIDER_DELAY_S, bill=place.home / "bill.jsonl")
     with _stops_like_ctrl_c(), provider, Children(place.home / "logs") as children:
@@ -158,7 +160,8 @@ def _start_collector(place: Place, children: Children) -> Child:
 def _start_dashboard(place: Place, children: Children, port: int) -> None:
     from spanledger_dashboard import server
 
-    dashboard = children.start("dashboard", attached(server.command(place.lake, port)), _clean_env(), place.home)
+    env = {**_clean_env(), "SPANLEDGER_HOME": str(place.home)}
+    dashboard = children.start("dashboard", attached(server.command(place.lake, port)), env, place.home)
     dashboard.wait_ready(_answers(port, "/_stcore/health"), START_S)
     say(f"the dashboard is at http://{HOST}:{port}")
 

@@ -45,6 +45,10 @@ SUPPORT_CHAT: Final = Feature("support-chat", "support", 0.34)
 DOCUMENT_SEARCH: Final = Feature("document-search", "support", 0.2)
 TRIP_PLANNER: Final = Feature("trip-planner", "planning", 0.1)
 REVIEW_DIGEST: Final = Feature("review-digest", "content", 0.14)
+FLIGHT_SCOUT: Final = Feature("flight-scout", "planning", 0)
+NEWSLETTER: Final = Feature("newsletter", "marketing", 0)
+FAQ: Final = Feature("faq", "support", 0)
+"""These three are not part of the history: the demo's policy is about what runs now."""
 FEATURES: Final = (HOTEL_SEARCH, SUPPORT_CHAT, DOCUMENT_SEARCH, TRIP_PLANNER, REVIEW_DIGEST)
 
 HOTEL_QUERY: Final = "Find the best hotel in Paris under $200/night for next weekend"

@@ -19,6 +19,11 @@ from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
 PLAN_HEADER: Final = "x-demo-plan"
 
 
+def plan_header(**values: object) -> dict[str, str]:
+    """Make the header that tells the local provider what to answer (fields of `Plan`)."""
+    return {PLAN_HEADER: json.dumps(values)}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One answer; whatever is not stated is worked out from the request."""

@@ -56,6 +56,18 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Controls:
+    """What the policy did to this run's calls."""
+
+    refused_calls: int
+    refused_usd: Decimal
+    """Expected."""
+    degraded_calls: int
+    cached_calls: int
+    avoided_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The figures that the demo ends with."""
 
@@ -69,6 +81,7 @@ class Summary:
     booked_calls: int
     """The same in the ledger."""
     booked_tokens: int
+    controls: Controls
 
 
 def count_missing(lake: Path, responses: Sequence[str], spans: Sequence[str]) -> int:
@@ -93,6 +106,7 @@ def summarise(lake: Path, bill: Sequence[BilledCall], since: datetime) -> Summar
         billed_tokens=sum(call.usage.input_tokens + call.usage.output_tokens for call in bill),
         booked_calls=booked[0],
         booked_tokens=booked[1] + booked[2],
+        controls=Controls(*_ask(connection, "controls", service=SERVICE, since=since.isoformat())[0]),
     )
 
 
@@ -127,6 +141,12 @@ def _totals_table(summary: Summary) -> Table:
         table.add_row("its trace", summary.request.trace_id)
     table.add_row("provider's bill, this run", f"{summary.billed_calls} calls, {summary.billed_tokens:,} tokens")
     table.add_row("the same in the ledger", f"{summary.booked_calls} calls, {summary.booked_tokens:,} tokens")
+    done = summary.controls
+    stopped = f"{done.refused_calls} calls of a runaway agent, expected to cost {dollars(done.refused_usd)}"
+    table.add_row("refused by the policy", stopped)
+    ways = f"{done.degraded_calls} calls at a cheaper model, {done.cached_calls} from the cache"
+    saved = f"{dollars(done.avoided_usd)}: {ways}"
+    table.add_row("saved by it", saved)
     return table
 
 

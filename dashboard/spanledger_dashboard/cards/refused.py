@@ -118,17 +118,30 @@ def show_latest(asked: Window) -> None:
     question = asked.question()
     frame = lake.report("decisions", question).frame
     show_heading(_latest(frame), "The latest first. A sentence is what the application was told.", Doubts())
-    show_dearest(frame, decision_row, _MOST)
+    show_dearest(together(frame), decision_row, _MOST)
     show_answer(lake, "latest-decisions", "decisions", question)
+
+
+def together(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for what a rule did to the calls of a trace: the latest of them, and `times`, how many there are."""
+    keys = ["trace_id", "rule", "kind", "scope", "action", "shadow"]
+    rest = [pl.col(name).first() for name in frame.columns if name not in keys]
+    return frame.group_by(keys, maintain_order=True).agg(*rest, pl.len().alias("times"))
 
 
 def _latest(frame: pl.DataFrame) -> str:
     if not frame.height:
         return "No rule had anything to decide"
     row = frame.row(0, named=True)
-    word = _WORDS.get(row["action"], row["action"])
+    if is_of_breaker(row):
+        return f"Latest: the breaker '{row['rule']}', {_moment(row)}"
+    word = _word(row["action"])
     did = f"would have {word}" if row["shadow"] else word
     return f"Latest: '{row['rule'] or 'a rule'}' {did}, {_moment(row)}"
+
+
+def _word(action: str) -> str:
+    return _WORDS.get(action, action)
 
 
 def _moment(row: Mapping[str, Any]) -> str:
@@ -136,18 +149,28 @@ def _moment(row: Mapping[str, Any]) -> str:
     return f"{day_name(at.date())} {at:%H:%M:%S} UTC"
 
 
+def _times(number: int) -> str:
+    return f", {number} times in that request" if number > 1 else ""
+
+
+def is_of_breaker(row: Mapping[str, Any]) -> bool:
+    """Tell whether a decision is no call's, but a change of a breaker's state."""
+    return row["kind"] == "breaker" and not row["model"]
+
+
 def decision_row(row: Mapping[str, Any]) -> Row:
     """Say what a rule decided, of whom, and where it can be seen."""
-    of_breaker = row["kind"] == "breaker" and not row["model"]
+    of_breaker = is_of_breaker(row)
     whose = " · ".join(row[name] for name in ("team", "feature", "user", "model") if row[name])
     scope = "" if not row["scope"] or row["scope"] in whose else f" ({row['scope']})"
-    word: str = _WORDS.get(row["action"], row["action"])
+    word = _word(row["action"])
     title = f"{row['rule'] or '(no rule named)'}{scope}"
     said = row["sentence"] or ("It was refused." if row["refused"] else "Nothing more is known of it.")
+    told = f"{title}: would have {word}" if row["shadow"] and not of_breaker else title
     return Row(
-        "in shadow" if row["shadow"] else word,
-        f"{title}: would have {word}" if row["shadow"] else title,
-        f"{_moment(row)}{f', {whose}' if whose else ''}: {said}",
+        "in shadow" if row["shadow"] else "breaker" if of_breaker else word,
+        told,
+        f"{_moment(row)}{f', {whose}' if whose else ''}{_times(row['times'])}: {said}",
         "" if of_breaker else f"See request {row['trace_id'][-8:]}",
         View().at_day(row["time"].astimezone(UTC).date()).at_trace(row["trace_id"]).parameters(),
     )

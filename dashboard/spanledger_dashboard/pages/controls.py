@@ -6,12 +6,14 @@ from typing import Final
 
 import streamlit as st
 
-from spanledger import settings
-from spanledger.guard import policy_path
-from spanledger_dashboard.cards import refused, saved
+from spanledger_analytics.spend import Doubts
+from spanledger_dashboard.cards import holds, refused, saved
 from spanledger_dashboard.components.bar import show_bar
+from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.data import shown_lake
+from spanledger_dashboard.policies import Standing, standing
 
+_HOW: Final = "One in policy.toml in the home folder, or where SPANLEDGER_POLICY says, begins with:"
 _BEGIN: Final = """\
 store = "sqlite"       # shared by the processes of a host
 
@@ -29,10 +31,13 @@ def page() -> None:
     lake = shown_lake()
     asked = show_bar(lake)
     seen = lake.controls_seen(*asked.period.utc_days())
-    has_policy = policy_path(settings.load()) is not None
-    if not has_policy and not seen["decisions"] and not seen["saving"] and not seen["routed"]:
+    known = standing(lake)
+    if known is None and not seen["decisions"] and not seen["saving"] and not seen["routed"]:
         _show_how(is_whole=lake.is_whole)
         return
+    if known is not None:
+        holds.show_trouble(known)
+        _show_standing(known)
     left, right = st.columns(2, gap="small") if seen["saving"] else (st.container(), None)
     with left:
         refused.show_refused(asked)
@@ -45,15 +50,21 @@ def page() -> None:
         refused.show_latest(asked)
 
 
+def _show_standing(known: Standing) -> None:
+    if known.budgets:
+        holds.show_budgets(known.budgets)
+    shown = [*([holds.show_limits] if known.limits else []), *([holds.show_breakers] if known.breakers else [])]
+    for column, show in zip(st.columns(len(shown), gap="small") if shown else (), shown, strict=True):
+        with column:
+            show(known)
+
+
 def _show_how(*, is_whole: bool) -> None:
     if not is_whole:
-        st.caption("No rule of a policy had anything to do with calls of yours in these days.")
+        show_heading("No rule had anything to do with calls of yours", "In these days; pick others above.", Doubts())
         return
     with st.container(border=True):
-        st.markdown(
-            "**No policy is set**, so calls may spend what they like. One in `policy.toml` in the home folder, or where"
-            " `SPANLEDGER_POLICY` says, begins with:"
-        )
+        show_heading("No policy is set: calls may spend what they like", _HOW, Doubts())
         # Plain: the colours of its highlighting are too pale to read.
         st.code(_BEGIN, language=None)
         st.caption("What it decides stands here then: who spends how much, what was refused, and what was saved.")
