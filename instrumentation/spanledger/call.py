@@ -147,8 +147,8 @@ class Call:
         """The start by the process's clock, which nobody sets back."""
         self._usage_told: Usage | None = None
         self._pico: int | None = None
-        self._asked_body: object = None
-        """The request's body before another model was asked for."""
+        self._asked_body: tuple[Any, Any] | None = None
+        """The request's body, and what is added to it, before another model was asked for."""
         self.admission: Admission | None = None
         """What the call has to pass before it is sent; None where no rule is about it."""
         self.search: Search | None = None
@@ -175,9 +175,12 @@ class Call:
         body = options.json_data
         if not isinstance(body, Mapping) or body.get("model") != self._model:
             return "the request has its model elsewhere than in its body"
+        extra = getattr(options, "extra_json", None)
         if self._asked_body is None:
-            self._asked_body = body
+            self._asked_body = body, extra
         options.json_data = {**{key: value for key, value in body.items() if key not in drop}, "model": model}
+        if isinstance(extra, Mapping) and not extra.keys().isdisjoint(drop):
+            options.extra_json = {key: value for key, value in extra.items() if key not in drop}
         self._model = model
         return None
 
@@ -235,7 +238,10 @@ class Call:
         admission = self.admission
         if self._asked_body is None or admission is None or getattr(error, "status_code", None) not in (400, 404, 422):
             return False
-        options.json_data, self._asked_body = self._asked_body, None
+        options.json_data, extra = self._asked_body
+        if extra is not None:
+            options.extra_json = extra
+        self._asked_body = None
         admission.take_back()
         self._model = admission.model
         return True

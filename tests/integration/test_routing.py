@@ -59,9 +59,9 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Switch on with a policy, for calls of the feature that the rules are about."""
     with ExitStack() as stack:
 
-        def start(policy: str) -> Traced:
+        def start(policy: str, *, faultless: bool = True) -> Traced:
             write_policy(monkeypatch, tmp_path, policy)
-            traced = stack.enter_context(switched_on(monkeypatch, tmp_path / "home"))
+            traced = stack.enter_context(switched_on(monkeypatch, tmp_path / "home", faultless=faultless))
             stack.enter_context(spanledger.tags(feature="faq"))
             return traced
 
@@ -221,6 +221,36 @@ def test_what_the_other_model_is_not_known_to_take_is_not_routed(ask: Any, clien
     ((said,),) = _decisions(traced)
     assert (said["action"], said["shadow"]) == ("allow", True)
     assert said["sentence"].endswith("; not routed: gpt-4o-mini is not known to take brand_new")
+
+
+def test_what_a_degrade_says_of_the_same_two_models_counts_for_a_route(ask: Any, provider: LocalProvider) -> None:
+    sent: list[Any] = []
+    hooks = {"request": [lambda request: sent.append(json.loads(request.content))]}
+    traced = ask(ALL + '[[degrade]]\nmodel = "gpt-4o"\nto = "gpt-4o-mini"\ndrop = ["old"]\nsupports = ["new"]\n')
+    with openai.OpenAI(
+        base_url=f"{provider.url}/v1", api_key="none", http_client=openai.DefaultHttpxClient(event_hooks=hooks)
+    ) as client:
+        client.chat.completions.create(**CHAT, extra_body={"new": 1, "old": 2})
+        provider.plan(Plan(status=400), Plan())
+        client.chat.completions.create(**CHAT, extra_body={"new": 1, "old": 2})
+
+    assert [one["route.arm"] for one in _routed(traced)] == ["routed", "shadow"]
+    cheaper, asked = {"model": "gpt-4o-mini", "new": 1}, {"model": "gpt-4o", "new": 1, "old": 2}
+    assert [{key: one[key] for key in one if key != "messages"} for one in sent] == [cheaper, cheaper, asked]
+
+
+def test_a_fault_of_the_router_leaves_budgets_in_force(
+    ask: Any, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, provider: LocalProvider
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("spanledger.guard.admission.read_wants", broken)
+    ask('[[limit]]\nname = "one"\nrequests_per_minute = 1\n' + ALL, faultless=False)
+    client.chat.completions.create(**CHAT)
+    with pytest.raises(openai.RateLimitError):
+        client.chat.completions.create(**CHAT)
+    assert provider.requests == 1
 
 
 def test_the_first_rule_that_fits_decides(ask: Any, client: openai.OpenAI) -> None:

@@ -20,6 +20,7 @@ from spanledger.guard.store import StoreAwayError
 from spanledger.guard.success import Success
 from spanledger.guard.wants import Wants
 from spanledger.settings import load
+from spanledger_analytics.controls.explain import Explained, explain
 
 WHOLE = """
 [[route]]
@@ -88,7 +89,8 @@ def test_a_rule_says_what_was_written(tmp_path: Path) -> None:
 def test_a_rule_is_in_shadow_unless_it_says_otherwise(tmp_path: Path) -> None:
     rule = _rule(tmp_path, LEAST + TO)
 
-    assert (rule.mode, rule.alpha, rule.least) == ("shadow", Fraction(1, 20), 50)
+    assert (rule.shadow, rule.alpha, rule.least) == (True, Fraction(1, 20), 50)
+    assert rule.does == "gpt-5 -> gpt-5-mini"
     assert {rule.arm(f"s{number}") for number in range(100)} == {"shadow"}
     assert rule.facts(ASKED, 10**6) == []
 
@@ -158,6 +160,24 @@ def test_arms_are_as_large_as_written_and_a_larger_percentage_keeps_who_was_rout
     another = replace(rule, name="another")
     both = sum(another.arm(one) == arm == "routed" for one, arm in zip(sessions, arms, strict=True))
     assert both == pytest.approx(800, abs=100), "who is routed by one rule is no more likely to be by another"
+
+
+def test_policy_check_explains_rules_of_the_router(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(LEAST + TO + WHOLE)
+    call = {"feature.id": "faq", "spanledger.tag.tier": "free"}
+
+    assert explain(read_policy(path, load()), call) == [
+        Explained("route", "a", "everything", "", "gpt-5 -> gpt-5-mini", shadow=True),
+        Explained(
+            "route",
+            "short questions",
+            "feature=faq,tier=free",
+            "",
+            "gpt-5 -> gpt-5-mini, claude-opus-* -> claude-haiku-4-5, groq -> llama for 20 % of sessions",
+            shadow=False,
+        ),
+    ]
 
 
 def test_counting_begins_anew_where_a_rule_routes_others(tmp_path: Path) -> None:

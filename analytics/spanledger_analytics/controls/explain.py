@@ -39,7 +39,7 @@ def _rules(policy: Policy) -> Iterator[tuple[str, Budget | Limit, str]]:
     for kind, rules in policy.more.items():
         for rule in rules:
             if isinstance(getattr(rule, "match", None), Match):
-                yield kind, rule, ""
+                yield kind, rule, getattr(rule, "does", "")
 
 
 def _limits(limit: Limit) -> Sequence[str]:

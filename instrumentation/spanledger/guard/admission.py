@@ -24,7 +24,7 @@ from .decisions import Decision, as_json, hardest
 from .estimate import is_estimated, nano_usd, up
 from .plans import Plan, of_budget, of_limit
 from .policy import Budget, Degrade, Facts, Limit, Policy
-from .standing_in import why_not_instead
+from .standing_in import dropped, why_not_instead
 from .store import NO_CAP, Balance, Line, Reserved, Store
 from .wants import NOT_TEXT, Wants, read_wants
 from .words import Refused, alone, limit_passed, no_money, share_reached, store_away, throttled, too_fast, without_price
@@ -148,7 +148,8 @@ class Admission:
     def leaves(self) -> None:
         """Note that the request is about to be sent, or is about to be once more."""
         self._attempts += 1
-        self._gate.models.put(self.unit, self.model)
+        if self.routing is not None or self.policy.degrades:
+            self._gate.models.put(self.unit, self.model)
         if self.held and not self._sent:
             self._sent = True
             try:
@@ -396,12 +397,14 @@ class Admission:
 
     def change_model(self, to: str, drop: Sequence[str], now_ms: int) -> str | None:
         """Have the request ask for another model, and hold nothing for the one before; why that can't be, or None."""
-        why = self.rewrite(to, drop) if self.rewrite is not None else "requests of this SDK can't be changed"
+        if self.rewrite is None:
+            return "requests of this SDK can't be changed"
+        why = self.rewrite(to, dropped(self, to, drop))
         if why is None:
-            self._let_go(now_ms)
             self.model = to
             self._asked.clear()
             self.usd = 0
+            self._let_go(now_ms)
         return why
 
     def _let_go(self, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
@@ -15,7 +16,7 @@ class Recent(Generic[V]):
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: dict[str, V] = {}
+        self._kept: OrderedDict[str, V] = OrderedDict()  # a plain one takes longer and longer to find its first
 
     def get(self, key: str) -> V | None:
         """Return what was put last; None where nothing was, or that is too long ago."""
@@ -24,6 +25,6 @@ class Recent(Generic[V]):
     def put(self, key: str, value: V) -> None:
         """Keep a value."""
         if key not in self._kept and len(self._kept) >= MOST:
-            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
-                del self._kept[next(iter(self._kept))]
+            with contextlib.suppress(KeyError):
+                self._kept.popitem(last=False)
         self._kept[key] = value

@@ -57,6 +57,17 @@ class Route:
         """Name what the rule counts for in the store."""
         return f"route/{self.name}/{blake2b(self.given.encode(), digest_size=4).hexdigest()}"
 
+    @property
+    def shadow(self) -> bool:
+        """Whether the rule only says what it would do."""
+        return self.mode == "shadow"
+
+    @property
+    def does(self) -> str:
+        """What the rule does, in words."""
+        pairs = ", ".join(f"{written} -> {to}" for written, _, to in self.to)
+        return pairs if self.shadow else f"{pairs} for {self.percent} % of sessions"
+
     def target(self, provider: str, model: str) -> str | None:
         """Return the model that stands in for one of a provider; None where the rule names none."""
         for written, takes, to in self.to:
@@ -66,7 +77,7 @@ class Route:
 
     def arm(self, unit: str) -> Arm:
         """Say what becomes of a session, or trace: the same whenever, and wherever, it is asked."""
-        if self.mode == "shadow":
+        if self.shadow:
             return "shadow"
         digest = blake2b(f"{self.name}\0{unit}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
         place = int.from_bytes(digest, "big") * _BUCKETS >> 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from spanledger import names
+from spanledger import faults, names
 from spanledger.pricing import price
 from spanledger.record import Attributes
 from spanledger.usage import Usage
@@ -43,9 +43,14 @@ class Routing:
         if self._decided:
             return
         self._decided = True
-        call.decisions.extend(self._router.share(call.store))
-        if call.operation != _OPERATION:
-            return
+        try:
+            call.decisions.extend(self._router.share(call.store))
+            if call.operation == _OPERATION:
+                self._find(call, now_ms)
+        except Exception as error:
+            faults.report("call not routed", error)
+
+    def _find(self, call: Admission, now_ms: int) -> None:
         for rule, scope in self._rules:
             to = rule.target(call.provider, call.model)
             facts = rule.facts(call.wants, call.tokens[0]) if to is not None else None

@@ -6,8 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from spanledger import faults
+
 from .breakeven import why_not_now
 from .capabilities import why_not
+from .policy import Degrade
 from .wants import cached_share
 
 if TYPE_CHECKING:
@@ -32,9 +35,27 @@ def why_not_instead(
     """
     if call.rewrite is None:
         return "requests of this SDK can't be changed"
-    pair = next((one for one in call.policy.degrades if (one.model, one.to) == (call.model, to)), None)
-    if pair is not None:
-        drop, supports = (*drop, *pair.drop), (*supports, *pair.supports)
+    try:
+        return _why_not(call, body, to, dropped(call, to, drop), (*supports, *_said(call, to).supports), changes)
+    except Exception as error:
+        faults.report("no model stands in for the one that is asked for", error)
+        return "what the request asks for can't be read"
+
+
+def dropped(call: Admission, to: str, drop: Sequence[str]) -> Sequence[str]:
+    """Return the parameters that are left out where another model is asked."""
+    return (*drop, *_said(call, to).drop)
+
+
+def _said(call: Admission, to: str) -> Degrade:
+    """Return what a `[[degrade]]` says of the two models; nothing where there is none."""
+    pairs = (one for one in call.policy.degrades if (one.model, one.to) == (call.model, to))
+    return next(pairs, Degrade("", call.model, to))
+
+
+def _why_not(
+    call: Admission, body: Mapping[str, Any], to: str, drop: Sequence[str], supports: Sequence[str], changes: bool
+) -> str | None:
     into, out = call.tokens
     why = why_not(call.provider, to, call.wants, into, drop, supports)
     if why is not None or not changes or call.wants.turn == 1:
