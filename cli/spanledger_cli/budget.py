@@ -290,11 +290,11 @@ def _row(one: BudgetBalance) -> list[Cell]:
     budget, share = one.budget, one.share
     state = f"{one.state} (shadow)" if budget.shadow and one.state != "ok" else one.state
     bar = "" if share is None else f"{share:>7.1%} {_bar(one)}"
-    resets = "-" if one.resets_at is None else f"{one.resets_at.astimezone(budget.zone):%Y-%m-%d %H:%M %Z}"
+    resets = "-" if one.resets_at is None else f"{one.resets_at.astimezone(budget.zone):%m-%d %H:%M %Z}"
     return [
         *(Cell(text, text) for text in (budget.name, one.scope, one.window)),
         *(_money(amount, budget) for amount in (one.spent, one.held, budget.cap)),
-        Cell(budget.unit, budget.unit),
+        Cell(budget.unit, ""),
         Cell(share, bar),
         _money(one.flagged, budget) if one.flagged else Cell(one.flagged if one.flagged is None else "0", ""),
         Cell(one.resets_at, resets),
@@ -321,7 +321,7 @@ def _past(one: PastWindow) -> list[Cell]:
         *(Cell(text, text) for text in (budget.name, spent.scope, spent.window.name)),
         Cell(f"{one.used.normalize():f}", _in_words(one.used, budget), right=True),
         _money(budget.cap, budget),
-        Cell(budget.unit, budget.unit),
+        Cell(budget.unit, ""),
         Cell(one.share, f"{one.share:.1%}", right=True),
         *(Cell(count, f"{count:,}", right=True) for count in (spent.calls, spent.unpriced_calls)),
         *(Cell(at, f"{at.astimezone(budget.zone):%Y-%m-%d %H:%M %Z}") for at in (begins, ends)),

@@ -108,10 +108,13 @@ def by_wire(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def print_rows(names: Sequence[str], rows: Sequence[Sequence[Cell]], form: str) -> None:
-    """Write rows: as people read them, lined up, or exactly."""
+    """Write rows: as people read them, lined up and without columns that say nothing, or exactly."""
     if form == "table":
         columns = [_aligned([row[place] for row in rows]) for place in range(len(names))]
-        found = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+        told = {
+            name: column for name, column in zip(names, columns, strict=True) if not rows or any(map(str.strip, column))
+        }
+        found = pa.table({name: pa.array(column, pa.string()) for name, column in told.items()})
     else:
         exact = [[row[place].exact for row in rows] for place in range(len(names))]
         found = pa.table(dict(zip(names, map(pa.array, exact), strict=True)))

@@ -159,8 +159,10 @@ def _findings(settings: Settings, policy: Policy, *, ask_lake: bool) -> list[Fin
     from spanledger_analytics.controls.lint import lint
     from spanledger_analytics.controls.seen import seen
     from spanledger_analytics.scope import EVERYTHING
+    from spanledger_collector.base_watch import BaseWatch
     from spanledger_collector.contracts import ContractWatch
 
+    BaseWatch(settings)
     ContractWatch(settings)
     known = None
     if ask_lake:
@@ -208,7 +210,7 @@ def _explained(one: Explained, budgets: Mapping[str, Budget], accounts: Mapping[
     if applies and accounts is not None and budget.per not in ("request", "session"):
         account = accounts.get(budget_key(budget, one.scope or "", window))
         amounts = [_amount(amount, budget) for amount in ((0, 0) if account is None else (account.spent, account.held))]
-    return [*cells, Cell(window, window), *amounts, _amount(budget.cap, budget), Cell(budget.unit, budget.unit), shadow]
+    return [*cells, Cell(window, window), *amounts, _amount(budget.cap, budget), Cell(budget.unit, ""), shadow]
 
 
 def _amount(amount: int, budget: Budget) -> Cell:

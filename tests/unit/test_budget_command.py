@@ -135,8 +135,8 @@ def test_status_draws_a_table_whose_columns_line_up(store: SqliteStore) -> None:
     done = run("status", "--name", "a user's day")
     head, _, *lines = done.stdout.splitlines()
     assert [line[head.index("spent") : head.index("resets_at")].rstrip() for line in lines] == [
-        " $0.50   $0.20   $2.00   usd      35.0% ██▒·······",
-        "$12.00   $0.00   $2.00   usd     600.0% ██████████",
+        "$12.00   $0.00   $2.00    600.0% ██████████",
+        " $0.50   $0.20   $2.00     35.0% ██▒·······",
     ]
 
 

@@ -44,7 +44,7 @@ def findings(*arguments: str) -> list[tuple[str, str, str]]:
 
 def ours(number: int, model: str, into: int, out: int, **columns: Any) -> Row:
     start = datetime.now(UTC) - timedelta(hours=2, minutes=number)
-    return call(number, 1, start, model, into, out, **{"dialect": "spanledger"} | columns)
+    return call(number, 1, start, model, into, out, dialect="spanledger", **columns)
 
 
 def test_init_writes_a_policy_once_that_can_be_used(home: Path) -> None:

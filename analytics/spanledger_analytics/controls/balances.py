@@ -54,7 +54,7 @@ class BudgetBalance(NamedTuple):
 
 
 def balances(budgets: Sequence[Budget], accounts: Iterable[Account], now_ms: int) -> list[BudgetBalance]:
-    """Return the accounts of windows that haven't ended, by budget in the policy's order, then scope and window."""
+    """Return the accounts of windows that haven't ended, by budget in the policy's order, the fullest first."""
     found: dict[str, list[BudgetBalance]] = {budget.name: [] for budget in budgets}
     for account in accounts:
         key = read_budget_key(account.key, budgets)
@@ -77,8 +77,8 @@ def balances(budgets: Sequence[Budget], accounts: Iterable[Account], now_ms: int
     return [one for budget in budgets for one in sorted(found[budget.name], key=_place) or [_unused(budget, now_ms)]]
 
 
-def _place(one: BudgetBalance) -> tuple[str, str]:
-    return one.scope, one.window
+def _place(one: BudgetBalance) -> tuple[int, str, str]:
+    return -one.used, one.scope, one.window
 
 
 def _unused(budget: Budget, now_ms: int) -> BudgetBalance:
