@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from .call import Call
 from .errors import Refusal
 from .guard.refusals import Dress
+
+T = TypeVar("T")
 
 
 def admit(call: Call, dress: Dress | None = None, *, waits: bool = True) -> None:
@@ -35,7 +38,7 @@ async def admit_async(call: Call, dress: Dress | None = None) -> None:
     admission = call.admission
     while admission is not None:
         try:
-            step = await _in_thread(admission.step) if admission.blocks else admission.step()
+            step = await in_thread(admission.step) if admission.blocks else admission.step()
             if step is None:
                 return
             if not isinstance(step, Refusal):
@@ -47,7 +50,8 @@ async def admit_async(call: Call, dress: Dress | None = None) -> None:
             raise call.refuse(step, dress)
 
 
-async def _in_thread(step: Any) -> Any:
+async def in_thread(step: Callable[[], T]) -> T:
+    """Run what may take a while in a thread, so that the event loop goes on."""
     if _is_asyncio():
         return await asyncio.to_thread(step)
     return step()  # of another loop, which nobody has a thread for here

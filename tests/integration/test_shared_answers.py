@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from answer_cache import FILE, KEEP, cached_by
+from cached_ways import CHAT
+from matrix_cases import Bench
 from redis_server import serving
 from spanledger_cli.demo.provider import LocalProvider
 
@@ -42,3 +45,21 @@ def test_hosts_with_one_key_share_answers_in_a_redis(
         ):
             made.append(cached.chat(client))
     assert made == [1, 0, 1, 1]
+
+
+def test_tasks_share_what_a_redis_keeps_and_one_call_of_many(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    async def run(bench: Bench) -> set[str]:
+        async with bench.openai_async() as client:
+            asked = [client.chat.completions.create(**CHAT) for _ in range(20)]
+            return {
+                answer.id for answer in [*await asyncio.gather(*asked), await client.chat.completions.create(**CHAT)]
+            }
+
+    with (
+        serving(tmp_path) as redis,
+        cached_by(monkeypatch, tmp_path, provider, f'store = "{redis.url}"\n{KEEP}') as cached,
+    ):
+        assert len(asyncio.run(run(cached.bench))) == 1
+        assert provider.requests == 1

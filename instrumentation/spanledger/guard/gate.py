@@ -34,7 +34,7 @@ from .stores import open_store
 if TYPE_CHECKING:
     from spanledger.record import Attributes
 
-    from .cache.lookup import ResponseCache
+    from .cache.response_cache import ResponseCache
     from .router import Router
 
 LOOK_EVERY_S: Final = 1.0

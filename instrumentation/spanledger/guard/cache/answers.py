@@ -62,6 +62,11 @@ class Kept(NamedTuple):
 class Answers(Protocol):
     """A store of packed answers; no method raises, a store that is away has nothing."""
 
+    @property
+    def blocks(self) -> bool:
+        """Whether it may take so long to answer that no event loop should wait for it."""
+        ...
+
     def get(self, key: bytes, now_ms: int) -> Kept | None:
         """Return what is kept and not too old."""
 
@@ -77,6 +82,8 @@ class Answers(Protocol):
 
 class SqliteAnswers:
     """A file that all processes of a host share; write-ahead log, its owner's alone."""
+
+    blocks = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

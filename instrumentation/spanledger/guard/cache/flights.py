@@ -11,30 +11,41 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from .entry import Entry
 
 Waker = Callable[[], None]
 
 
+class Seeker(NamedTuple):
+    """A thread, and the task that it runs."""
+
+    thread: threading.Thread
+    task: object
+
+
+def seeker() -> Seeker:
+    """Return who is asking."""
+    return Seeker(threading.current_thread(), _task())
+
+
 class Flight:
     """A call under way that others wait for."""
 
-    __slots__ = ("_key", "_landed", "_task", "_thread", "_wakers", "entry")
+    __slots__ = ("_by", "_key", "_landed", "_wakers", "entry")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, by: Seeker) -> None:
         self._key = key
         self.entry: Entry | None = None
         """The answer; None where there is none to share."""
         self._landed = False
         self._wakers: list[Waker] = []
-        self._thread = threading.current_thread()
-        self._task = _task()
+        self._by = by
 
     def wait(self, limit_s: float) -> Entry | None:
         """Wait in a thread; None where the answer doesn't come, or not in time."""
-        if self._thread is threading.current_thread():
+        if self._by.thread is threading.current_thread():
             return None  # this very thread would have to go on for it to come
         done = threading.Event()
         if self._before_landing(done.set) and not done.wait(limit_s):
@@ -43,7 +54,7 @@ class Flight:
 
     async def wait_async(self, limit_s: float) -> Entry | None:
         """Wait in a task; None where the answer doesn't come, or not in time."""
-        if self._thread is threading.current_thread() and (self._task is None or self._task is _task()):
+        if self._by.thread is threading.current_thread() and (self._by.task is None or self._by.task is _task()):
             return None
         try:
             loop, done = asyncio.get_running_loop(), asyncio.Event()
@@ -85,13 +96,13 @@ class Flight:
             wake()
 
 
-def board(key: bytes) -> tuple[Flight, bool]:
-    """Return the flight of a key, and whether the caller is the one who has to make the call."""
+def board(key: bytes, by: Seeker | None = None) -> tuple[Flight, bool]:
+    """Return the flight of a key, and whether who asks, by default the caller, is the one who has to make the call."""
     with _lock:
         flight = _under_way.get(key)
         if flight is not None:
             return flight, False
-        flight = _under_way[key] = Flight(key)
+        flight = _under_way[key] = Flight(key, by or seeker())
         return flight, True
 
 

@@ -9,7 +9,7 @@ from spanledger.guard.policy import Policy
 from spanledger.settings import Settings
 
 from .answers import FILE, Answers, SqliteAnswers
-from .lookup import ResponseCache
+from .response_cache import ResponseCache
 
 
 def open_cache(policy: Policy, settings: Settings, answers: Answers | None = None) -> ResponseCache | None:

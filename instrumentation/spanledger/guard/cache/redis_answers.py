@@ -64,6 +64,8 @@ Result = TypeVar("Result")
 class RedisAnswers:
     """Answers in a Redis; see `Answers` for what the methods do."""
 
+    blocks = True
+
     def __init__(self, url: str, *, prefix: str = PREFIX, timeout_s: float = TIMEOUT_S) -> None:
         """Prepare; nothing is connected yet.
 

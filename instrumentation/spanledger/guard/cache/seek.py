@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final, TypeAlias
 
 from spanledger import faults
+from spanledger.admit import in_thread
 
 from .answers import Answers, Bound
 from .entry import Entry, pack, unpack
-from .flights import Flight, board
+from .flights import Flight, Seeker, board, seeker
 
 _CLOCKS_MS: Final = 5_000
 """How far the clocks of those who share a store may be apart."""
@@ -36,19 +38,20 @@ class Seek:
 
     def find(self) -> Entry | None:
         """Return what is kept, or what a thread or task that makes it now comes back with, within the time to wait."""
-        found = self._look()
+        found = self._look(seeker())
         return found.wait(self._waits_s or 0) if isinstance(found, Flight) else found
 
     async def find_async(self) -> Entry | None:
         """Return what is kept, or is made now, without holding up the event loop."""
-        found = self._look()
+        look = partial(self._look, seeker())
+        found = await in_thread(look) if self._answers.blocks else look()
         return await found.wait_async(self._waits_s or 0) if isinstance(found, Flight) else found
 
-    def _look(self) -> _Found:
+    def _look(self, by: Seeker) -> _Found:
         entry = self.kept_under(self.key)
         if entry is not None or self._waits_s is None:
             return entry
-        flight, leads = board(self.key)
+        flight, leads = board(self.key, by)
         if not leads:
             return flight
         self._flight = flight
