@@ -76,7 +76,8 @@ def command(host: str, grpc_port: int, http_port: int, *, allow_remote: bool, **
     A span is acknowledged when it is on disk. When there is no room, senders are told to try again. Ctrl-C (or
     SIGTERM) answers what is in flight, finishes what is in the log and ends; whatever is left is done by the next
     start. http://127.0.0.1:4318/readyz and /metrics say how it is. Rules of alerts.toml in the home folder are
-    evaluated, too: spanledger alerts --help.
+    evaluated, too, and budgets of policy.toml set right by what is booked: spanledger alerts --help, spanledger budget
+    --help.
     """
     from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector
 

@@ -36,7 +36,8 @@ def command(
       spanledger up --lake ./lake --dashboard-port 8600
 
     The dashboard shows the lake that the collector fills. It listens on this machine only, whatever --host says.
-    Rules of alerts.toml in the home folder are evaluated, too: spanledger alerts --help.
+    Rules of alerts.toml in the home folder are evaluated, too, and budgets of policy.toml set right by what is booked:
+    spanledger alerts --help, spanledger budget --help.
     """
     from spanledger_collector.doors import bind
     from spanledger_collector.serve import CollectorOptions, log_to_stderr, run_collector

@@ -173,7 +173,7 @@ def test_no_budget_unlocks_while_the_collector_is_away_and_then_accounts_are_wha
         lake = booked(collector)
     assert spent(store) == away
     with comparing(home):
-        wait_until(lambda: spent(store)["ann"] == (1_333_333_334, 0, 0), what="budgets that are compared")
+        wait_until(lambda: spent(store)["ann"] == (1_333_333_334, 0, 0), timeout_s=60, what="budgets that are compared")
     assert lake == {"ann": 1_333_333_334}
     assert spent(store) == away | {"ann": (1_333_333_334, 0, 0)}
     assert [charge.usd for charge in store.charges(time.time_ns() // 1_000_000 + LEASE_MS, 9)] == [estimate]

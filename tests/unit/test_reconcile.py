@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -208,6 +210,18 @@ def test_a_policy_that_can_t_be_read_leaves_the_last_one_watched(
         'store: expected "memory", "sqlite" or "redis://host:6379/0", not 7; it is tried again'
     ]
     watch.close()
+
+
+def test_the_process_loads_nothing_heavy_until_there_is_something_to_compare(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from spanledger_analytics import alert\n"
+        "alert.make_step(Path(sys.argv[1]), Path(sys.argv[1]) / 'lake')()\n"
+        "print([name for name in ('duckdb', 'deltalake', 'polars', 'pyarrow') if name in sys.modules])"
+    )
+    (tmp_path / "policy.toml").write_text('store = "memory"\n', "utf-8")
+    argv = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_holds_are_swept_where_no_application_is_left(
