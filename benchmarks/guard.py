@@ -11,8 +11,8 @@ can do without: a `PING` of the same client library, an empty transaction of SQL
 
 `limits` is the library of that name: four `hit`s of its SlidingWindowCounter, which has neither budgets nor a way
 back. `litellm` is the proxy's own reservation and reconciliation, called in-process as its request path does, with
-budgets of key, user, team and end user, in its in-memory counters; it prices the call and counts its tokens within,
-which ours has done before. Each peer runs in a virtual environment made on first use below the cache folder.
+budgets of key, team and user, in its in-memory counters; it prices the call and counts its tokens within, which ours
+has done before. Each peer runs in a virtual environment made on first use below the cache folder.
 
 `ten_dollars` is what 64 threads spend of $10 with calls of half a dollar that take 5 ms: check, then add, and ours with
 estimates that are right, or too high.
@@ -42,7 +42,10 @@ from pathlib import Path
 from typing import Any
 
 SEED = 20_261_129
-PEERS = {"limits": ("limits==5.8.0", "redis==8.1.0"), "litellm": ("litellm[proxy]==1.109.1",)}
+# What litellm's extra `proxy` brings, without the database's migrations.
+_PROXY = """fastapi orjson python-multipart apscheduler backoff PyJWT cryptography uvicorn gunicorn websockets rich
+pyyaml fastapi-sso boto3 mcp polars soundfile rq croniter email-validator pynacl expression"""
+PEERS = {"limits": ("limits==5.8.0", "redis==8.1.0"), "litellm": ("litellm==1.109.1", *_PROXY.split())}
 NOW_MS = 1_764_000_000_000
 CALL = 500_000_000
 TEN_DOLLARS = 20 * CALL
@@ -259,6 +262,7 @@ def peer(name: str, what: str, calls: int, redis_url: str, environment: Path | N
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[name]], check=True)  # noqa: S603
     arguments = [python, __file__, "--worker", what, "--calls", str(calls), "--redis", redis_url]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network for prices
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=clean)  # noqa: S603
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or ["without a word"])[-1]}

@@ -17,7 +17,7 @@ from .store import StoreAwayError
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as BrokenError, NoScriptError, RedisError, ResponseError
+    from redis.exceptions import ConnectionError as BrokenError, MovedError, NoScriptError, RedisError, ResponseError
     from redis.retry import Retry
 except ImportError as error:
     raise ImportError("a store in Redis needs the extra: pip install 'spanledger[redis]'") from error
@@ -68,7 +68,7 @@ class Wire:
         except NoScriptError:
             return self._or_away(self._asked, _packed([b"EVAL", _SCRIPT, *tail]))
         except ResponseError as error:
-            if not str(error).startswith("MOVED "):
+            if not (isinstance(error, MovedError) or str(error).startswith("MOVED ")):
                 raise self._away(error) from error
             self._follow(str(error))
             return self._or_away(self._asked, _packed([b"EVAL", _SCRIPT, *tail]))
@@ -148,8 +148,8 @@ class Wire:
         return self._made_by.connection_class(**self._made_by.connection_kwargs)
 
     def _follow(self, moved: str) -> None:
-        """Go to the node of a cluster that has our keys: `MOVED slot host:port`."""
-        host, _, port = moved.split()[2].rpartition(":")
+        """Go to the node of a cluster that has our keys: `[MOVED] slot host:port`."""
+        host, _, port = moved.split()[-1].rpartition(":")
         self.close()
         self._made_by = self._pool_at(host=host, port=int(port)) if host else self._pool_at(port=int(port))
 
