@@ -6,13 +6,14 @@ Run it over a demo lake while `spanledger demo` runs, so that the live strip mov
 
 The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's dearest user, and
 the latest hotel search for the trace. Budgets and alerts are those of a home of its own, whose rules are evaluated
-before the pictures are taken.
+before the pictures are taken; the policy, and what its store knows, are the demo's.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -119,10 +120,18 @@ def watch(lake: Path, home: Path) -> None:
     watched.stop()
 
 
+def bring_policy(lake: Path, home: Path) -> None:
+    """Copy the policy of a demo, and what its store knows, from the home beside its lake."""
+    beside = lake.parent / "home"
+    for path in [*beside.glob("policy.toml"), *beside.glob("guard.sqlite*")]:
+        shutil.copy(path, home)
+
+
 def main(lake: Path = DEMO_LAKE, out: Path = OUT) -> None:
     """Take all pictures."""
     out.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp())
+    bring_policy(lake, home)
     watch(lake, home)
     with dashboard(lake, home / "dashboard.log") as address, browser() as chrome:
         for shot in shots(lake):

@@ -182,7 +182,7 @@ def test_the_page_shows_how_the_rules_of_the_policy_stand(home: Path) -> None:
     ]
     words = [caption.value.replace("\\", "") for caption in page.caption]
     assert any(
-        text.startswith("$9.00 spent, $0.25 held of $10.00 a month. It starts anew ") and text.endswith("UTC.")
+        text.startswith("$9.00 spent, $0.250 held of $10.00 a month. It starts anew ") and text.endswith("UTC.")
         for text in words
     )
     assert "unused: $3.00 a day for team_id=support,feature=new. No call has drawn on it yet." in words

@@ -219,10 +219,10 @@ def test_budgets_are_bars_of_what_is_spent_and_held_with_marks_where_something_i
     assert list(beside["text"]) == ["120 % of $10.00", "95 % of $10.00", "20 % of $10.00"]
     assert hit["customdata"][1][1].split("<br>") == [
         "<b>b, team_id=x, s-1</b>",
-        "$9.00 spent, $0.50 held of $10.00",
+        "$9.00 spent, $0.500 held of $10.00",
         "at 90 %: answered by a cheaper model",
         "at 100 %: refused",
-        "$0.50 of it by estimate: nobody came to settle it",
+        "$0.500 of it by estimate: nobody came to settle it",
     ]
 
 

@@ -11,11 +11,11 @@ import streamlit as st
 
 from spanledger.guard.breaker import Breaker, State
 from spanledger.guard.breaker_words import reason
-from spanledger.guard.decisions import exact, moment, shown
+from spanledger.guard.decisions import exact, moment
 from spanledger.guard.policy import EVERYTHING, Limit, Match
 from spanledger_analytics.controls.balances import BudgetBalance
 from spanledger_analytics.spend import Doubts
-from spanledger_dashboard.charts.holds import DONE, holds_figure, name_of
+from spanledger_dashboard.charts.holds import DONE, amount_words, holds_figure, name_of
 from spanledger_dashboard.components.card import card
 from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
@@ -93,13 +93,13 @@ def _shadowed(found: Sequence[BudgetBalance]) -> str:
 
 def _reached(one: BudgetBalance) -> Row:
     unit = one.budget.unit
-    flagged = f" {shown(one.flagged, unit)} of it is by estimate." if one.flagged else ""
+    flagged = f" {amount_words(one.flagged, unit)} of it is by estimate." if one.flagged else ""
     shadow = " In shadow: it stops nothing." if one.budget.shadow else ""
-    held = f", {shown(one.held, unit)} held" if one.held else ""
+    held = f", {amount_words(one.held, unit)} held" if one.held else ""
     return Row(
         f"{(one.share or Decimal(0)) * 100:.0f} %",
-        f"{name_of(one)}: calls are {DONE.get(one.state, one.state)}",
-        f"{shown(one.spent or 0, unit)} spent{held} of {shown(one.budget.cap, unit)} {_per(one)}."
+        f"{name_of(one)}: calls {'would be' if one.budget.shadow else 'are'} {DONE.get(one.state, one.state)}",
+        f"{amount_words(one.spent, unit)} spent{held} of {amount_words(one.budget.cap, unit)} {_per(one)}."
         f"{_resets(one)}{flagged}{shadow}",
     )
 
@@ -116,7 +116,7 @@ def _resets(one: BudgetBalance) -> str:
 
 
 def _unused(one: BudgetBalance) -> str:
-    cap = shown(one.budget.cap, one.budget.unit)
+    cap = amount_words(one.budget.cap, one.budget.unit)
     whose = "" if one.scope == EVERYTHING else f" for {one.scope}"
     spent = "Nothing is kept of it." if one.budget.per == "request" else "No call has drawn on it yet."
     shadow = ", in shadow" if one.budget.shadow else ""

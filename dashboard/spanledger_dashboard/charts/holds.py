@@ -7,9 +7,10 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from spanledger.guard.decisions import shown
+from spanledger.guard.decisions import exact
+from spanledger.guard.store import Unit
 from spanledger_analytics.controls.balances import BudgetBalance
-from spanledger_dashboard.format import figure_text, share, visible
+from spanledger_dashboard.format import figure_text, share, usd, visible
 
 from .colours import BLUE, GREY, ORANGE, SKY, VERMILLION
 from .layout import add_beside, add_hit_rows, base
@@ -79,6 +80,11 @@ def holds_figure(rows: Sequence[BudgetBalance]) -> go.Figure:
     return figure
 
 
+def amount_words(amount: int | None, unit: Unit) -> str:
+    """Write nano-dollars, tokens or calls as all pages do."""
+    return usd(exact(amount or 0, unit)) if unit == "usd" else f"{amount or 0:,} {unit}"
+
+
 def name_of(one: BudgetBalance) -> str:
     """Name an account: the budget, and whose it is where there are several."""
     exact = all(value is not None for _, _, value, _ in one.budget.match.keys)
@@ -95,7 +101,7 @@ def _label(one: BudgetBalance) -> str:
 
 def beside(one: BudgetBalance) -> str:
     """Say what part is used of how much."""
-    return f"{share(one.used, one.budget.cap)} of {shown(one.budget.cap, one.budget.unit)}"
+    return f"{share(one.used, one.budget.cap)} of {amount_words(one.budget.cap, one.budget.unit)}"
 
 
 def _part(amount: int | None, one: BudgetBalance) -> float:
@@ -118,12 +124,13 @@ def _hover(one: BudgetBalance) -> str:
     unit = one.budget.unit
     lines = [
         f"<b>{figure_text(name_of(one), 60)}</b>",
-        f"{shown(one.spent or 0, unit)} spent, {shown(one.held or 0, unit)} held of {shown(one.budget.cap, unit)}",
+        f"{amount_words(one.spent, unit)} spent, {amount_words(one.held, unit)} held"
+        f" of {amount_words(one.budget.cap, unit)}",
     ]
     lines += [
         f"at {float(threshold.share * 100):g} %: {DONE.get(threshold.action, threshold.action)}"
         for threshold in one.budget.at
     ]
     if one.flagged:
-        lines.append(f"{shown(one.flagged, unit)} of it by estimate: nobody came to settle it")
+        lines.append(f"{amount_words(one.flagged, unit)} of it by estimate: nobody came to settle it")
     return "<br>".join(lines)
