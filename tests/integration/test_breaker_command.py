@@ -190,11 +190,11 @@ def test_an_application_is_stopped_by_hand_and_goes_on_after_a_reset(
     ):
         client.chat.completions.create(**CHAT)
         tripped = run("trip", "a team's pace", "team_id=red", "--for", "2h")
-        gate().breakers._looked_s = float("-inf")  # as though a second had gone by
+        gate().breakers._looked_ns = 0  # as though a second had gone by
         with pytest.raises(BreakerOpen, match=r"by hand; it closes at "):
             client.chat.completions.create(**CHAT)
         reset = run("reset", "a team's pace", "team_id=red")
-        gate().breakers._looked_s = float("-inf")
+        gate().breakers._looked_ns = 0
         client.chat.completions.create(**CHAT)
         changes = [span["attributes"] for span in traced.spans() if span["name"] == "spanledger.breaker"]
 

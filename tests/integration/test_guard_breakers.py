@@ -160,7 +160,7 @@ def test_one_that_somebody_opened_by_hand_holds_until_somebody_resets_it(
         with pytest.raises(BreakerOpen, match="by hand; `spanledger breaker reset` lets it go on"):
             client.chat.completions.create(**CHAT)
         assert store.put_state(closed.key, None, store.states(closed.key)[closed.key])
-        breakers._looked_s = float("-inf")  # as though a second had gone by
+        breakers._looked_ns = 0  # as though a second had gone by
         client.chat.completions.create(**CHAT)
 
     assert provider.requests == 2

@@ -54,9 +54,8 @@ _now_ms = [NOW]
 
 
 @pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clock() -> None:
     _now_ms[0] = NOW
-    monkeypatch.setattr("time.time_ns", lambda: _now_ms[0] * 1_000_000)
 
 
 class Process:
@@ -65,7 +64,7 @@ class Process:
     def __init__(self, store: Store, *rules: Breaker, budget: Budget | None = None) -> None:
         self.store = store
         self.budget = budget
-        self.breakers = Breakers()
+        self.breakers = Breakers(lambda: _now_ms[0] * 1_000_000)
         self.breakers.use(store, rules)
 
     def call(
@@ -73,8 +72,8 @@ class Process:
     ) -> str:
         """Make a call that may cost so much, and then does; say what was done to it, and by which sentence."""
         now_ms = _now_ms[0] = NOW + int(seconds * 1000)
-        self.breakers._looked_s = float("-inf")  # as though a second had gone by
-        self.breakers._looked_again_s.clear()
+        self.breakers._looked_ns = 0  # as though a second had gone by
+        self.breakers._looked_again_ns.clear()
         facts = Facts({"user.id": user, "team.id": "red"}, f"session-of-{user}")
         watch = self.breakers.watch(facts)
         assert watch is not None
@@ -99,7 +98,7 @@ class Process:
         return ",".join(f"{'would ' * one.shadow}{one.action}" for one in (*seen, *after)) or "allow"
 
     def state(self, user: str = "ann", name: str = "a minute", more: str = "") -> State:
-        self.breakers._looked_s = float("-inf")
+        self.breakers._looked_ns = 0
         return self.breakers.state(name, f"user_id={user}{more}")
 
 

@@ -74,6 +74,27 @@ def test_in_shadow_nothing_is_refused_but_what_would_have_been_is_told(tmp_path:
     assert found.effects == {Key("b", "budget", True, DAY): Effect(refused=2, saved_usd=Decimal(2))}
 
 
+def test_a_session_that_ran_away_would_have_been_stopped_by_a_breaker(tmp_path: Path) -> None:
+    rows = [dollar(number, at(number), session_id="run") for number in range(6)]
+    rows += [dollar(10, at(2), session_id="other")]
+    found = played(tmp_path, '[[breaker]]\nname = "a run"\nsession_usd = 2\n', rows)
+    assert found == Simulation(
+        calls=7,
+        cost_usd=Decimal(7),
+        would_cost_usd=Decimal(3),
+        refused_calls=4,
+        effects={Key("a run", "breaker", False, DAY): Effect(refused=4, saved_usd=Decimal(4))},
+    )
+
+
+def test_a_breaker_that_opens_closes_again_in_the_time_of_the_calls(tmp_path: Path) -> None:
+    rows = [dollar(number, at(number / 60)) for number in range(4)]
+    rows += [dollar(number, at(number)) for number in (10, 11, 12, 100)]
+    found = played(tmp_path, '[[breaker]]\nname = "pace"\nusd_per_minute = "1.5"\n', rows)
+    (effect,) = found.effects.values()
+    assert (effect.refused, effect.warned, found.would_cost_usd) == (3, 2, Decimal(5))
+
+
 def test_calls_that_overlap_hold_what_they_may_cost(tmp_path: Path) -> None:
     """Three that are under way together leave no room for a fourth, although none of them has cost anything yet."""
     long = {"duration_us": 600_000_000}

@@ -6,7 +6,6 @@ plainly closed are there. Who changes one says which one it saw: where another p
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -25,7 +24,7 @@ from .words import Refused
 if TYPE_CHECKING:
     from .policy import Facts
 
-LOOK_EVERY_S: Final = 1.0
+_LOOK_EVERY_NS: Final = 10**9
 _MOST_SCOPES: Final = 10_000
 """Scopes of which something is remembered in this process."""
 _NOTHING: Final = Balance(0, 0)
@@ -38,22 +37,25 @@ class UnknownFlagError(Exception):
 class Breakers:
     """States by key; shared by threads, of which the last one to look is as right as any."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int], *, tells: bool = True) -> None:
+        self._now_ns = now_ns
+        self._tells = tells
+        """Whether changes go to the ledger and the log."""
         self.rules: tuple[Breaker, ...] = ()
         self._store: Store | None = None
         self._texts: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self._plain: dict[str, State] = {}
         """Those that are closed, made once: most calls want one."""
-        self._looked_s = float("-inf")
-        self._looked_again_s: dict[str, float] = {}
+        self._looked_ns = 0
+        self._looked_again_ns: dict[str, int] = {}
         self._attempts: dict[str, deque[int]] = {}
 
     def use(self, store: Store, rules: Sequence[Breaker]) -> None:
         """Take the rules of a policy, and the store that it names."""
         self.rules = tuple(rules)
         if store is not self._store:
-            self._store, self._looked_s = store, float("-inf")
+            self._store, self._looked_ns = store, 0
             self._texts, self._states = {}, {}
 
     def watch(self, facts: Facts) -> Watch | None:
@@ -75,7 +77,7 @@ class Breakers:
 
     def state(self, name: str, scope: str) -> State:
         """Return what a breaker is in for a scope."""
-        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
+        if not 0 <= self._now_ns() - self._looked_ns < _LOOK_EVERY_NS:
             self._look()
         key = key_of(name, scope)
         return self._states.get(key) or self._plain.get(key) or self._new_plain(key, name, scope)
@@ -95,19 +97,19 @@ class Breakers:
             self._look()
             return self._states.get(key) or State(rule.name, before.scope)
         self._keep(key, text, after)
-        _tell(rule, before, after, values)
+        self._tell(rule, before, after, values)
         if after.name == "open":
             self._attempts.pop(key, None)
         return after
 
     def may_look_again(self, state: State) -> bool:
         """Tell whether it is time to see whether an open breaker's spend is calm: once a second, for all threads."""
-        now_s = time.monotonic()
-        if now_s - self._looked_again_s.get(state.key, float("-inf")) < LOOK_EVERY_S:
+        now_ns = self._now_ns()
+        if 0 <= now_ns - self._looked_again_ns.get(state.key, 0) < _LOOK_EVERY_NS:
             return False
-        if len(self._looked_again_s) >= _MOST_SCOPES:
-            self._looked_again_s.clear()
-        self._looked_again_s[state.key] = now_s
+        if len(self._looked_again_ns) >= _MOST_SCOPES:
+            self._looked_again_ns.clear()
+        self._looked_again_ns[state.key] = now_ns
         return True
 
     def attempts(self, key: str) -> Sequence[int]:
@@ -125,7 +127,7 @@ class Breakers:
 
     def _look(self) -> None:
         """Read all states; what is stale is let go."""
-        self._looked_s = time.monotonic()
+        self._looked_ns = self._now_ns()
         if self._store is None or not self.rules:
             return
         try:
@@ -139,12 +141,17 @@ class Breakers:
             for key, text in texts.items()
         }
         self._texts = texts
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._looked_ns // 1_000_000
         for key, state in list(self._states.items()):
             if state.is_stale(now_ms) and self._store.put_state(key, None, texts[key]):
                 self._keep(key, None, state)
                 if rule := next((rule for rule in self.rules if rule.name == state.breaker), None):
-                    _tell(rule, state, State(state.breaker, state.scope), tags_in(state.scope))
+                    self._tell(rule, state, State(state.breaker, state.scope), tags_in(state.scope))
+
+    def _tell(self, rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> None:
+        if self._tells and after.name != before.name:
+            faults.LOGGER.warning("breaker '%s' (%s): %s", rule.name, after.scope, change_words(before, after))
+            ledger.add(change(before, after, tags_of(rule, values), shadow=rule.shadow))
 
     def _keep(self, key: str, text: str | None, state: State) -> None:
         if text is None:
@@ -276,9 +283,3 @@ def _read(text: str) -> State:
     except (ValueError, TypeError, KeyError) as error:
         faults.report("state of a breaker not understood, taken as closed", error)
         return State("", "")
-
-
-def _tell(rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> None:
-    if after.name != before.name:
-        faults.LOGGER.warning("breaker '%s' (%s): %s", rule.name, after.scope, change_words(before, after))
-        ledger.add(change(before, after, tags_of(rule, values), shadow=rule.shadow))

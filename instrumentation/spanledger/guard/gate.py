@@ -58,7 +58,7 @@ class Gate:
         self.cache: ResponseCache | None = None
         """What was answered before; None where no rule keeps answers."""
         self.estimates = Estimates()
-        self.breakers = Breakers()
+        self.breakers = Breakers(self.now_ns)
         self.router: Router | None = None
         """Which calls go to another model; None where no rule says so."""
         self.models: Recent[str] = Recent()

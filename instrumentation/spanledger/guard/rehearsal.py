@@ -1,7 +1,7 @@
 """The gate in front of calls that were made already: its clock is theirs, and its accounts are in memory.
 
-What matches, is held, waits, is refused and settled is done by the code that real calls pass. Breakers, routes and
-caches are left out: what they do hangs on more than a call's tags, size and cost.
+What matches, is held, waits, is refused and settled is done by the code that real calls pass. Breakers begin closed,
+and see no retries. Routes and caches are left out: what they do hangs on more than a call's tags, size and cost.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from spanledger.settings import Settings
 from spanledger.usage import Usage
 
 from .admission import Admission
+from .breakers import Breakers
 from .decisions import Decision
 from .gate import Gate
 from .policy import Facts, Policy
@@ -85,7 +86,8 @@ class Rehearsal(Gate):
         ready = threading.Event()
         ready.set()
         super().__init__(Path(policy.path), settings, ready)
-        self._use(replace(policy, store="memory", more={}))
+        self.breakers = Breakers(self.now_ns, tells=False)
+        self._use(replace(policy, store="memory", more={"breaker": policy.more.get("breaker", ())}))
 
     def _look(self) -> None:
         """Stay with the policy that was given."""
@@ -134,12 +136,13 @@ class Rehearsal(Gate):
         if call.model:
             values[names.REQUEST_MODEL] = call.model
         rules = self.policy.about(values)
-        if not rules:
+        facts = Facts(values, call.session)
+        watch = self.breakers.watch(facts)
+        if not rules and watch is None:
             yield Outcome(call, (), False, call.cost_pico, 0)
             return
         request = Request(_endpoint(call.operation), call.model, {"input": "x" * call.size}, {}, False)
-        facts = Facts(values, call.session)
-        admission = Admission(self, self.accounts, call.id, rules, facts, request, call.most)
+        admission = Admission(self, self.accounts, call.id, rules, facts, request, call.most, watch)
         admission.rewrite = _rewritten
         yield from self._try(_Attempt(call, admission))
 
