@@ -222,6 +222,7 @@ def _enforced(policy: Policy) -> Policy:
         policy,
         budgets=tuple(replace(rule, shadow=False) for rule in policy.budgets),
         limits=tuple(replace(rule, shadow=False) for rule in policy.limits),
+        more={**policy.more, "breaker": tuple(replace(rule, shadow=False) for rule in policy.more.get("breaker", ()))},
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from guarding import KINDS, NOW, made
+from guarding import KINDS, made
 from redis_server import RedisServer, serving
 from spanledger import names
 from spanledger.errors import BreakerOpen
@@ -25,6 +25,8 @@ from spanledger.guard.store import NANO, Reserved, Store
 from spanledger.guard.words import Refused
 from spanledger.record import Record
 
+NOW = 1_764_000_000_000
+"""2025-11-24T16:00:00Z, where a minute begins."""
 MINUTE = Breaker("a minute", make_match({"user_id": "*"}), hold_ms=60_000, allowance=NANO, usd_per_minute=5 * NANO)
 _ids = itertools.count(1)
 

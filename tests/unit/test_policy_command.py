@@ -214,6 +214,15 @@ def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path)
         match = { plan = "free" }
         requests_per_minute = 60
         concurrent = 2
+        [[breaker]]
+        name = "pace"
+        budget = "claude"
+        budget_share = "50%"
+        usd_per_minute = "0.5"
+        [[breaker]]
+        name = "a run"
+        session_calls = 50
+        at = { "80%" = "degrade" }
         """,
     )
     store, today = SqliteStore(home / FILE), f"{datetime.now(UTC):%Y-%m-%d}"
@@ -244,6 +253,14 @@ def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path)
             "shadow": False,
         },
         {
+            "kind": "breaker",
+            "rule": "a run",
+            "applies": True,
+            "scope": "session_id=?",
+            "does": "degrade at 80 % of 50 calls a session",
+            "shadow": False,
+        },
+        {
             "kind": "budget",
             "rule": "claude",
             "applies": False,
@@ -253,6 +270,14 @@ def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path)
             "cap": "9",
             "unit": "usd",
             "shadow": True,
+        },
+        {
+            "kind": "breaker",
+            "rule": "pace",
+            "applies": False,
+            "scope": "model is gpt-4o, not claude*",
+            "does": "block at 100 % of $4.50 of budget 'claude', $0.50 a minute",
+            "shadow": False,
         },
     ]
     assert "user_id isn't given" in run("check", "--call", "model=gpt-4o").stdout

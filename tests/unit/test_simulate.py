@@ -89,7 +89,7 @@ def test_a_session_that_ran_away_would_have_been_stopped_by_a_breaker(tmp_path: 
 
 def test_a_breaker_that_opens_closes_again_in_the_time_of_the_calls(tmp_path: Path) -> None:
     rows = [dollar(number, at(number / 60)) for number in range(4)]
-    rows += [dollar(number, at(number)) for number in (10, 11, 12, 100)]
+    rows += [dollar(10 + place, at(minute)) for place, minute in enumerate((10, 11, 12, 50))]
     found = played(tmp_path, '[[breaker]]\nname = "pace"\nusd_per_minute = "1.5"\n', rows)
     (effect,) = found.effects.values()
     assert (effect.refused, effect.warned, found.would_cost_usd) == (3, 2, Decimal(5))

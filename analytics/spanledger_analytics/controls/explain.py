@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from spanledger.guard.breaker import Breaker
 from spanledger.guard.policy import Budget, Limit, Match, Policy
+from spanledger.names import SESSION_ID
 
 
 class Explained(NamedTuple):
@@ -24,13 +26,17 @@ class Explained(NamedTuple):
 def explain(policy: Policy, values: Mapping[str, str]) -> list[Explained]:
     """Return every rule, in the policy's order; `values` by wire name."""
     return [
-        Explained(kind, rule.name, scope, "" if scope is not None else _why_not(rule.match, values), does, rule.shadow)
+        Explained(kind, rule.name, scope, "" if scope is not None else _why_not(rule, values), does, rule.shadow)
         for kind, rule, does in _rules(policy)
-        for scope in (rule.match.scope(values),)
+        for scope in (_scope(rule, values),)
     ]
 
 
-def _rules(policy: Policy) -> Iterator[tuple[str, Budget | Limit, str]]:
+def _scope(rule: Budget | Limit | Breaker, values: Mapping[str, str]) -> str | None:
+    return rule.scope(values, values.get(SESSION_ID, "?")) if isinstance(rule, Breaker) else rule.match.scope(values)
+
+
+def _rules(policy: Policy) -> Iterator[tuple[str, Budget | Limit | Breaker, str]]:
     for budget in policy.budgets:
         at = ", ".join(f"{one.action} at {float(one.share * 100):g} %" for one in budget.at)
         yield "budget", budget, at
@@ -51,7 +57,12 @@ def _limits(limit: Limit) -> Sequence[str]:
     return [f"{most:,} {words}" for most, words in told if most is not None]
 
 
-def _why_not(match: Match, values: Mapping[str, str]) -> str:
+def _why_not(rule: Budget | Limit | Breaker, values: Mapping[str, str]) -> str:
+    budget = rule.budget if isinstance(rule, Breaker) else None
+    return _differs(rule.match, values) or ("" if budget is None else _differs(budget.match, values))
+
+
+def _differs(match: Match, values: Mapping[str, str]) -> str:
     wanted = dict(part.split("=", 1) for part in match.told.split(",") if "=" in part)
     for key, wire, exact, pattern in match.keys:
         value = values.get(wire)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from spanledger.guard.breaker import Breaker
 from spanledger.guard.decisions import shown
 from spanledger.guard.policy import Budget, Limit, Policy, Threshold
 from spanledger.pricing import price
@@ -139,12 +140,15 @@ def _told(one: Threshold) -> str:
     return f"{one.action} at {float(one.share * 100):g} %"
 
 
-def _warning(rule: Budget | Limit, sentence: str) -> Finding:
+def _warning(rule: Budget | Limit | Breaker, sentence: str) -> Finding:
     return Finding("warning", rule.name, sentence)
 
 
 def _degrades(policy: Policy, seen: Mapping[str, Seen] | None, at_ns: int) -> Iterator[Finding]:
     known = {rule.model for rule in policy.degrades}
+    for breaker in policy.more.get("breaker", ()):
+        if not known and any(one.action == "degrade" for one in breaker.at):
+            yield _warning(breaker, "degrades, and no [[degrade]] names a model that stands in")
     for budget in policy.budgets:
         if not any(one.action == "degrade" for one in budget.at):
             continue

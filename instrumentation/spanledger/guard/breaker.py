@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from .decisions import shown
 from .policy import EVERYTHING, Action, Budget, Match, Threshold
 from .store import NANO, Unit
 
@@ -69,6 +70,26 @@ class Breaker:
     def is_of_sessions(self) -> bool:
         """Whether there is a state for each session."""
         return self.session_usd is not None or self.session_calls is not None
+
+    @property
+    def does(self) -> str:
+        """What is done at which part of which limits, in words."""
+        done = ", ".join(f"{one.action} at {float(one.share * 100):g} %" for one in self.at)
+        unit: Unit = self.budget.unit if self.budget is not None else "usd"
+        budget = f"budget '{self.budget.name}'" if self.budget is not None else ""
+        told: tuple[tuple[int | None, Unit, str], ...] = (
+            (self.budget_share, unit, f"of {budget}"),
+            (self.forecast, unit, f"forecast for {budget}"),
+            (self.usd_per_minute, "usd", "a minute"),
+            (self.session_usd, "usd", "a session"),
+            (self.session_calls, "calls", "a session"),
+        )
+        limits = [f"{shown(most, of)} {words}" for most, of, words in told if most is not None]
+        if self.velocity is not None:
+            limits.append(f"{float(self.velocity):g} times the usual")
+        if self.retry_share is not None:
+            limits.append(f"{float(self.retry_share * 100):g} % of attempts made again")
+        return f"{done} of {', '.join(limits)}"
 
     def scope(self, values: Mapping[str, str], session: str) -> str | None:
         """Name what a call counts for; None where the rule isn't about it.
