@@ -175,7 +175,8 @@ def test_a_rule_that_stopped_routes_again_once_it_is_forgotten(
     client.chat.completions.create(**CHAT)
     store, (rule,) = gate().store, gate().policy.more["route"]
     assert store is not None
-    assert store.put_state(rule.key, Success((10, 0), (10, 9), 1, "it fails").to_json(), None)
+    kept = store.states(rule.key)[rule.key]
+    assert store.put_state(rule.key, Success((10, 0), (10, 9), 1, "it fails").to_json(), kept)
     client.chat.completions.create(**CHAT)
     assert forget_route(store, "short questions")
     client.chat.completions.create(**CHAT)

@@ -107,6 +107,7 @@ class BudgetWatch:
         from spanledger_analytics.connection import Ledger
         from spanledger_analytics.scope import EVERYTHING
 
+        from .judge import judge
         from .reconcile import reconcile
         from .spent import millis
 
@@ -116,6 +117,8 @@ class BudgetWatch:
         since_ms = 0 if self._round % _ALL_EVERY == 0 else millis(now) - _RECENT_MS
         try:
             done = reconcile(store, self._ledger, now, since_ms)
+            if not since_ms:
+                judge(store, self._ledger, self._policy.more.get("route", ()), now)
         except duckdb.Error as error:
             raise SpanledgerError(str(error)) from error
         self._round += 1

@@ -118,6 +118,7 @@ class Router:
         try:
             self._read_s = time.monotonic()
             self._read(store)
+            self._begin(store)
             return self._write(store)
         except Exception as error:
             faults.report("outcomes of routed calls are not shared", error)
@@ -128,6 +129,14 @@ class Router:
     def _read(self, store: Store) -> None:
         self._kept = store.states(PREFIX)
         self._known = {key: Success.from_json(text) for key, text in self._kept.items()}
+
+    def _begin(self, store: Store) -> None:
+        """Note since when a rule counts, for the lake, which may know outcomes of its work before this process does."""
+        for rule in self.rules:
+            if not rule.shadow and rule.key not in self._kept:
+                text = Success(since_ms=time.time_ns() // 1_000_000).to_json()
+                if store.put_state(rule.key, text, None):
+                    self._kept[rule.key] = text
 
     def _write(self, store: Store) -> list[Decision]:
         rules = {rule.key: rule for rule in self.rules}
@@ -161,7 +170,7 @@ class Router:
             before = after = Success.from_json(kept)
             for arm in outcomes.keys() | successes.keys():
                 after = after.plus(arm, outcomes[arm], successes[arm])
-            if rule.mode == "percentage":
+            if not rule.shadow:
                 after = after.looked_at(rule.alpha, rule.least)
             if store.put_state(rule.key, after.to_json(), kept):
                 self._kept[rule.key], self._known[rule.key] = after.to_json(), after

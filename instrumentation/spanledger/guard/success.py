@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+Counts: TypeAlias = tuple[int, int]
+"""Pieces of work with an outcome, and those of them that succeeded."""
 _SQRT_2: Final = math.sqrt(2)
 
 
-def p_value(routed: tuple[int, int], control: tuple[int, int]) -> float:
+def p_value(routed: Counts, control: Counts) -> float:
     """Return how likely so large a drop is by chance: (outcomes, successes) of each; 1 where nothing can be told.
 
     The pooled z-test of two proportions with Yates's correction, for without it a rule of few outcomes is stopped too
@@ -35,14 +37,17 @@ def p_value(routed: tuple[int, int], control: tuple[int, int]) -> float:
 class Success:
     """What is known of a rule's arms, in all processes that share the store."""
 
-    routed: tuple[int, int] = (0, 0)
-    """Pieces of work with an outcome, and those of them that succeeded."""
-    control: tuple[int, int] = (0, 0)
-    """The same of those that the rule fits, and left as they are: holdout, and what the percentage leaves."""
+    routed: Counts = (0, 0)
+    control: Counts = (0, 0)
+    """What the rule fits, and is left as it is: holdout, and what the percentage leaves."""
     looks: int = 0
     """How often they were compared."""
     stopped: str = ""
     """Why the rule routes no longer; empty while it does."""
+    in_lake: tuple[Counts, Counts] = ((0, 0), (0, 0))
+    """Both sides as the lake has them, which knows what other processes said of work that they didn't route."""
+    since_ms: int = field(default=0, compare=False)
+    """When counting began, Unix milliseconds."""
 
     def plus(self, arm: str, outcomes: int, successes: int) -> Success:
         """Return the counts with more on one side; fewer where an outcome was taken back."""
@@ -51,37 +56,56 @@ class Success:
         counts = max(0, before[0] + outcomes), max(0, before[1] + successes)
         return replace(self, routed=counts) if side == "routed" else replace(self, control=counts)
 
+    def by_lake(self, routed: Counts, control: Counts) -> Success:
+        """Return the counts with what the lake has now in place of what it had."""
+        return replace(self, in_lake=(routed, control))
+
     def looked_at(self, alpha: Fraction, least: int) -> Success:
         """Compare the arms if it is time to; the rule stops where the routed one is too far behind."""
-        smaller = min(self.routed[0], self.control[0])
+        routed, control = max((self.routed, self.control), self.in_lake, key=_smaller)
+        smaller = _smaller((routed, control))
         if self.stopped or smaller < least << self.looks:
             return self
         looks = self.looks
         allowed = alpha / 2 ** (looks + 1)
         while smaller >= least << looks:
             looks += 1
-        p = p_value(self.routed, self.control)
-        why = "" if p >= allowed else _words(self.routed, self.control, p)
+        p = p_value(routed, control)
+        why = "" if p >= allowed else _words(routed, control, p)
         return replace(self, looks=looks, stopped=why)
 
     def to_json(self) -> str:
         """Return the text that a store keeps."""
-        return json.dumps(
-            {"routed": self.routed, "control": self.control, "looks": self.looks, "stopped": self.stopped},
-            separators=(",", ":"),
-        )
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | None) -> Success:
         """Read what a store kept; nothing known where there is nothing."""
         told: dict[str, Any] = json.loads(text) if text else {}
-        routed, control = (told.get(side, (0, 0)) for side in ("routed", "control"))
-        return cls((routed[0], routed[1]), (control[0], control[1]), told.get("looks", 0), told.get("stopped", ""))
+        routed, control = (_counts(told.get(side)) for side in ("routed", "control"))
+        in_lake = told.get("in_lake") or (None, None)
+        return cls(
+            routed,
+            control,
+            told.get("looks", 0),
+            told.get("stopped", ""),
+            (_counts(in_lake[0]), _counts(in_lake[1])),
+            told.get("since_ms", 0),
+        )
 
 
-def _words(routed: tuple[int, int], control: tuple[int, int], p: float) -> str:
-    return f"{_share(routed)} of routed work succeeded, and {_share(control)} of the rest (p = {p:.2g})"
+def _counts(told: Any) -> Counts:
+    return (told[0], told[1]) if told else (0, 0)
 
 
-def _share(counts: tuple[int, int]) -> str:
+def _smaller(sides: tuple[Counts, Counts]) -> int:
+    return min(sides[0][0], sides[1][0])
+
+
+def _words(routed: Counts, control: Counts, p: float) -> str:
+    chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    return f"{_share(routed)} of routed work succeeded, and {_share(control)} of the rest ({chance})"
+
+
+def _share(counts: Counts) -> str:
     return f"{counts[1]:,} of {counts[0]:,} ({100 * counts[1] / counts[0]:.1f} %)"
