@@ -14,6 +14,9 @@ back. `litellm` is the proxy's own reservation and reconciliation, called in-pro
 budgets of key, team and user, in its in-memory counters; it prices the call and counts its tokens within, which ours
 has done before. Each peer runs in a virtual environment made on first use below the cache folder.
 
+`breakers` is what a closed breaker adds to a call but for its lines in the store: its scope, its state, what it draws
+on, what it sees; one on dollars a minute, and one that watches velocity, share and forecast of a budget as well.
+
 `ten_dollars` is what 64 threads spend of $10 with calls of half a dollar that take 5 ms: check, then add, and ours with
 estimates that are right, or too high.
 """
@@ -133,6 +136,60 @@ def ours(kind: str, calls: int, redis_url: str) -> dict[str, Any]:
             return of_store(store, calls)
         finally:
             store.close()
+
+
+def breakers(calls: int) -> dict[str, Any]:
+    """Measure what closed breakers add to a call, without the store."""
+    from fractions import Fraction
+
+    from spanledger.guard.breaker import Breaker
+    from spanledger.guard.breakers import Breakers
+    from spanledger.guard.memory import MemoryStore
+    from spanledger.guard.plans import Plan, of_budget
+    from spanledger.guard.policy import Budget, Facts, make_match
+
+    match = make_match({"user_id": "*"})
+    budget = Budget("a user's day", match, "day", 10**14, "usd", ())
+    pace = Breaker("pace", match, usd_per_minute=10**14)
+    whole = Breaker(
+        "whole",
+        match,
+        budget=budget,
+        budget_share=10**14,
+        forecast=10**14,
+        usd_per_minute=10**14,
+        velocity=Fraction(3),
+        velocity_floor=10**14,
+    )
+
+    def timer(rule: Breaker) -> Timed:
+        store, found = MemoryStore(), Breakers(time.time_ns)
+        found.use(store, [rule])
+
+        def timed(number: int) -> tuple[float]:
+            call, now_ms = f"{number:016x}", NOW_MS + 10 * number
+            facts = Facts({"user.id": f"u{number % 100}"}, "")
+            drawn = list(of_budget(budget, facts.values["user.id"], "", 900_000, now_ms, lambda _: False))
+            start = time.perf_counter_ns()
+            watch = found.watch(facts)
+            if watch is None:
+                raise RuntimeError("no breaker is about the call")
+            watch.before(store, call, now_ms)
+            plans: list[Plan] = [*drawn, *watch.plans(lambda: 900_000, now_ms)]
+            first = since(start)
+            balances = store.reserve(call, [plan.line for plan in plans], now_ms).balances
+            start = time.perf_counter_ns()
+            watch.after(plans, balances, now_ms)
+            second = since(start)
+            store.settle(call, 900_000, 0, now_ms)
+            return (first + second,)
+
+        return timed
+
+    return {
+        "one trip": figures(calls, ("a closed one",), timer(pace)),
+        "four trips": figures(calls, ("a closed one",), timer(whole)),
+    }
 
 
 def floors(calls: int, redis_url: str) -> dict[str, Any]:
@@ -403,6 +460,7 @@ def main() -> None:
         "redis": server,
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "four_scopes": {name: best(rounds) for name, rounds in runs.items()},
+        "breakers": breakers(flags.calls),
         "floor": floor,
         "ten_dollars": ten_dollars(),
     }

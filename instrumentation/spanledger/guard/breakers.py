@@ -164,40 +164,44 @@ class Breakers:
 class Watch:
     """The breakers of one call."""
 
-    __slots__ = ("_breakers", "_facts", "_rules", "_said")
+    __slots__ = ("_breakers", "_facts", "_rules", "_said", "_states")
 
     def __init__(self, breakers: Breakers, rules: list[tuple[Breaker, str]], facts: Facts) -> None:
         self._breakers = breakers
         self._rules = rules
         self._facts = facts
+        self._states: list[State] = []
+        """As the call found them, in the order of its rules; empty before it asked."""
         self._said: set[str] = set()
         """Breakers whose decision is on the span."""
 
     def plans(self, usd: Callable[[], int], now_ms: int) -> Iterator[Plan]:
         """Yield what the call counts for in the evidence; `usd` tells what it may cost."""
-        for rule, scope in self._rules:
-            state = self._breakers.state(rule.name, scope)
+        states = self._states or [self._breakers.state(rule.name, scope) for rule, scope in self._rules]
+        for (rule, scope), state in zip(self._rules, states, strict=True):
             for line in of_breaker(rule, state, usd(), now_ms):
                 yield Plan(line, rule, scope)
 
     def before(self, store: Store, call: str, now_ms: int) -> list[Decision] | Refused:
         """Say what the states mean for a call that is about to be held against its budgets."""
         found: list[Decision] = []
+        states = []
         for rule, scope in self._rules:
             state = self._breakers.state(rule.name, scope)
             if state.name == "open" and not rule.shadow:
                 state = self._look_again(rule, state, store, call, now_ms)
             if state.name == "open" and not rule.shadow:
                 return stopped(rule, state, now_ms)
+            states.append(state)
             found.extend(self._told(rule, state))
+        self._states = states
         return found
 
     def after(self, plans: Sequence[Plan], balances: Sequence[Balance], now_ms: int) -> list[Decision] | Refused:
         """Say what the evidence means for a call that is held; what it holds itself is not held against it."""
         used = _others(plans, balances, own=True)
         found: list[Decision] = []
-        for rule, scope in self._rules:
-            before = self._breakers.state(rule.name, scope)
+        for (rule, _), before in zip(self._rules, self._states, strict=True):
             state = self._move(rule, before, plans, used, now_ms)
             if state.name == "open" and not rule.shadow:
                 return stopped(rule, state, now_ms)
@@ -261,10 +265,13 @@ class Watch:
 def _others(plans: Sequence[Plan], balances: Sequence[Balance], *, own: bool) -> dict[str, Balance]:
     """Return by account what other calls have in it; `own`: the balances are with this one in."""
     found = {}
-    for plan, (spent, held) in zip(plans, balances, strict=True):
-        amount = plan.line.amount if own else 0
-        rate = plan.line.kind == "rate"
-        found[plan.line.key] = Balance(spent - amount, held) if rate else Balance(spent, held - amount)
+    for plan, balance in zip(plans, balances, strict=True):
+        line = plan.line
+        if own and line.amount:
+            spent, held = balance
+            rate = line.kind == "rate"
+            balance = Balance(spent - line.amount, held) if rate else Balance(spent, held - line.amount)
+        found[line.key] = balance
     return found
 
 
