@@ -40,6 +40,7 @@ CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "full-disk": (*_PYTEST, "tests/crash/test_full_disk.py"),
     "fuzz": (*_PYTEST, "tests/crash/test_fuzz.py"),
     "guard": (sys.executable, "benchmarks/guard.py"),
+    "guard-kills": (*_PYTEST, "tests/crash/test_guard_kill.py"),
     "guard-model": (*_PYTEST, "tests/unit/test_guard_model.py"),
     "growth": (sys.executable, "benchmarks/queries.py", "--growth", "--full", "--root-tags", "0"),
     "ingest": (sys.executable, "benchmarks/ingest.py"),

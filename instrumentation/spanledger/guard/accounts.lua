@@ -6,7 +6,8 @@
 -- KEYS  accounts, calls, live, unsent, charged, returned, over, states
 -- ARGV  what to do, the epoch that the asker knows or '', one to use where there is none, its arguments as JSON
 -- Answers begin with the epoch; one with nothing more: it is another, and nothing was done. Numbers come as one text, which
--- a client reads in a fraction of the time that it takes for as many elements.
+-- a client reads in a fraction of the time that it takes for as many elements. Names of constants are replaced by what they
+-- stand for before this is sent: functions are made anew each time, and for each name of a local there is a search.
 
 local ACCOUNTS, CALLS, LIVE, UNSENT, CHARGED, RETURNED, OVER, STATES = unpack(KEYS)
 -- Of an account; of a rate SPENT is what the window number SLOT has.
@@ -234,50 +235,9 @@ local function reserve(id, lines, now)
   return text_of(HELD_ALL, unpack(balances))
 end
 
--- Forgetting
+-- Settling
 
-local function forget_calls(index, before)
-  local old = call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, BATCH)
-  for _, id in ipairs(old) do
-    call('HDEL', CALLS, id)
-    call('ZREM', index, id)
-  end
-end
-
-local function forget_accounts(now, ours)
-  for _, key in ipairs(call('ZRANGEBYSCORE', OVER, '-inf', now, 'LIMIT', 0, BATCH)) do
-    local account = accounts_of({key})[1]
-    if not account then
-      call('ZREM', OVER, key)
-    elseif account[KIND] == 'rate' and (account[SLOT] + 2) * account[WINDOW] > now then
-      call('ZADD', OVER, (account[SLOT] + 2) * account[WINDOW], key)
-    elseif account[KIND] == 'lease' and account[HELD] > 0 then
-      call('ZREM', OVER, key)
-    elseif account[KIND] ~= 'budget' or (account[HELD] == 0 and account[UNTIL] + KEEP_ACCOUNTS_MS <= ours) then
-      call('HDEL', ACCOUNTS, key)
-      call('ZREM', OVER, key)
-    end
-  end
-end
-
-local function floor_of(key, amount, until_ms, unit, exact)
-  local account = accounts_of({key})[1] or {'budget', unit, 0, 0, 0, until_ms, 0, 0, 0}
-  if exact then
-    account[SPENT], account[FLAGGED] = amount, 0
-  else
-    account[SPENT] = max(account[SPENT], amount)
-  end
-  call('HSET', ACCOUNTS, key, pack(account))
-  over_at(key, account)
-end
-
-local ops = {}
-
-function ops.reserve(id, lines, now)
-  return reserve(id, lines, now)
-end
-
-function ops.settle(id, usd, tokens, now, estimated)
+local function settle(id, usd, tokens, now, estimated)
   local row = row_of(id)
   if not row or row[STATE] == S_SETTLED then return 0 end
   local balances = {}
@@ -287,95 +247,139 @@ function ops.settle(id, usd, tokens, now, estimated)
   return 1, text_of(unpack(balances))
 end
 
-function ops.release(id, now)
-  local row = row_of(id)
-  if not row or row[STATE] ~= S_LIVE then return 0 end
-  step(id, row, becomes(row, S_GONE), now)
-  return 1
-end
+-- The rest, which is made only where it is asked for: making a function takes longer than a look into a row.
+local function rarely_asked()
+  local ops = {}
 
-function ops.renew(ids, now)
-  for _, id in ipairs(ids) do call('ZADD', LIVE, 'XX', now + LEASE_MS, id) end
-  return 0
-end
+  -- Forgetting
 
-function ops.sweep(now)
-  -- Held by a clock that was ahead, and has been set back.
-  for _, id in ipairs(call('ZRANGEBYSCORE', LIVE, '(' .. now + 2 * LEASE_MS, '+inf', 'LIMIT', 0, BATCH)) do
-    call('ZADD', LIVE, now + 2 * LEASE_MS, id)
-  end
-  local ended = expire(now)
-  -- One host's clock alone must not have accounts forgotten that are in use elsewhere.
-  local time = call('TIME')
-  local ours = min(now, time[1] * 1000 + floor(time[2] / 1000))
-  forget_calls(CHARGED, ours - KEEP_CALLS_MS)
-  forget_calls(RETURNED, ours - KEEP_CALLS_MS)
-  local extra = min(BATCH, call('ZCARD', CHARGED) - MOST_CALLS)
-  if extra > 0 then
-    local oldest = call('ZPOPMIN', CHARGED, extra)
-    for i = 1, #oldest, 2 do call('HDEL', CALLS, oldest[i]) end
-  end
-  forget_accounts(now, ours)
-  return ended
-end
-
-function ops.accounts(cursor)
-  local page = call('HSCAN', ACCOUNTS, cursor, 'COUNT', BATCH)
-  local told = {}
-  for i = 1, #page[2], 2 do
-    local key = page[2][i]
-    if key ~= '' then
-      local account = unpacked(page[2][i + 1])
-      told[#told + 1] = {key, account[KIND], account[UNIT], account[SPENT], account[HELD], account[FLAGGED], account[UNTIL]}
+  local function forget_calls(index, before)
+    local old = call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, BATCH)
+    for _, id in ipairs(old) do
+      call('HDEL', CALLS, id)
+      call('ZREM', index, id)
     end
   end
-  return page[1], told
-end
 
-function ops.charges(before, limit)
-  local told = {}
-  for i, id in ipairs(call('ZRANGEBYSCORE', CHARGED, '-inf', '(' .. before, 'LIMIT', 0, limit)) do
+  local function forget_accounts(now, ours)
+    for _, key in ipairs(call('ZRANGEBYSCORE', OVER, '-inf', now, 'LIMIT', 0, BATCH)) do
+      local account = accounts_of({key})[1]
+      if not account then
+        call('ZREM', OVER, key)
+      elseif account[KIND] == 'rate' and (account[SLOT] + 2) * account[WINDOW] > now then
+        call('ZADD', OVER, (account[SLOT] + 2) * account[WINDOW], key)
+      elseif account[KIND] == 'lease' and account[HELD] > 0 then
+        call('ZREM', OVER, key)
+      elseif account[KIND] ~= 'budget' or (account[HELD] == 0 and account[UNTIL] + KEEP_ACCOUNTS_MS <= ours) then
+        call('HDEL', ACCOUNTS, key)
+        call('ZREM', OVER, key)
+      end
+    end
+  end
+
+  local function floor_of(key, amount, until_ms, unit, exact)
+    local account = accounts_of({key})[1] or {'budget', unit, 0, 0, 0, until_ms, 0, 0, 0}
+    if exact then
+      account[SPENT], account[FLAGGED] = amount, 0
+    else
+      account[SPENT] = max(account[SPENT], amount)
+    end
+    call('HSET', ACCOUNTS, key, pack(account))
+    over_at(key, account)
+  end
+
+  function ops.release(id, now)
     local row = row_of(id)
-    told[i] = {id, row[AT], row[USD], row[TOKENS], row[ESTIMATED] and 1 or 0}
+    if not row or row[STATE] ~= S_LIVE then return 0 end
+    step(id, row, becomes(row, S_GONE), now)
+    return 1
   end
-  return told
-end
 
-function ops.confirm(id, usd, tokens)
-  local row = row_of(id)
-  if not row or (row[STATE] ~= S_SETTLED and row[STATE] ~= S_CHARGED) then return 0 end
-  step(id, row, becomes(row, S_SETTLED, usd, tokens), row[AT], 'budget')
-  call('HDEL', CALLS, id)
-  call('ZREM', CHARGED, id)
-  return 1
-end
-
-function ops.set_spent(key, amount, until_ms, unit)
-  floor_of(key, amount, until_ms, unit, true)
-  return 0
-end
-
--- What a store that was emptied has to have again: floors of accounts, and calls that are under way.
-function ops.restore(floors, calls)
-  for _, floor in ipairs(floors) do floor_of(unpack(floor)) end
-  for _, under_way in ipairs(calls) do
-    local id, lines, now, sent = unpack(under_way)
-    reserve(id, lines, now)
-    if sent then call('SREM', UNSENT, id) end
+  function ops.renew(ids, now)
+    for _, id in ipairs(ids) do call('ZADD', LIVE, 'XX', now + LEASE_MS, id) end
+    return 0
   end
-  return 0
-end
 
-function ops.states()
-  return call('HGETALL', STATES)
-end
+  function ops.sweep(now)
+    -- Held by a clock that was ahead, and has been set back.
+    for _, id in ipairs(call('ZRANGEBYSCORE', LIVE, '(' .. now + 2 * LEASE_MS, '+inf', 'LIMIT', 0, BATCH)) do
+      call('ZADD', LIVE, now + 2 * LEASE_MS, id)
+    end
+    local ended = expire(now)
+    -- One host's clock alone must not have accounts forgotten that are in use elsewhere.
+    local time = call('TIME')
+    local ours = min(now, time[1] * 1000 + floor(time[2] / 1000))
+    forget_calls(CHARGED, ours - KEEP_CALLS_MS)
+    forget_calls(RETURNED, ours - KEEP_CALLS_MS)
+    local extra = min(BATCH, call('ZCARD', CHARGED) - MOST_CALLS)
+    if extra > 0 then
+      local oldest = call('ZPOPMIN', CHARGED, extra)
+      for i = 1, #oldest, 2 do call('HDEL', CALLS, oldest[i]) end
+    end
+    forget_accounts(now, ours)
+    return ended
+  end
 
-function ops.put_state(key, value, expected)
-  local kept = call('HGET', STATES, key)
-  if expected == cjson.null then expected = false end
-  if kept ~= expected then return 0 end
-  if value == cjson.null then call('HDEL', STATES, key) else call('HSET', STATES, key, value) end
-  return 1
+  function ops.accounts(cursor)
+    local page = call('HSCAN', ACCOUNTS, cursor, 'COUNT', BATCH)
+    local told = {}
+    for i = 1, #page[2], 2 do
+      local key = page[2][i]
+      if key ~= '' then
+        local account = unpacked(page[2][i + 1])
+        told[#told + 1] = {key, account[KIND], account[UNIT], account[SPENT], account[HELD], account[FLAGGED], account[UNTIL]}
+      end
+    end
+    return page[1], told
+  end
+
+  function ops.charges(before, limit)
+    local told = {}
+    for i, id in ipairs(call('ZRANGEBYSCORE', CHARGED, '-inf', '(' .. before, 'LIMIT', 0, limit)) do
+      local row = row_of(id)
+      told[i] = {id, row[AT], row[USD], row[TOKENS], row[ESTIMATED] and 1 or 0}
+    end
+    return told
+  end
+
+  function ops.confirm(id, usd, tokens)
+    local row = row_of(id)
+    if not row or (row[STATE] ~= S_SETTLED and row[STATE] ~= S_CHARGED) then return 0 end
+    step(id, row, becomes(row, S_SETTLED, usd, tokens), row[AT], 'budget')
+    call('HDEL', CALLS, id)
+    call('ZREM', CHARGED, id)
+    return 1
+  end
+
+  function ops.set_spent(key, amount, until_ms, unit)
+    floor_of(key, amount, until_ms, unit, true)
+    return 0
+  end
+
+  -- What a store that was emptied has to have again: floors of accounts, and calls that are under way.
+  function ops.restore(floors, calls)
+    for _, floor in ipairs(floors) do floor_of(unpack(floor)) end
+    for _, under_way in ipairs(calls) do
+      local id, lines, now, sent = unpack(under_way)
+      reserve(id, lines, now)
+      if sent then call('SREM', UNSENT, id) end
+    end
+    return 0
+  end
+
+  function ops.states()
+    return call('HGETALL', STATES)
+  end
+
+  function ops.put_state(key, value, expected)
+    local kept = call('HGET', STATES, key)
+    if expected == cjson.null then expected = false end
+    if kept ~= expected then return 0 end
+    if value == cjson.null then call('HDEL', STATES, key) else call('HSET', STATES, key, value) end
+    return 1
+  end
+
+  return ops
 end
 
 local epoch = call('HGET', ACCOUNTS, '')
@@ -384,4 +388,6 @@ if not epoch then
   call('HSET', ACCOUNTS, '', epoch)
 end
 if ARGV[2] ~= '' and ARGV[2] ~= epoch then return {epoch} end
-return {epoch, ops[ARGV[1]](unpack(cjson.decode(ARGV[4])))}
+local what = ARGV[1]
+local asked = what == 'reserve' and reserve or what == 'settle' and settle or rarely_asked()[what]
+return {epoch, asked(unpack(cjson.decode(ARGV[4])))}
