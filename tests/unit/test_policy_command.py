@@ -69,7 +69,7 @@ def test_all_of_the_first_policy_can_be_used_once_it_is_no_comment_any_more(home
     write(home, "\n".join(['store = "sqlite"', *rules]))
     done = run("check", "--no-lake")
     assert (done.exit_code, done.stdout) == (0, ""), done.stderr
-    assert "6 rules, nothing to look at" in done.stderr
+    assert "7 rules, nothing to look at" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -281,6 +281,31 @@ def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path)
         },
     ]
     assert "user_id isn't given" in run("check", "--call", "model=gpt-4o").stdout
+
+
+def test_routes_that_send_nothing_or_save_nothing_are_told(home: Path) -> None:
+    write(
+        home,
+        """
+        [[route]]
+        name = "late"
+        budget = { "nobody's" = "50%" }
+        to = { "gpt-5-mini" = "gpt-5" }
+        [[route]]
+        name = "own model"
+        to = { "gpt-5" = "ours" }
+        [[route]]
+        name = "own model, described"
+        to = { "our-big" = "our-small" }
+        supports = ["text"]
+        """,
+    )
+    assert findings("--no-lake") == [
+        ("warning", "late", "waits for a budget that isn't there: nobody's"),
+        ("warning", "late", "saves nothing: a million tokens in and out are $2.25 and $11.25"),
+        ("warning", "own model", "the price book knows no ours of openai"),
+        ("warning", "own model", "nothing is known of what ours takes, so no call goes there: say it, supports"),
+    ]
 
 
 def simulated(*arguments: str) -> tuple[Sequence[dict[str, Any]], str]:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from spanledger.guard.breaker import Breaker
+from spanledger.guard.capabilities import MODELS, known
 from spanledger.guard.decisions import shown
 from spanledger.guard.policy import Budget, Limit, Policy, Threshold
 from spanledger.pricing import price
@@ -46,7 +47,7 @@ def lint(policy: Policy, workers: int, seen: Mapping[str, Seen] | None, at_ns: i
         found += _budget(policy, budget, None if seen is None else seen[budget.name])
     for limit in policy.limits:
         found += _limit(limit, None if seen is None else seen[limit.name])
-    return [*found, *_degrades(policy, seen, at_ns)]
+    return [*found, *_degrades(policy, seen, at_ns), *_routes(policy, seen, at_ns)]
 
 
 def _store(policy: Policy, workers: int) -> Iterator[Finding]:
@@ -145,20 +146,37 @@ def _warning(rule: Budget | Limit | Breaker, sentence: str) -> Finding:
 
 
 def _degrades(policy: Policy, seen: Mapping[str, Seen] | None, at_ns: int) -> Iterator[Finding]:
-    known = {rule.model for rule in policy.degrades}
+    named = {rule.model for rule in policy.degrades}
     for breaker in policy.more.get("breaker", ()):
-        if not known and any(one.action == "degrade" for one in breaker.at):
+        if not named and any(one.action == "degrade" for one in breaker.at):
             yield _warning(breaker, "degrades, and no [[degrade]] names a model that stands in")
     for budget in policy.budgets:
         if not any(one.action == "degrade" for one in budget.at):
             continue
-        if not known:
+        if not named:
             yield _warning(budget, "degrades, and no [[degrade]] names a model that stands in")
-        for used in () if seen is None or not known else seen[budget.name].models:
-            if used.model not in known and used.model not in {rule.to for rule in policy.degrades}:
+        for used in () if seen is None or not named else seen[budget.name].models:
+            if used.model not in named and used.model not in {rule.to for rule in policy.degrades}:
                 yield _warning(budget, f"degrades, and no [[degrade]] names a model that stands in for {used.model}")
     for rule in policy.degrades:
         yield from _dearer(rule.name, rule.model, rule.to, _providers(seen, rule.model), at_ns)
+
+
+def _routes(policy: Policy, seen: Mapping[str, Seen] | None, at_ns: int) -> Iterator[Finding]:
+    budgets = {budget.name for budget in policy.budgets}
+    pairs = [(rule.name, rule.model, rule.to, rule.supports) for rule in policy.degrades]
+    for route in policy.more.get("route", ()):
+        for name, _ in route.budget:
+            if name not in budgets:
+                yield Finding("warning", route.name, f"waits for a budget that isn't there: {name}")
+        for model, _, to in route.to:
+            pairs.append((route.name, model, to, route.supports))
+            yield from _dearer(route.name, model, to, _providers(seen, model), at_ns)
+    for rule, _, to, supports in pairs:
+        if not supports and not any(known(provider, to) for provider in MODELS):
+            yield Finding(
+                "warning", rule, f"nothing is known of what {to} takes, so no call goes there: say it, supports"
+            )
 
 
 def _dearer(rule: str, model: str, to: str, providers: Collection[str], at_ns: int) -> Iterator[Finding]:

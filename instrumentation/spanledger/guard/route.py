@@ -51,11 +51,12 @@ class Route:
     """Outcomes on either side before they are compared."""
     given: str = field(default="", compare=False)
     """All that decides who is routed, as text: where that changes, counting begins anew."""
+    key: str = field(init=False, compare=False)
+    """What the rule counts for in the store."""
 
-    @property
-    def key(self) -> str:
-        """Name what the rule counts for in the store."""
-        return f"route/{self.name}/{blake2b(self.given.encode(), digest_size=4).hexdigest()}"
+    def __post_init__(self) -> None:
+        digest = blake2b(self.given.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+        object.__setattr__(self, "key", f"route/{self.name}/{digest}")
 
     @property
     def shadow(self) -> bool:

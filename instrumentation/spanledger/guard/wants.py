@@ -97,7 +97,7 @@ def read_wants(body: Mapping[str, Any]) -> Wants:
         most,
         bool(body.get("tools") or body.get("functions")),
         any(part in _RESULTS for part in parts) or any(_role(message) == "tool" for message in listed),
-        any("```" in text for text in asked_texts({"messages": listed}).texts),
+        any("```" in text for message in listed for text in _said(message)),
         "messages" in body,
         marks,
     )
@@ -137,6 +137,16 @@ def _parts(message: Mapping[str, Any]) -> list[str]:
         if isinstance(inside, list | tuple):  # a picture that a tool gave
             found.extend(str((fields_of(one) or {}).get("type", "text")) for one in inside)
     return found
+
+
+def _said(message: Mapping[str, Any]) -> Iterable[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    for block in content if isinstance(content, list | tuple) else ():
+        text = block if isinstance(block, str) else (fields_of(block) or {}).get("text")
+        if isinstance(text, str):
+            yield text
 
 
 def _role(message: Mapping[str, Any]) -> object:
