@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
+import spanledger
 from application import environment, free_port
 from collecting import RealCollector
 from collector_process import start_collector
+from guarded import write_policy
+from ledger_rows import make_lake
+from spanledger.guard.policy_file import read_policy
 from spanledger.guard.sqlite import SqliteStore
 from spanledger.guard.store import LEASE_MS
 from spanledger.guard.stores import FILE
+from spanledger.names import GUARD_DECISIONS as DECISIONS
 from spanledger.settings import load
 from spanledger.usage import Usage
 from spanledger_analytics.alert import alert_command
+from spanledger_analytics.connection import Ledger
+from spanledger_analytics.controls.simulate import simulate
 from spanledger_analytics.controls.watch import BudgetWatch
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
+from spanledger_collector.rows import convert
+from tracing import switched_on
 from waiting import wait_until
 
 POLICY = """
@@ -177,3 +192,62 @@ def test_no_budget_unlocks_while_the_collector_is_away_and_then_accounts_are_wha
     assert lake == {"ann": 1_333_333_334}
     assert spent(store) == away | {"ann": (1_333_333_334, 0, 0)}
     assert [charge.usd for charge in store.charges(time.time_ns() // 1_000_000 + LEASE_MS, 9)] == [estimate]
+
+
+SHADOWED = """
+[[budget]]
+name = "a user's day"
+match = { user_id = "*" }
+per = "day"
+usd = "0.05"
+at = { "30%" = "warn", "60%" = "degrade", "100%" = "block" }
+shadow = true
+
+[[budget]]
+name = "runs"
+per = "session"
+tokens = 4_000
+shadow = true
+
+[[limit]]
+name = "flood"
+match = { user_id = "a" }
+tokens_per_minute = 5_000
+shadow = true
+"""
+
+
+def test_simulate_says_of_calls_made_in_shadow_what_their_spans_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: LocalProvider
+) -> None:
+    policy = write_policy(monkeypatch, tmp_path, SHADOWED)
+    began = datetime.now(UTC)
+    sizes = [(100 + 40 * number, 50 + (317 * number) % 850) for number in range(24)]
+    provider.plan(*[Plan(usage=Usage(input_uncached_tokens=into, output_text_tokens=out)) for into, out in sizes])
+    with (
+        switched_on(monkeypatch, tmp_path / "home") as traced,
+        openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none") as client,
+    ):
+        for number in range(24):
+            words: Any = [{"role": "user", "content": "word " * (50 + 37 * number)}]
+            with spanledger.tags(user_id="abc"[number % 3], session_id=f"s{number % 5}"):
+                client.chat.completions.create(model="gpt-4o", messages=words)
+        spans = traced.spans()
+        bodies = [received.raw for received in traced.sink.received]
+    told = Counter(
+        (one["rule"], one["action"]) for span in spans for one in json.loads(span["attributes"].get(DECISIONS, "[]"))
+    )
+    rows = convert(bodies, [time.time_ns()] * len(bodies)).rows.to_pylist(maps_as_pydicts="strict")
+    ledger = Ledger(make_lake(tmp_path / "lake", rows), EVERYTHING)
+    settings = load(home=tmp_path / "home", lake=tmp_path / "lake")
+
+    found = simulate(ledger, read_policy(policy, settings), settings, began, datetime.now(UTC))
+    would: Counter[tuple[str, str]] = Counter()
+    for key, effect in found.effects.items():
+        assert key.shadow
+        would.update({(key.rule, "block"): effect.refused, (key.rule, "degrade"): effect.degraded})
+        would.update({(key.rule, "warn"): effect.warned})
+    assert (found.calls, found.refused_calls) == (24, 0)
+    assert +would == told
+    assert {action for _, action in told} == {"warn", "degrade", "block"}
+    assert {rule for rule, _ in told} == {"a user's day", "runs", "flood"}
