@@ -44,6 +44,8 @@ class _Entry:
     def used(self, window_ms: int, now_ms: int) -> int:
         """Return what the sliding window of a rate has."""
         if now_ms // window_ms == self.slot and window_ms == self.window_ms:  # `slid`, for most calls
+            if not self.previous:
+                return self.spent
             return self.spent + self.previous * (window_ms - now_ms % window_ms) // window_ms
         return self.slid(window_ms, now_ms).used(window_ms)
 
