@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -261,7 +263,10 @@ def test_of_two_processes_that_change_a_state_at_the_same_time_the_first_one_hol
 def test_a_state_that_can_not_be_read_counts_as_closed(store: Store, told: list[Record]) -> None:
     store.put_state("breaker/a minute/user_id=ann", '{"name": 7', None)
 
-    assert Process(store, MINUTE).call(0) == "allow"
+    process = Process(store, MINUTE)
+    assert process.call(0, 5) == "allow"
+    assert "is open" in process.call(2)
+    assert process.state().name == "open"
 
 
 def test_what_nobody_has_asked_about_for_a_day_is_forgotten(store: Store, told: list[Record]) -> None:
@@ -296,3 +301,22 @@ def test_a_refusal_has_the_evidence_for_programs(store: Store, told: list[Record
         None,
         43.0,
     )
+
+
+def test_callers_that_ask_at_the_same_time_spend_no_more_than_what_opens_it(store: Store, told: list[Record]) -> None:
+    """Calls under way count, so that none of them is let through because the others haven't cost anything yet."""
+    rule = Breaker("a run", make_match({}), session_usd=10 * NANO)
+    processes = [Process(store, rule) for _ in range(4)]
+    start = threading.Barrier(32)
+
+    def work(number: int) -> int:
+        start.wait(30)
+        return sum(1 for _ in itertools.takewhile("allow".__eq__, iter(lambda: processes[number % 4].call(0, 0.5), "")))
+
+    with ThreadPoolExecutor(32) as pool:
+        made = sum(pool.map(work, range(32)))
+
+    assert made == 20
+    (account,) = store.accounts()
+    assert (account.spent, account.held) == (10 * NANO, 0)
+    assert len(told) == 1

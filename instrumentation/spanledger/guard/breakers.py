@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanledger import faults, ledger
 
@@ -28,6 +28,15 @@ _LOOK_EVERY_NS: Final = 10**9
 _MOST_SCOPES: Final = 10_000
 """Scopes of which something is remembered in this process."""
 _NOTHING: Final = Balance(0, 0)
+_UNREAD: Final = State("", "")
+"""Stands for what can't be read, and counts as closed."""
+
+
+class _Kept(NamedTuple):
+    """A state, and the text that the store has for it."""
+
+    text: str
+    state: State
 
 
 class UnknownFlagError(Exception):
@@ -43,8 +52,7 @@ class Breakers:
         """Whether changes go to the ledger and the log."""
         self.rules: tuple[Breaker, ...] = ()
         self._store: Store | None = None
-        self._texts: dict[str, str] = {}
-        self._states: dict[str, State] = {}
+        self._kept: dict[str, _Kept] = {}
         self._plain: dict[str, State] = {}
         """Those that are closed, made once: most calls want one."""
         self._looked_ns = 0
@@ -56,7 +64,7 @@ class Breakers:
         self.rules = tuple(rules)
         if store is not self._store:
             self._store, self._looked_ns = store, 0
-            self._texts, self._states = {}, {}
+            self._kept = {}
 
     def watch(self, facts: Facts) -> Watch | None:
         """Return what watches a call; None where no breaker is about it."""
@@ -80,7 +88,13 @@ class Breakers:
         if not 0 <= self._now_ns() - self._looked_ns < _LOOK_EVERY_NS:
             self._look()
         key = key_of(name, scope)
-        return self._states.get(key) or self._plain.get(key) or self._new_plain(key, name, scope)
+        return self._known(key, name, scope)
+
+    def _known(self, key: str, name: str, scope: str) -> State:
+        kept = self._kept.get(key)
+        if kept is not None and kept.state is not _UNREAD:
+            return kept.state
+        return self._plain.get(key) or self._new_plain(key, name, scope)
 
     def _new_plain(self, key: str, name: str, scope: str) -> State:
         if len(self._plain) >= _MOST_SCOPES:
@@ -89,13 +103,14 @@ class Breakers:
         return state
 
     def put(self, rule: Breaker, before: State, after: State, values: Mapping[str, str]) -> State:
-        """Keep a state and tell of it, unless another process was first; return what holds."""
-        if self._store is None:
-            return before
-        key, text = before.key, encode(after)
-        if not self._store.put_state(key, text, self._texts.get(key)):
+        """Keep a state and tell of it, unless another thread or process was first; return what holds."""
+        key, text, kept = before.key, encode(after), self._kept.get(before.key)
+        now = kept.state if kept is not None else _UNREAD
+        if self._store is None or (now != before and not (now.is_plain and before.is_plain)):
+            return self._known(key, rule.name, before.scope)
+        if not self._store.put_state(key, text, kept.text if kept is not None else None):
             self._look()
-            return self._states.get(key) or State(rule.name, before.scope)
+            return self._known(key, rule.name, before.scope)
         self._keep(key, text, after)
         self._tell(rule, before, after, values)
         if after.name == "open":
@@ -135,15 +150,15 @@ class Breakers:
         except StoreAwayError as error:
             faults.report("states of breakers not read, those known hold", f"{error}", expected=True)
             return
-        known = self._states
-        self._states = {
-            key: known[key] if self._texts.get(key) == text and key in known else _read(text)
-            for key, text in texts.items()
-        }
-        self._texts = texts
+        known = self._kept
+        found = {}
+        for key, text in texts.items():
+            kept = known.get(key)
+            found[key] = kept if kept is not None and kept.text == text else _Kept(text, _read(text))
+        self._kept = found
         now_ms = self._looked_ns // 1_000_000
-        for key, state in list(self._states.items()):
-            if state.is_stale(now_ms) and self._store.put_state(key, None, texts[key]):
+        for key, (text, state) in list(found.items()):
+            if state.is_stale(now_ms) and self._store.put_state(key, None, text):
                 self._keep(key, None, state)
                 if rule := next((rule for rule in self.rules if rule.name == state.breaker), None):
                     self._tell(rule, state, State(state.breaker, state.scope), tags_in(state.scope))
@@ -155,10 +170,9 @@ class Breakers:
 
     def _keep(self, key: str, text: str | None, state: State) -> None:
         if text is None:
-            self._texts.pop(key, None)
-            self._states.pop(key, None)
+            self._kept.pop(key, None)
         else:
-            self._texts[key], self._states[key] = text, state
+            self._kept[key] = _Kept(text, state)
 
 
 class Watch:
@@ -289,4 +303,4 @@ def _read(text: str) -> State:
         return decode(text)
     except (ValueError, TypeError, KeyError) as error:
         faults.report("state of a breaker not understood, taken as closed", error)
-        return State("", "")
+        return _UNREAD
