@@ -141,8 +141,13 @@ def facts(trace: pl.DataFrame) -> Facts:
         estimated_usd=sum(estimated, Decimal(0)),
         retries=sum(max(0, (span["attempts"] or 1) - 1) for span in charged),
         retry_usd=total(span["retry_cost_usd"] for span in charged),
-        tools_usd=total(span["cost_usd"] for span in spans if not is_charged(span) and span["duplicate_of"] is None),
+        tools_usd=total(span["cost_usd"] for span in spans if _is_declared(span)),
     )
+
+
+def _is_declared(span: SpanRow) -> bool:
+    """Whether its money is no LLM call's; what was refused has none, though that is known to be 0."""
+    return not is_charged(span) and not is_refused(span) and span["duplicate_of"] is None
 
 
 def _is_unpriced(span: SpanRow) -> bool:

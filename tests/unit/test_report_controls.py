@@ -169,7 +169,5 @@ def test_a_refusal_is_counted_whatever_is_told_of_its_decisions(tmp_path: Path, 
     lake = make_lake(tmp_path / "lake", [row, call(2, 1, DAY)])
     assert asked(Ledger(lake, EVERYTHING), "refusals").frame.rows() == [(MONTH, None, "block", False, 1, 1, None, 1)]
     assert connect(lake).sql("select rule, action, refused from guard_events").fetchall() == [(MONTH, "block", True)]
-    assert connect(lake).sql("select calls, errors, unpriced_calls from traces order by 1").fetchall() == [
-        (0, 0, 0),
-        (1, 0, 0),
-    ]
+    told = "select calls, errors, unpriced_calls, tool_cost_usd from traces order by 1"
+    assert connect(lake).sql(told).fetchall() == [(0, 0, 0, None), (1, 0, 0, None)]

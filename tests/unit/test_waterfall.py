@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from guarded_rows import cached, decision, refused
 from ledger_rows import Row, call, hotel_trace, span, trace_frame
-from spanledger_analytics.tree import nodes
+from spanledger_analytics.tree import facts, nodes
 from spanledger_dashboard.charts.waterfall import SMALL, waterfall
 
 START = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -87,6 +88,34 @@ def test_no_price_a_plan_a_declared_charge_and_a_second_witness_are_told_apart()
         "$0.25 declared for this step, beside what LLM calls cost",
         "counted elsewhere: another witness told of the same call",
     ]
+
+
+def test_what_a_policy_did_to_a_step_is_told() -> None:
+    stopped = refused(1, 1, START, decision("one run", "block"))
+    kept = cached(1, 2, after(1), "0.3")
+    cheaper = call(
+        1, 3, after(2), "gpt-5-mini", guard_policy="a month", routed_from="gpt-5", avoided_usd=Decimal("0.01")
+    )
+    rows = [stopped, kept, cheaper]
+    drawing = drawn(rows)
+    assert column(drawing, "cost") == ["refused", "$0", "$0.0005"]
+    assert [row["hover"][2:] for row in drawing["rows"]] == [
+        ["refused by one run before it was sent: it cost nothing", "failed: BudgetExceeded"],
+        [
+            "$0, 0 % of the request · gpt-5",
+            "1,000 tokens in · 100 out",
+            "answered by the response cache: nothing was sent",
+            "$0.3 avoided",
+        ],
+        [
+            "$0.00045, 100 % of the request · gpt-5-mini",
+            "1,000 tokens in · 100 out",
+            "gpt-5 was asked for; a month",
+            "$0.01 avoided",
+        ],
+    ]
+    told = facts(trace_frame(rows))
+    assert (told.calls, told.unpriced_calls, told.cost_usd, told.tools_usd) == (2, 0, Decimal("0.00045"), None)
 
 
 def test_a_large_trace_opens_where_the_money_is_until_the_view_is_full() -> None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
-from spanledger_analytics.tree import Node, is_charged, total
+from spanledger_analytics.tree import Node, SpanRow, is_charged, is_refused, total
 from spanledger_dashboard.format import NO_PRICE, count, duration, many, share, usd, usd_exact, visible
 
 from .colours import BLUE, GREY, PALE
@@ -152,6 +152,8 @@ def _row(
 def _cost(node: Node, dearest: Decimal, of_trace: Decimal | None) -> tuple[str, float, float]:
     """Return what stands in the cost column: a step's own cost and its bar, or the sum of all below and its part."""
     span = node.span
+    if is_refused(span):
+        return "refused", 0.0, 0.0
     if is_charged(span) or (span["cost_usd"] is not None and span["duplicate_of"] is None):
         if is_charged(span) and span["unpriced_reason"] == "plan":
             return "plan", 0.0, 0.0
@@ -182,6 +184,9 @@ def _hover(node: Node, of_trace: Decimal | None) -> list[str]:
         if span["cost_usd"] is None:
             lines.append(f"unpriced: {visible(span['unpriced_reason'] or 'unknown')}")
         lines.append(f"{span['input_tokens'] or 0:,} tokens in · {span['output_tokens'] or 0:,} out")
+        lines += _controlled(span)
+    elif is_refused(span):
+        lines.append(f"refused by {visible(span['guard_policy'] or 'the policy')} before it was sent: it cost nothing")
     elif span["duplicate_of"] is not None:
         lines.append("counted elsewhere: another witness told of the same call")
     elif span["cost_usd"] is not None:
@@ -192,6 +197,18 @@ def _hover(node: Node, of_trace: Decimal | None) -> list[str]:
         lines.append(f"{span['attempts']} attempts")
     if span["status"] == "error":
         lines.append(f"failed: {visible(span['error_type'] or span['status_message'] or 'error')}")
+    return lines
+
+
+def _controlled(span: SpanRow) -> list[str]:
+    """Say what a policy did to a call that was answered."""
+    lines = []
+    if span["cache_hit"]:
+        lines.append("answered by the response cache: nothing was sent")
+    if span["routed_from"]:
+        lines.append(f"{visible(span['routed_from'])} was asked for; {visible(span['guard_policy'] or 'the policy')}")
+    if span["avoided_usd"]:
+        lines.append(f"{usd_exact(span['avoided_usd'])} avoided")
     return lines
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 
 from spanledger import names
-from spanledger_analytics.tree import SpanRow, is_charged
+from spanledger_analytics.tree import SpanRow, is_charged, is_refused
 from spanledger_dashboard.format import duration, markdown, usd_exact, visible
 
 _MAPS: Final = ("tags", "units", "attributes", "resource")
@@ -47,6 +47,8 @@ def _in_short(span: SpanRow) -> str:
             usd_exact(span["cost_usd"]),
             f"{span['input_tokens'] or 0:,} tokens in, {span['output_tokens'] or 0:,} out",
         ]
+    if is_refused(span):
+        words.append(f"refused by {visible(span['guard_policy'] or 'the policy')}, never sent")
     if span["cost_usd"] is None and span["unpriced_reason"]:
         words.append(f"no price: {visible(span['unpriced_reason'])}")
     if span["retry_cost_usd"]:

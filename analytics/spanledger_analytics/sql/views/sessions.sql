@@ -32,7 +32,7 @@ conversations as (
         sum(written_to_cache) filter (where called and input_tokens is not null)::bigint as cache_write_tokens,
         sum(reasoning_tokens) filter (where called)::bigint as reasoning_tokens,
         sum(cost_usd) filter (where called) as cost_usd,
-        sum(cost_usd) filter (where not called) as tool_cost_usd,
+        sum(cost_usd) filter (where not called and not is_refusal(guard_action, cost_usd)) as tool_cost_usd,
         count(*) filter (where called and cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
         count(*) filter (where called and is_estimate(usage_state, cost_source, cost_usd)) as estimated_calls,
         coalesce(sum(cost_usd) filter (where called and is_estimate(usage_state, cost_source, cost_usd)), 0) as estimated_usd,

@@ -53,7 +53,7 @@ with runs as (
         sum(cost_cache_write) filter (where called) as cost_cache_write,
         sum(cost_output) filter (where called) as cost_output,
         sum(cost_other) filter (where called) as cost_other,
-        sum(cost_usd) filter (where not called) as tool_cost_usd,
+        sum(cost_usd) filter (where not called and not is_refusal(guard_action, cost_usd)) as tool_cost_usd,
         count(*) filter (where called and cost_usd is null and billing_basis is distinct from 'plan') as unpriced_calls,
         count(*) filter (where called and is_estimate(usage_state, cost_source, cost_usd)) as estimated_calls,
         coalesce(sum(cost_usd) filter (where called and is_estimate(usage_state, cost_source, cost_usd)), 0) as estimated_usd,
