@@ -271,11 +271,16 @@ class Admission:
 
     def _reached(self, rule: Budget, plan: Plan, balance: Balance) -> list[Decision]:
         used = balance.spent + balance.held
-        reached = [one for one in rule.at if used >= rule.cap * one.share and one.action != "allow"]
+        if used < rule.reached_from[0]:
+            if not rule.shadow:
+                self._gate.throttle(plan.line.key, False)
+            return []
+        levels = zip(rule.at, rule.reached_from, strict=True)
+        reached = [one for one, level in levels if used >= level and one.action != "allow"]
         if not rule.shadow:
             self._gate.throttle(plan.line.key, any(one.action == "throttle" for one in reached))
             reached = [one for one in reached if one.action not in ("block", "defer")]
-        elif used <= rule.cap * (rule.block_share() or 0):
+        elif rule.stops_above is None or used <= rule.stops_above:
             reached = [one for one in reached if one.action not in ("block", "defer")]
         if not reached:
             return []

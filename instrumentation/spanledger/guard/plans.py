@@ -31,10 +31,10 @@ def of_budget(
     """Yield what a call that may cost `amount` draws on for a budget."""
     window = rule.window(now_ms)
     key = budget_key(rule, scope, session_window(session) if rule.per == "session" else window.name)
-    share, cap = rule.block_share(), NO_CAP
-    if share is not None and not rule.shadow:
+    cap = NO_CAP
+    if rule.stops_above is not None and not rule.shadow:
         # What holds nothing is refused once all is spent.
-        cap = max(1, int(rule.cap * share)) - (0 if amount else 1)
+        cap = rule.stops_above - (0 if amount else 1)
     yield Plan(Line(key, "budget", rule.unit, amount, cap, window.until_ms), rule, scope, window.until_ms)
     if not rule.shadow and is_throttled(key):
         line = Line(f"throttle/{rule.name}/{scope}", "rate", "calls", 1, rule.throttled_per_minute, 0, MINUTE_MS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from math import ceil
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -111,6 +112,16 @@ class Budget:
     throttled_per_minute: int = 6
     """Requests that the action `throttle` lets through."""
     shadow: bool = False
+    reached_from: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """From which amount on each of `at` is reached."""
+    stops_above: int | None = field(init=False, compare=False, repr=False)
+    """The most that may be spent and held, where calls are refused or put off at all."""
+
+    def __post_init__(self) -> None:
+        # Worked out once: every call asks, and fractions are slow.
+        object.__setattr__(self, "reached_from", tuple(ceil(self.cap * one.share) for one in self.at))
+        share = self.block_share()
+        object.__setattr__(self, "stops_above", None if share is None else max(1, int(self.cap * share)))
 
     def window(self, at_ms: int) -> Window:
         """Return the window that a moment belongs to."""
