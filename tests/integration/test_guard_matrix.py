@@ -34,6 +34,13 @@ def providers() -> Iterator[tuple[LocalProvider, LocalProvider]]:
         yield one, other
 
 
+@pytest.fixture(scope="module")
+def silent() -> Iterator[LocalProvider]:
+    """One that nobody else asks: what was cut off in another case may still be put on the bill a moment later."""
+    with LocalProvider() as provider:
+        yield provider
+
+
 def _run(case: Case, provider: LocalProvider) -> object:
     result: Any = case.run(Bench(provider))
     return asyncio.run(result) if inspect.iscoroutine(result) else result
@@ -63,25 +70,22 @@ def test_with_room_the_application_gets_the_same_and_all_is_settled(
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_without_room_nothing_is_sent(
-    case: Case, providers: tuple[LocalProvider, LocalProvider], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    case: Case, silent: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _, provider = providers
-    provider.forget_plans()
     write_policy(monkeypatch, tmp_path, ROOM)
-    before = len(provider.billed)
     with switched_on(monkeypatch, tmp_path / "home") as traced:
         store = gate().store
         assert store is not None
         store.set_spent("budget/all/everything/total", ALL, 0, "usd")
         with contextlib.suppress(BudgetExceeded):
-            _run(case, provider)
+            _run(case, silent)
         spans = traced.spans()
         found = accounts()
 
-    assert provider.billed[before:] == []
+    assert silent.billed == []
     assert {span["attributes"][names.GUARD_ACTION] for span in spans if _is_held(span)} <= {"block"}
     assert [(one.spent, one.held) for one in found] == [(ALL, 0)]
-    provider.forget_plans()
+    silent.forget_plans()
 
 
 def _is_held(span: dict[str, Any]) -> bool:
