@@ -284,6 +284,22 @@ def test_a_call_of_unknown_price_goes_as_the_budget_says(
     assert provider.requests == sent
 
 
+def test_a_model_of_half_a_character_leaves_the_store_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        'store = "sqlite"\n[[budget]]\nname = "all"\nmatch = { model = "*" }\nper = "total"\nusd = 1\n',
+    )
+    with switched_on(monkeypatch, tmp_path / "home"):
+        with pytest.raises(UnicodeEncodeError):  # of the SDK
+            client.chat.completions.create(model="gpt-4o\ud83d", messages=MESSAGES)
+        store = gate().store
+        assert [(one.key, one.spent, one.held) for one in accounts()] == [("budget/all/model=gpt-4o?/total", 0, 0)]
+        assert getattr(store, "away", None) is False
+
+
 def test_a_call_waits_for_its_turn_as_long_as_the_limit_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
 ) -> None:

@@ -101,7 +101,8 @@ class Gate:
         """Return what rules look at, by wire name."""
         values = {**tags, names.PROVIDER: provider}
         if model:
-            values[names.REQUEST_MODEL] = model
+            # Half of a character can't be kept by any store.
+            values[names.REQUEST_MODEL] = model if model.isascii() else model.encode("utf-8", "replace").decode()
         if self._environment:
             values["deployment.environment.name"] = self._environment
         return values
