@@ -29,8 +29,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def on_lake(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(lake)])
-    # Streamlit leaves the page there, and processes that are spawned later would run it again.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def attribution() -> None:
