@@ -169,11 +169,17 @@ def _controlled(trace: int, start: datetime, team: str) -> list[Row]:
     """Return a call that was refused, one that a cache answered, and one that a router looked at."""
     said = decision(f"{team}-rule", "block", scope=f"team_id={team}", sentence=f"{team} is out of money")
     tags = _tags(team, 1)
-    attributes = {"attributes": told(rule=f"{team}-route", arm="shadow", model="gpt-5-mini") + tags["attributes"]}
+    turned_away: Row = {**tags, "attributes": told(said | dollars("0.5"))}
+    looked_at: Row = {
+        **tags,
+        "guard_action": "allow",
+        "guard_policy": f"{team}-route",
+        "attributes": told(rule=f"{team}-route", arm="shadow", model="gpt-5-mini") + tags["attributes"],
+    }
     return [
-        refused(trace, 1, start, said | dollars("0.5"), **tags | {"attributes": told(said | dollars("0.5"))}),
+        refused(trace, 1, start, said | dollars("0.5"), **turned_away),
         cached(trace, 2, start, "0.25", **tags | {"guard_policy": f"{team}-cache"}),
-        call(trace, 3, start, **tags | {"guard_action": "allow", "guard_policy": f"{team}-route"} | attributes),
+        call(trace, 3, start, **looked_at),
     ]
 
 
