@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from browsing import Watched, browser, chromium, dashboard
 from guarded_rows import controlled_ledger
 from ledger_rows import make_lake, traffic
+
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def page(chrome: Browser, watched: Watched) -> Iterator[Page]:
     """A page that must ask no other host and raise no error."""
     context = chrome.new_context(viewport={"width": 1440, "height": 1000})
     opened = context.new_page()
-    opened.set_default_timeout(30_000)
+    opened.set_default_timeout(60_000)  # the first page of a machine that compiles all modules first
     watched.watch(opened)
     yield opened
     context.close()

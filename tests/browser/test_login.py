@@ -18,7 +18,6 @@ from spanledger_dashboard.login import Access, Login
 from two_teams import HIDDEN, two_teams, words_in
 
 pytest.importorskip("authlib", reason="needs the extra `auth`")
-expect.set_options(timeout=30_000)  # a login is four pages, on a busy machine
 HOURS: Final = 12
 
 
