@@ -127,8 +127,13 @@ def settle(page: Page) -> None:
 def click_place(page: Page, chart: str, place: int) -> None:
     """Click the n-th column or row of the hit layer of the figure with a key."""
     hit = page.locator(f".st-key-{chart} .js-plotly-plot .trace.bars").last.locator(".point path").nth(place)
-    box = hit.bounding_box()
-    assert box is not None
+    boxes = [hit.bounding_box()]
+    # While the figure is drawn anew, what was there is gone.
+    while boxes[-1] is None and len(boxes) < 300:
+        page.wait_for_timeout(100)
+        boxes.append(hit.bounding_box())
+    box = boxes[-1]
+    assert box is not None, f"{chart} has no place {place}"
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     # Plotly takes a click only where it has noticed the pointer.
     page.wait_for_selector(f".st-key-{chart} .hoverlayer .hovertext")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
+import _spanledger_boot as switch
 import spanledger
 from spanledger import settings as all_settings
 from spanledger.deferral.drain import Drained, collect, drain, submit
@@ -41,7 +42,7 @@ def command(batch: bool, wait: bool, every: float, limit: int | None, only_list:
     if only_list:
         _list(queue, shape)
         return
-    spanledger.configure(enabled=True)
+    switch.switch_on()
     failed = 0
     while True:
         pause_s = every
