@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,15 +24,15 @@ from spanledger.guard.decisions import exact, moment
 from spanledger.guard.durations import EXPECTED, read_ms
 from spanledger.guard.policy import Policy
 from spanledger.guard.policy_file import read_policy
-from spanledger.guard.store import Store, StoreAwayError
-from spanledger.guard.stores import open_shared
+from spanledger.guard.store import Store
 from spanledger.names import SESSION_ID
 from spanledger.settings import Settings, load
 from spanledger.tracing import SpanMaker
 
 from . import lakes
 from .aligned import write_table
-from .errors import FileError, MissingExtraError
+from .errors import FileError
+from .policy_store import shared_store
 
 _HOME: Final = click.option("--home", type=click.Path(path_type=Path), help=lakes.HOME_HELP)
 _POLICY: Final = click.option(
@@ -42,7 +42,6 @@ _POLICY: Final = click.option(
 )
 _COLUMNS: Final = ("breaker", "scope", "state", "since", "until", "shadow", "reason")
 _TRIES: Final = 5
-_PATIENCE_S: Final = 5.0
 
 
 @click.group("breaker")
@@ -156,23 +155,14 @@ def _read(home: Path | None, policy: Path | None) -> tuple[Settings, Policy]:
     return settings, read_policy(path, settings)
 
 
-@contextmanager
-def _open(settings: Settings, policy: Policy) -> Iterator[Store]:
-    if policy.store == "memory":
-        raise SpanledgerError(
-            f'{policy.path} has store = "memory": its breakers are inside the application, where no command reaches'
-            ' them; write store = "sqlite" (the processes of one host) or "redis://..."'
-        )
-    try:
-        store = open_shared(policy.store, settings.home, _PATIENCE_S)
-    except ImportError as error:
-        raise MissingExtraError("breaker", "redis", "redis") from error
-    try:
-        yield store
-    except StoreAwayError as error:
-        raise SpanledgerError(f"the store {policy.store} of {policy.path} can't be reached: {error}") from error
-    finally:
-        store.close()
+def _open(settings: Settings, policy: Policy) -> AbstractContextManager[Store]:
+    return shared_store(
+        "breaker",
+        settings,
+        policy,
+        f'{policy.path} has store = "memory": its breakers are inside the application, where no command reaches them;'
+        ' write store = "sqlite" (the processes of one host) or "redis://..."',
+    )
 
 
 def _states(store: Store) -> list[State]:

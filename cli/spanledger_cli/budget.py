@@ -29,11 +29,11 @@ from .policies import (
     LAKE,
     POLICY,
     Cell,
+    accounts_of,
     by_wire,
     load_policy,
     parse_values,
     print_rows,
-    shared_store,
 )
 from .progress import counting, say
 
@@ -77,7 +77,7 @@ def status(home: Path | None, policy: Path | None, names: tuple[str, ...], scope
     """
     settings, rules = load_policy(home, policy)
     budgets = _named(rules, names)
-    with shared_store(settings, rules) as store:
+    with accounts_of(settings, rules) as store:
         found = balances(budgets, store.accounts(), _now_ms())
         compared = store.states(STATE).get(STATE)
     if scope is not None:
@@ -195,7 +195,7 @@ def set_(
         raise click.UsageError(f"{name!r} is about single calls, and has no account")
     scope = _scope(budget, scopes, needed=not from_lake)
     window = budget.window(_now_ms())
-    with shared_store(settings, rules) as store:
+    with accounts_of(settings, rules) as store:
         if spent is not None:
             changes, lower = [_Change(scope or "", _window(budget, window, session), _amount(budget, spent))], True
         else:

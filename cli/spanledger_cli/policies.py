@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 import pyarrow as pa
 
-from spanledger.errors import SpanledgerError
 from spanledger.guard import policy_path
 from spanledger.guard.policy import WIRE_NAMES, Policy
 from spanledger.guard.policy_file import read_policy
-from spanledger.guard.store import Store, StoreAwayError
-from spanledger.guard.stores import open_shared
+from spanledger.guard.store import Store
 from spanledger.lake_path import LakePath
 from spanledger.names import TAG_PREFIX
 from spanledger.settings import Settings, load
-from spanledger_analytics.controls.watch import PATIENCE_S
 
 from . import lakes
 from .answer import write
-from .errors import FileError, MissingExtraError
+from .errors import FileError
+from .policy_store import shared_store
 from .progress import say
 
 FORMATS: Final = ("table", "csv", "json")
@@ -66,25 +64,9 @@ def load_policy(home: Path | None, policy: Path | None, lake: LakePath | None = 
     return settings, read_policy(path, settings)
 
 
-@contextmanager
-def shared_store(settings: Settings, policy: Policy) -> Iterator[Store]:
-    """Open the store of a policy, where others than the application can.
-
-    Raises:
-        SpanledgerError: it is in the application's memory, away, or needs an extra.
-    """
-    if policy.store == "memory":
-        raise SpanledgerError(_ONE_PROCESS)
-    try:
-        store = open_shared(policy.store, settings.home, PATIENCE_S)
-    except ImportError as error:
-        raise MissingExtraError("budget", "redis", "redis") from error
-    try:
-        yield store
-    except StoreAwayError as error:
-        raise SpanledgerError(f"the store {policy.store} of {policy.path} can't be reached: {error}") from error
-    finally:
-        store.close()
+def accounts_of(settings: Settings, policy: Policy) -> AbstractContextManager[Store]:
+    """Open the store of a policy, where others than the application can; raises as `shared_store`."""
+    return shared_store("budget", settings, policy, _ONE_PROCESS)
 
 
 def parse_values(words: Sequence[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from spanledger.settings import Settings, load
 from . import lakes
 from .errors import FileError
 from .lengths import Length
-from .policies import FORM, HOME, LAKE, Cell, by_wire, load_policy, parse_values, print_rows, shared_store
+from .policies import FORM, HOME, LAKE, Cell, accounts_of, by_wire, load_policy, parse_values, print_rows
 from .progress import counting, say
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _explain(settings: Settings, policy: Policy, given: Mapping[str, str], form:
 def _accounts(settings: Settings, policy: Policy) -> Mapping[str, Account] | None:
     """Return the accounts by key; None where they can't be seen, which is said."""
     try:
-        with shared_store(settings, policy) as store:
+        with accounts_of(settings, policy) as store:
             return {account.key: account for account in store.accounts()}
     except SpanledgerError as error:
         say(str(error))

@@ -22,6 +22,7 @@ from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import MESSAGES, Traced, switched_on
+from waiting import wait_until
 
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES}
 A_DOLLAR = Usage(input_uncached_tokens=200_000, output_text_tokens=50_000)
@@ -381,8 +382,7 @@ def test_a_batch_of_cancelled_tasks_leaves_no_hold(traced: Traced, provider: Loc
     async def cancelled() -> None:
         async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
             tasks = [asyncio.create_task(client.chat.completions.create(**CHAT)) for _ in range(32)]
-            while provider.requests < 16:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(wait_until, lambda: provider.requests >= 16, what="half of the requests")
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -38,7 +38,7 @@ def _scope(rule: Budget | Limit | Breaker, values: Mapping[str, str]) -> str | N
 
 def _rules(policy: Policy) -> Iterator[tuple[str, Budget | Limit | Breaker, str]]:
     for budget in policy.budgets:
-        at = ", ".join(f"{one.action} at {float(one.share * 100):g} %" for one in budget.at)
+        at = ", ".join(f"{one.action} at {one.percent}" for one in budget.at)
         yield "budget", budget, at
     for limit in policy.limits:
         yield "limit", limit, ", ".join(_limits(limit))

@@ -138,7 +138,7 @@ def _never_reached(budget: Budget) -> Iterator[Finding]:
 
 
 def _told(one: Threshold) -> str:
-    return f"{one.action} at {float(one.share * 100):g} %"
+    return f"{one.action} at {one.percent}"
 
 
 def _warning(rule: Budget | Limit | Breaker, sentence: str) -> Finding:

@@ -74,7 +74,7 @@ class Breaker:
     @property
     def does(self) -> str:
         """What is done at which part of which limits, in words."""
-        done = ", ".join(f"{one.action} at {float(one.share * 100):g} %" for one in self.at)
+        done = ", ".join(f"{one.action} at {one.percent}" for one in self.at)
         unit: Unit = self.budget.unit if self.budget is not None else "usd"
         budget = f"budget '{self.budget.name}'" if self.budget is not None else ""
         told: tuple[tuple[int | None, Unit, str], ...] = (

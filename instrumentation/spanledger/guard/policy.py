@@ -89,6 +89,11 @@ class Threshold:
     share: Fraction
     action: Action
 
+    @property
+    def percent(self) -> str:
+        """The share, as people read it."""
+        return f"{float(self.share * 100):g} %"
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

@@ -97,7 +97,7 @@ def too_fast(plan: Plan, balance: Balance, retry_ms: int) -> Refused:
 
 def share_reached(rule: Budget, plan: Plan, balance: Balance, reached: Threshold) -> Decision:
     """Say that a share of a budget is gone, now that the call is in."""
-    used, percent = shown(balance.spent + balance.held, rule.unit), f"{float(reached.share * 100):g} %"
+    used, percent = shown(balance.spent + balance.held, rule.unit), reached.percent
     sentence = f"{used} of {shown(rule.cap, rule.unit)} spent or held, {percent} reached"
     return Decision(
         rule.name,
