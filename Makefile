@@ -11,7 +11,7 @@ SHORTENED := ingest queries commits repricing reports dashboard
 # Those that `make bench` leaves out: they need data that you bring.
 BROUGHT := anomalies forecast
 
-.PHONY: help install format lint typecheck test bench dashboard demo prices docs screenshots check
+.PHONY: help install format lint typecheck mypy pyright test bench dashboard demo prices docs screenshots check
 
 help:  ## Show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -29,8 +29,12 @@ lint:  ## Check style and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-typecheck:  ## Check types with mypy (strict) and pyright
+typecheck: mypy pyright  ## Check types with mypy (strict) and pyright; with -j2 both at once
+
+mypy:
 	$(BIN)/mypy
+
+pyright:
 	$(BIN)/pyright
 
 test:  ## Run every test
@@ -57,10 +61,10 @@ demo:  ## See everything at once
 prices:  ## Make the price book again from genai-prices
 	$(BIN)/python tools/flatten_prices.py
 
-docs:  ## Make docs/schema.md and docs/settings.md again from the code
+docs:  ## Make the generated pages of docs, and README's figures, again
 	$(BIN)/python tools/reference_docs.py
 
-screenshots:  ## Take the pictures of docs/screenshots again, from a demo lake
+screenshots:  ## Take the pictures of docs/screenshots again, from a demo at work
 	$(BIN)/python tools/screenshots.py
 
 check: lint typecheck test  ## All that CI checks

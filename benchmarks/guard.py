@@ -4,8 +4,9 @@
 
 A call has four scopes, as an application has them: the user's budget of the day, the team's of the month, tokens a
 minute, and calls under way. One figure is the time of `reserve` and `settle` together, by the clock, of single calls
-one after the other in one thread (the store's `sent` between them is told apart); the first tenth is to warm up, and
-of the rounds, which take turns, the one with the least median is told. The Redis is one of its own, on loopback.
+one after the other in one thread (the store's `sent` between them is told apart), as an application does it: settling
+in Redis isn't waited for, but the next call's reservation waits for both. The first tenth is to warm up, and of the
+rounds, which take turns, the one with the least median is told. The Redis is one of its own, on loopback.
 `us` are those of a machine that does nothing else: look at `load_average`, and at `floor`, the time of what no store
 can do without: a `PING` of the same client library, an empty transaction of SQLite.
 
@@ -110,7 +111,7 @@ def of_store(store: Any, calls: int) -> dict[str, Any]:
         store.sent(call)
         sent = since(start)
         start = time.perf_counter_ns()
-        store.settle(call, *spent[number], now_ms + 5)
+        store.tell_settled(call, *spent[number], now_ms + 5)
         settled = since(start)
         return reserved + settled, reserved, settled, sent
 

@@ -4,7 +4,11 @@ The lake is that of `queries.py`, made from a fixed seed and maintained by the p
 process keeps of each day is kept, for `--days` back (`keeping` says what that costs a day); then each report is asked
 of windows that end on one of the last full days, without a filter and with one of a team, a feature or a model.
 
+Rules of a policy had to do with none of its calls unless `--controlled` says with which share: without that the reports
+of the page Controls find nothing.
+
     python benchmarks/reports.py [--full] [--root-tags 0] [--draws 20] [--days 92]
+    python benchmarks/reports.py --controlled 0.02 --pages controls
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +60,10 @@ SHOWN: Final = (
     ("efficiency", "growth", "", 7, True),
     ("efficiency", "loops", "", 7, True),
     ("alerts", "anomalies", "model,feature,team", 7, False),
+    ("controls", "refusals", "", 7, True),
+    ("controls", "avoided", "feature", 7, True),
+    ("controls", "routes", "", 7, True),
+    ("controls", "decisions", "", 7, True),
 )
 TOLD: Final[dict[str, dict[str, bool]]] = {"efficiency": {"findings_only": True}}
 """Options of the page."""
@@ -106,10 +114,12 @@ def figures(ask: Callable[[Period, list[str]], object], asked: list[tuple[Period
     }
 
 
-def measure(ledger: Ledger, count: int) -> dict[str, Any]:
-    """Return the figures of each report by page."""
+def measure(ledger: Ledger, count: int, pages: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of each report of some pages."""
     found: dict[str, Any] = {}
     for page, name, by, days, filtered in SHOWN:
+        if page not in pages:
+            continue
         say(f"{page}: {name} --by {by or '(none)'}")
         asked = list(draws(ledger, days, count, filtered=filtered))
 
@@ -133,16 +143,19 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=10_000_000)
     parser.add_argument("--full", action="store_true", help="100 million spans")
     parser.add_argument("--root-tags", type=float, default=0.3, help="share of calls that inherit tags; 0 for none")
+    parser.add_argument("--controlled", type=float, default=0.0, help="share of calls that rules had to do with")
+    parser.add_argument("--pages", nargs="+", default=sorted({page for page, *_ in SHOWN}), help="those to be measured")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--days", type=int, default=92, help="that something is kept of")
     parser.add_argument("--folder", type=Path, default=cache_folder() / "lakes")
     options = parser.parse_args()
-    lake = made_lake(options.folder, Made(100_000_000 if options.full else options.spans, root_tags=options.root_tags))
+    spans = 100_000_000 if options.full else options.spans
+    lake = made_lake(options.folder, Made(spans, root_tags=options.root_tags, controlled=options.controlled))
     ledger = Ledger(lake, EVERYTHING)
     told = {
         "lake": about(lake),
         "keeping": keep(ledger, options.days),
-        "reports": measure(ledger, options.draws),
+        "reports": measure(ledger, options.draws, options.pages),
         "p95_target_at_100_million_ms": TARGET_MS,
         **machine(),
     }

@@ -141,11 +141,11 @@ def click_place(page: Page, chart: str, place: int) -> None:
     page.mouse.up()
 
 
-def click_row(page: Page, table: str, row: int, row_px: int = 36) -> None:
-    """Click a cell in the n-th row of the table with a key (drawn on a canvas)."""
+def click_row(page: Page, table: str, row: int, x_px: int = 120, row_px: int = 36) -> None:
+    """Click a cell in the n-th row of the table with a key (drawn on a canvas), so far from its left."""
     box = page.locator(f".st-key-{table} canvas").first.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + 120, box["y"] + row_px * (row + 1) + row_px / 2)
+    page.mouse.click(box["x"] + x_px, box["y"] + row_px * (row + 1) + row_px / 2)
 
 
 def heading(page: Page) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Status(NamedTuple):
+    """An error in place of a body."""
+
+    code: int
 
 
 class CannedServer:
@@ -14,7 +20,7 @@ class CannedServer:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, Any]] = []
         """Method, path with query, and JSON body of each request."""
-        self._answers: dict[tuple[str, str], list[tuple[bytes, str]]] = {}
+        self._answers: dict[tuple[str, str], list[tuple[int, tuple[bytes, str]]]] = {}
         self._encodings: dict[tuple[str, str], str] = {}
         server = self
 
@@ -54,18 +60,17 @@ class CannedServer:
 
     def on(self, method: str, path: str, *bodies: object, kind: str = "application/json", encoding: str = "") -> None:
         """Answer with JSON, with text, or with bytes as they are, which may be encoded."""
-        encoded = [
-            body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+        self._answers[method, path] = [
+            (body.code, (_REFUSED, "application/json")) if isinstance(body, Status) else (200, (_encoded(body), kind))
             for body in bodies
         ]
-        self._answers[method, path] = [(body, kind) for body in encoded]
         self._encodings[method, path] = encoding
 
     def _answer(self, method: str, path: str) -> tuple[int, tuple[bytes, str]]:
         answers = self._answers.get((method, path))
         if answers is None:
             return 404, (json.dumps({"error": {"message": f"nothing at {path}"}}).encode(), "application/json")
-        return 200, answers.pop(0) if len(answers) > 1 else answers[0]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def __enter__(self) -> CannedServer:
         self._thread.start()
@@ -75,6 +80,13 @@ class CannedServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+_REFUSED = b'{"error": {"message": "refused"}}'
+
+
+def _encoded(body: object) -> bytes:
+    return body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
 def events(*events: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ Run by `tools/frameworks.py` in an environment of its own: LiteLLM wants other v
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import spanledger
+from canned_server import CannedServer, Status
 from guarded import accounts, gate, write_policy
 from matrix_cases import usage_of
 from spanledger import call
@@ -137,6 +139,146 @@ def test_a_routed_call_is_sent_to_the_model_that_its_span_names(
     assert [billed.model for billed in provider.billed] == ["llama-3.1-8b-instant"]
     assert attributes["gen_ai.request.model"] == "llama-3.1-8b-instant"
     assert attributes["spanledger.routed_from"] == "llama-3.3-70b-versatile"
+
+
+CHEAPER = {"anthropic": "claude-haiku-4-5", "gcp.gemini": "gemini-2.5-flash-lite"}
+DEARER = {
+    "anthropic": ("anthropic/claude-sonnet-4-5", {"api_base": "{url}"}),
+    "gcp.gemini": ("gemini/gemini-2.5-flash", {"api_base": "{url}/v1beta"}),
+}
+
+
+def degrading(route: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    """Return a policy that has a cheaper model stand in, and what LiteLLM is asked."""
+    model, options = DEARER[route]
+    dearer = model.partition("/")[2]
+    policy = f"""
+    [[budget]]
+    name = "all"
+    per = "day"
+    usd = "0.1"
+    at = {{ "0.1%" = "degrade" }}
+
+    [[degrade]]
+    model = "{dearer}"
+    to = "{CHEAPER[route]}"
+    drop = ["temperature"]
+    """
+    return policy, {"model": model, "messages": MESSAGES, "api_key": "none", "max_tokens": 500, **options, **more}
+
+
+def placed(asked: dict[str, Any], url: str) -> dict[str, Any]:
+    return {**asked, "api_base": asked["api_base"].format(url=url)}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("route", DEARER)
+def test_a_cheaper_model_stands_in_where_litellm_speaks_a_providers_own_protocol(
+    route: str, way: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    import litellm
+
+    policy, asked = degrading(route, temperature=0.5)
+    write_policy(monkeypatch, tmp_path, policy)
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        assert way(litellm, placed(asked, provider.url))
+        attributes = traced.span()["attributes"]
+
+    assert [billed.model.partition("-2025")[0] for billed in provider.billed] == [CHEAPER[route]]
+    assert attributes["gen_ai.request.model"] == CHEAPER[route]
+    assert attributes["spanledger.routed_from"] == asked["model"].partition("/")[2]
+    assert attributes["spanledger.guard.action"] == "degrade"
+    assert attributes["spanledger.avoided.pico_usd"] > 0
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("route", DEARER)
+def test_a_provider_that_refuses_the_model_that_stands_in_gets_litellms_request(
+    route: str, way: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    import litellm
+
+    policy, asked = degrading(route, temperature=0.5)
+    write_policy(monkeypatch, tmp_path, policy)
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        provider.plan(Plan(status=404), Plan(usage=USAGE))
+        assert way(litellm, placed(asked, provider.url))
+        attributes = traced.span()["attributes"]
+
+    named = asked["model"].partition("/")[2]
+    assert [provider.requests, *(billed.model.partition("-2025")[0] for billed in provider.billed)] == [2, named]
+    assert attributes["gen_ai.request.model"] == named
+    assert "spanledger.routed_from" not in attributes
+    assert "the provider refused the request for it" in attributes["spanledger.guard.decisions"]
+
+
+ANSWERS: dict[str, Any] = {
+    "anthropic": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [{"type": "text", "text": "In Paris."}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    },
+    "gcp.gemini": {
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "In Paris."}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+    },
+}
+PATHS = {"anthropic": "/v1/messages", "gcp.gemini": "/v1beta/models/gemini-2.5-flash:generateContent"}
+
+
+@pytest.mark.parametrize("route", DEARER)
+def test_what_is_dropped_is_left_out_for_the_model_that_stands_in_alone(
+    route: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import litellm
+
+    policy, asked = degrading(route, temperature=0.5)
+    refuses = [Status(404)] if route == "anthropic" else []  # the other model's path is not there at all
+    with CannedServer() as server:
+        server.on("POST", PATHS[route], ANSWERS[route])
+        whole(litellm, placed(asked, server.url))
+        server.on("POST", PATHS[route], *refuses, ANSWERS[route])
+        write_policy(monkeypatch, tmp_path, policy)
+        with switched_on(monkeypatch, tmp_path / "home"):
+            whole(litellm, placed(asked, server.url))
+        alone, instead, after = server.seen
+
+    assert after == alone
+    told = json.dumps(alone).replace(asked["model"].partition("/")[2], CHEAPER[route])
+    assert json.dumps(instead) == told.replace(', "temperature": 0.5', "").replace('"temperature": 0.5, ', "")
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_what_litellm_signs_is_left_alone(
+    way: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    import litellm
+
+    asked = asking("aws.bedrock", provider)
+    model = asked["model"].rpartition("/")[2]
+    policy = f"""
+    [[budget]]
+    name = "all"
+    per = "day"
+    usd = "0.1"
+    at = {{ "0.1%" = "degrade" }}
+
+    [[degrade]]
+    model = "{model}"
+    to = "amazon.nova-lite-v1:0"
+    supports = ["text"]
+    """
+    write_policy(monkeypatch, tmp_path, policy)
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        assert way(litellm, asked)
+        attributes = traced.span()["attributes"]
+
+    assert [billed.model for billed in provider.billed] == [model]
+    assert "degrade skipped: LiteLLM has signed it" in attributes["spanledger.guard.decisions"]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

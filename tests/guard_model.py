@@ -213,9 +213,12 @@ class Model:
             return False
         return entry.line.kind == "lease" or 0 < entry.line.until_ms <= now - 3 * DAY
 
-    def set_spent(self, key: str, spent: int, until: int, unit: Unit) -> None:
+    def set_spent(self, key: str, spent: int, until: int, unit: Unit, expected: int | None) -> bool:
+        if expected is not None and (self.entries[key].spent if key in self.entries else 0) != expected:
+            return False
         entry = self.entries.setdefault(key, Entry(Line(key, "budget", unit, 0, 0, until)))
         entry.spent, entry.flagged = spent, 0
+        return True
 
     def raise_spent(self, key: str, spent: int, until: int, unit: Unit) -> None:
         entry = self.entries.setdefault(key, Entry(Line(key, "budget", unit, 0, 0, until)))
@@ -235,10 +238,15 @@ class Model:
             for key, entry in sorted(self.entries.items())
         ]
 
-    def charges(self, before: int, limit: int) -> list[Charge]:
+    def charges(self, before: int, limit: int, after: Charge | None) -> list[Charge]:
         found = [
             Charge(name, call.at, call.usd, call.tokens, call.flagged)
             for name, call in self.calls.items()
             if call.state in ("settled", "charged") and call.at < before
         ]
-        return sorted(found, key=lambda charge: (charge.at_ms, charge.call))[:limit]
+        found.sort(key=_order)
+        return [charge for charge in found if after is None or _order(charge) > _order(after)][:limit]
+
+
+def _order(charge: Charge) -> tuple[int, str]:
+    return charge.at_ms, charge.call

@@ -1,7 +1,8 @@
 """A process that spends of a budget: `guard_worker.py FOLDER-OR-URL NAME`, and on stdin one word, what to do.
 
 `race`: calls of half a dollar until it is refused, then prints how many there were. `hold`: holds two calls, one of
-them sent, says so, and waits to be killed. `work`: calls without end; what was settled is told as soon as it is.
+them sent, says so, and waits to be killed. `tell`: has ten settled without waiting, says so, and waits to be killed.
+`work`: calls without end; what was settled is told as soon as it is.
 """
 
 from __future__ import annotations
@@ -64,6 +65,14 @@ def main() -> None:
             store.sent("sent")
             store.accounts()  # what was sent before has arrived
             print("held", flush=True)
+            time.sleep(600)
+        case "tell":
+            for number in range(10):
+                store.reserve(str(number), [budget("b", 300, NO_CAP)], NOW)
+                store.sent(str(number))
+            for number in range(10):
+                store.tell_settled(str(number), 100, 1, NOW)
+            print("told", flush=True)
             time.sleep(600)
 
 

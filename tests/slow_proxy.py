@@ -44,6 +44,12 @@ class Network:
                     target.sendall(piece)
             target.shutdown(socket.SHUT_RDWR)
 
+    def break_off(self) -> None:
+        """End the connections that there are."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End all connections."""
         self._ending.set()

@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/ and the list of the views' columns from the tables in the code (`make docs`).
+"""Writes the generated pages of docs/, the figures of README, and the list of the views' columns (`make docs`).
 
 A test compares them. The list only grows: what it has and the code hasn't is in somebody's SQL.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from figures import figures_table, readme_table
 
 from spanledger.settings import SETTINGS, Setting
 from spanledger_analytics.reports.answer import Report
@@ -35,6 +39,9 @@ SECTIONS = {
 }
 """First column of a section of docs/schema.md to its title."""
 _HEAD = ("| column | type | meaning |", "|---|---|---|")
+README = ROOT / "README.md"
+_FIGURES = "<!-- Figures, made by tools/reference_docs.py (make docs) from docs/evidence. -->\n"
+_FIGURES_END = "<!-- End of the figures. -->\n"
 GENERATED = "<!-- Made by tools/reference_docs.py (make docs); edit the table in the code. -->\n"
 
 
@@ -113,10 +120,10 @@ def reports_page() -> str:
         "",
         "Reports that read spans read those of a day that is over once: what they say of it, told apart by team,",
         "feature, model and environment, is kept in `kept/` beside the lake, and holds until a span of the day, or a",
-        "price that it hangs on, is another. So are the hours of users, and what each piece of work has in a day. A",
-        "collector keeps the last 35 days before anybody asks, of work 14. Days are UTC's for that: in another zone,",
-        "for a part of a day, or told apart by anything else, the spans are read each time. `kept/` may be deleted",
-        "at any time.",
+        "price that it hangs on, is another. So are the hours of users, what each piece of work has in a day, and the",
+        "latest 200 decisions of each of those. A collector keeps the last 35 days before anybody asks, of work 14.",
+        "Days are UTC's for that: in another zone, for a part of a day, or told apart by anything else, the spans are",
+        "read each time. `kept/` may be deleted at any time.",
         "",
         "`cache-breaks` finds broken caches by what is kept, but what was lost is priced call by call, against what",
         "the line read before just that break, so it reads the calls of its days each time, 0.6 to 0.9 s at 100M.",
@@ -130,6 +137,30 @@ def reports_page() -> str:
     for report in REPORTS.values():
         lines += _report(report)
     return "\n".join(lines) + "\n"
+
+
+def figures_page() -> str:
+    """Return docs/figures.md."""
+    lines = [
+        GENERATED.replace("the table in the code", "tools/figures.py, or measure again"),
+        "# Figures",
+        "",
+        "What is promised of speed, size and accuracy, what was measured, and beside whom in the same run, with how",
+        "many times ours that is. **Bold** is a promise that isn't met. Each was measured by",
+        "`python tools/prove.py NAME`, the name being that of its evidence, where all other figures of the run are,",
+        "with machine, load and versions: two cores that others use, too. Peers do other things besides: the evidence",
+        "and the pages on each part say which.",
+        "",
+        *figures_table(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def readme() -> str:
+    """Return README with its figures as they are now."""
+    before, _, rest = README.read_text("utf-8").partition(_FIGURES)
+    _, _, after = rest.partition(_FIGURES_END)
+    return before + _FIGURES + "\n".join(readme_table()) + "\n" + _FIGURES_END + after
 
 
 def _report(report: Report) -> list[str]:
@@ -156,7 +187,8 @@ def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
     names = "\n".join(signatures()) + "\n"
     made = {"schema.md": schema_page(), "settings.md": settings_page(), "reports.md": reports_page()}
-    return {**{DOCS / name: text for name, text in made.items()}, NAMES: names}
+    made["figures.md"] = figures_page()
+    return {**{DOCS / name: text for name, text in made.items()}, NAMES: names, README: readme()}
 
 
 def _anchor(view: View) -> str:

@@ -1,21 +1,20 @@
 """Take the pictures of docs/screenshots: every page and every level of the drill-down, light and dark.
 
-Run it over a demo lake while `spanledger demo` runs, so that the live strip moves:
+    python tools/screenshots.py [FOLDER]
 
-    python tools/screenshots.py [LAKE [FOLDER]]
-
-The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's dearest user, and
-the latest hotel search for the trace. Budgets and alerts are those of a home of its own, whose rules are evaluated
-before the pictures are taken; the policy, and what its store knows, are the demo's.
+They are of a `spanledger demo` that is started for them and whose agents keep working, with its budgets, its rules on
+alerts and its policy. The way down is the one a reader would take: the dearest full day, its dearest hour, that hour's
+dearest user, and the latest hotel search for the trace.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
+import contextlib
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,31 +23,17 @@ from playwright.sync_api import Browser
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browsing import browser, dashboard, settle
-from spanledger.settings import load, user_data_dir
-from spanledger_analytics.alerts.watch import Watch
+from browsing import browser, settle
 from spanledger_analytics.connection import connect
 from spanledger_dashboard.application import places
+from waiting import wait_until
 
 OUT = Path(__file__).parents[1] / "docs" / "screenshots"
-DEMO_LAKE = user_data_dir() / "spanledger" / "demo" / "lake"
 WIDTH_PX = 1440
 LOWEST_PX, TALLEST_PX = 780, 1400
 LARGEST_BYTES = 300_000
-RULES = """
-[[rule]]
-name = "monthly budget"
-kind = "budget"
-usd = "475"
-actual = [80, 100]
-
-[[rule]]
-name = "unpriced calls"
-kind = "unpriced"
-percent = 1
-"""
-EVALUATIONS = 3
-"""So often a rule has to trip until it fires, and once more."""
+ALIVE_S = 330
+"""How long agents work before the pictures: the live strip looks back five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,33 +93,28 @@ def take(chrome: Browser, address: str, shot: Shot, scheme: str, out: Path) -> P
     return file
 
 
-def watch(lake: Path, home: Path) -> None:
-    """Have rules of ours evaluated over a lake, and keep in a home what they say."""
-    os.environ |= {"SPANLEDGER_HOME": str(home), "SPANLEDGER_LAKE": str(lake)}
-    rules = home / "alerts.toml"
-    rules.write_text(RULES, "utf-8")
-    minutes = itertools.count()
-    watched = Watch(load(), rules, lambda: next(minutes) * 60.0)
-    for _ in range(EVALUATIONS):
-        watched.step()
-    watched.stop()
+@contextlib.contextmanager
+def demo(folder: Path) -> Iterator[str]:
+    """Run the demo in a folder, and yield its dashboard's address when its agents have been at work for a while."""
+    ports = ["--grpc-port", "0", "--http-port", "0", "--dashboard-port", "0"]
+    argv = ["spanledger", "demo", "--lake", f"{folder}/lake", "--home", f"{folder}/home", *ports]
+    log = folder / "demo.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output)  # noqa: S603
+    try:
+        wait_until(lambda: "\nDashboard: " in log.read_text("utf-8"), timeout_s=300, what="a running demo")
+        time.sleep(ALIVE_S)
+        yield log.read_text("utf-8").partition("\nDashboard: ")[2].split()[0]
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
-def bring_policy(lake: Path, home: Path) -> None:
-    """Copy the policy of a demo, and what its store knows, from the home beside its lake."""
-    beside = lake.parent / "home"
-    for path in [*beside.glob("policy.toml"), *beside.glob("guard.sqlite*")]:
-        shutil.copy(path, home)
-
-
-def main(lake: Path = DEMO_LAKE, out: Path = OUT) -> None:
+def main(out: Path = OUT) -> None:
     """Take all pictures."""
     out.mkdir(parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp())
-    bring_policy(lake, home)
-    watch(lake, home)
-    with dashboard(lake, home / "dashboard.log") as address, browser() as chrome:
-        for shot in shots(lake):
+    with tempfile.TemporaryDirectory() as folder, demo(Path(folder)) as address, browser() as chrome:
+        for shot in shots(Path(folder) / "lake"):
             for scheme in ("light", "dark"):
                 print(take(chrome, address, shot, scheme, out))
 

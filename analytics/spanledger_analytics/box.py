@@ -16,6 +16,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,7 @@ class Box:
     def __init__(self) -> None:
         if sys.platform == "win32":
             raise UnprotectedError("a process can't be confined on Windows", "ask from Linux or macOS")
+        self._ending = threading.Lock()
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter
             [sys.executable, "-I", "-S", "-c", _PROGRAM.format(paths=import_paths())],
             stdin=subprocess.PIPE,
@@ -118,7 +120,8 @@ class Box:
     @property
     def waits(self) -> bool:
         """Whether the process is there."""
-        return self._process.poll() is None
+        with self._ending:
+            return self._process.poll() is None
 
     def __enter__(self) -> Self:
         return self
@@ -133,11 +136,17 @@ class Box:
                     pipe.close()
 
     def stop(self) -> None:
-        """End the process, whatever it is at; also for another thread than the one that asks."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.wait()
+        """End the process, whatever it is at; also for another thread than the one that asks.
+
+        Of one that is gone the number may be another process's by now, so nothing is done.
+        """
+        with self._ending:
+            if self._process.poll() is not None:
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
 
     def ask(
         self,
@@ -160,8 +169,9 @@ class Box:
         users = users_for(files)
         if scope.is_everything:
             return self._asked(files, query, contract.in_force(), users, limits or Limits(), as_of)
-        with extract(files, scope, users[0] if users else None, as_of) as extracted:
-            return self._asked(extracted, query, contract.NONE, [*users[:1], *users[-1:]], limits or Limits(), as_of)
+        within, owner = limits or Limits(), users[0] if users else None
+        with extract(files, scope, owner, as_of, limits=within, is_wanted=lambda: self.waits) as extracted:
+            return self._asked(extracted, query, contract.NONE, [*users[:1], *users[-1:]], within, as_of)
 
     def _asked(
         self,
@@ -172,6 +182,8 @@ class Box:
         limits: Limits,
         as_of: datetime | None,
     ) -> Answer:
+        if not query.isascii() and query != query.encode("utf-8", "replace").decode():
+            raise QueryError("the SQL has half of a character in it; write it as UTF-8")
         request = make_request(files, query, agreed, users, limits, as_of)
         deadline = time.monotonic() + limits.seconds + _GRACE_S + len(request.paths) / _PATHS_A_SECOND
         try:

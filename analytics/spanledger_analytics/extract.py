@@ -3,6 +3,9 @@
 Rows are copied and not filtered where they are asked for, because SQL sees more of a file than its view shows: other
 columns' statistics, file metadata, the text of the view. The views are then made over the copy as over any lake, so one
 that is added later shows nothing else either; of tables that say nothing about a span, none is copied.
+
+Copying is work of the process that shows the lake to everybody, so it has limits of its own, and ends when nobody waits
+for it any more.
 """
 
 from __future__ import annotations
@@ -10,8 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import reduce
 from pathlib import Path
@@ -24,7 +30,9 @@ from spanledger_collector.rollups import ROLLUPS
 from spanledger_collector.row import PARTITION
 from spanledger_collector.tables import CORRECTIONS, OUTCOMES, SETTLEMENTS, SPANS, SUPERSEDED, LakeTable
 
+from .box_process import Limits
 from .connection import connect_files
+from .errors import StoppedError
 from .scope import Scope
 from .snapshot import LakeFiles, template
 
@@ -32,36 +40,105 @@ _SPAN: Final = (PARTITION, "trace_id", "span_id")
 _AS_BOOKED: Final = "as_booked"
 _ROW: Final = "rows"
 _KEYS: Final = "keys"
+COPY_TIMES: Final = 4
+"""Copying may take so many times as long as a question."""
+_FIRST: Final = "while the rows of the scope were copied, which is done first"
+_THREADS: Final = 2
+_LOOK_S: Final = 0.1
 
 
 @contextlib.contextmanager
 def extract(
-    files: LakeFiles, scope: Scope, user: tuple[int, int] | None = None, as_of: datetime | None = None
+    files: LakeFiles,
+    scope: Scope,
+    user: tuple[int, int] | None = None,
+    as_of: datetime | None = None,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> Iterator[LakeFiles]:
     """Copy what is inside of a scope into a private folder, removed at the end; for root, one of `user`'s.
 
     A span is inside by what it is settled as; of its earlier versions those are copied that say nothing else. An
     outcome is inside by what it says itself, by its span, or where the whole trace is inside, or the whole session of
     one that names no trace.
+
+    Raises:
+        StoppedError: it took too long, too much memory, or all of the disk; or nobody wants it any more.
     """
-    folder = Path(tempfile.mkdtemp(prefix="spanledger-scope-"))
-    try:
-        extracted = _Extraction(files, scope, folder, as_of).files()
+    with _private_folder() as folder:
+        with _bounded(limits, is_wanted) as watch:
+            extracted = _Extraction(files, scope, folder, as_of, limits, watch).files()
         if user is not None:
             _give(folder, *user)
         yield extracted
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Give a folder for temporary files, and delete those that processes of this machine died over."""
+    ours = f"spanledger-scope-{socket.gethostname()}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{ours}*"):
+        try:
+            os.kill(int(left.name.removeprefix(ours).split("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (PermissionError, OverflowError, ValueError):
+            pass  # it lives, and is somebody else's; or the folder isn't ours
+    with tempfile.TemporaryDirectory(prefix=f"{ours}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _bounded(limits: Limits, is_wanted: Callable[[], bool]) -> Iterator[Callable[[duckdb.DuckDBPyConnection], None]]:
+    """Yield what a connection is given to that has to stop in time; say in a sentence why it did."""
+    done = threading.Event()
+    seconds = COPY_TIMES * limits.seconds
+    deadline = time.monotonic() + seconds
+
+    def watch(connection: duckdb.DuckDBPyConnection) -> None:
+        while not done.wait(_LOOK_S):
+            if time.monotonic() > deadline or not is_wanted():
+                connection.interrupt()  # time and again: it ends one query, and there are several
+
+    try:
+        yield lambda connection: threading.Thread(target=watch, args=(connection,), daemon=True).start()
+    except duckdb.InterruptException:
+        if not is_wanted():
+            raise StoppedError("stopped before it was asked") from None
+        raise StoppedError(f"stopped after {seconds:g} s, {_FIRST}; ask with a smaller scope") from None
+    except duckdb.OutOfMemoryException:
+        raise StoppedError(
+            f"stopped, {_FIRST}; these take more memory than {limits.memory_mb:,} MB; ask with a smaller scope"
+        ) from None
+    except (duckdb.IOException, OSError) as error:
+        raise StoppedError(
+            f"stopped, {_FIRST}, and that failed; see whether the disk of {tempfile.gettempdir()} is full"
+        ) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        done.set()
 
 
 class _Extraction:
     """A lake's rows on their way into a folder."""
 
-    def __init__(self, files: LakeFiles, scope: Scope, folder: Path, as_of: datetime | None) -> None:
+    def __init__(
+        self,
+        files: LakeFiles,
+        scope: Scope,
+        folder: Path,
+        as_of: datetime | None,
+        limits: Limits,
+        watch: Callable[[duckdb.DuckDBPyConnection], None],
+    ) -> None:
         self._files = files
         self._scope = scope
         self._folder = folder
         self._connection = connect_files(files, as_of=as_of)
+        self._connection.execute(f"set threads = {_THREADS}")
+        self._connection.execute(f"set memory_limit = '{limits.memory_mb}MiB'")
+        self._connection.execute("set temp_directory = $folder", {"folder": str(folder / "spilled")})
+        watch(self._connection)
         spans = self._connection.view("spans")
         inside = spans.filter(self._says(SPANS, silent=False)).select(*map(duckdb.ColumnExpression, _SPAN))
         inside.distinct().create(_KEYS)

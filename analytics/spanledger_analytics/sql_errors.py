@@ -16,7 +16,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-_JSON: Final = re.compile(r"(?P<kind>[\w ]+ Error): (?P<told>\{.*\})\s*", re.DOTALL)
+_JSON: Final = re.compile(r"(?:(?P<kind>[\w ]+ Error): )?(?P<told>\{.*\})\s*", re.DOTALL)
 _PLACED: Final = ("Parser Error", "Binder Error", "Catalog Error")
 """Of others the place is one in a text that DuckDB made of the query."""
 _PROPOSAL: Final = re.compile(r"\s*^(?:Did you mean|Candidate (?:bindings|tables))\b.*$", re.MULTILINE)
@@ -45,8 +45,9 @@ def explained(error: str, query: str, views: Collection[str], columns: Collectio
     message = str(told["exception_message"]).strip()
     if proposals:
         message = f"{_PROPOSAL.sub('', message)}\nDid you mean {_listed(proposals)}?"
-    place = _marked(query, str(told.get("location", ""))) if found["kind"] in _PLACED else ""
-    return _printable(f"{found['kind']}: {message}") + (f"\n\n{place}" if place else "")
+    kind = found["kind"] or told.get("exception_type", "Error")
+    place = _marked(query, str(told.get("location", ""))) if kind in _PLACED else ""
+    return _printable(f"{kind}: {message}") + (f"\n\n{place}" if place else "")
 
 
 def _proposals(told: dict[str, str], views: Collection[str], columns: Collection[str]) -> list[str]:

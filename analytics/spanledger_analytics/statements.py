@@ -6,11 +6,14 @@ say where a relation's SQL is wrong; executing the same says it, and a statement
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import duckdb
 
 _ROWS_AT_ONCE: Final = 10_000
+_UNREADABLE: Final = re.compile(r"\b(UHUGEINT|BIGNUM|BIT)\b")
+"""Types whose values come out of DuckDB as others: from half of its reach on, a UHUGEINT as a negative number."""
 
 
 def run(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation | None:
@@ -31,4 +34,7 @@ def run(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRel
     except (duckdb.BinderException, duckdb.CatalogException):
         connection.execute(statements[-1])
         raise
+    for name, type_ in zip(relation.columns, relation.types, strict=True) if relation is not None else ():
+        if found := _UNREADABLE.search(str(type_)):
+            raise duckdb.NotImplementedException(f"{name} can't be given out as {found[0]}; cast it to varchar")
     return relation

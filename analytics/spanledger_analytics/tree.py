@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +54,8 @@ class Facts:
     errors: int
     """Failed spans of any role."""
     cost_usd: Decimal | None
+    days: tuple[date, ...]
+    """UTC days on which it was spent: those of calls that cost anything."""
     estimated_calls: int
     """Calls whose cost is that of tokens that nobody reported."""
     estimated_usd: Decimal
@@ -137,6 +139,7 @@ def facts(trace: pl.DataFrame) -> Facts:
         output_tokens=sum(span["output_tokens"] or 0 for span in charged),
         errors=sum(span["status"] == "error" for span in spans),
         cost_usd=total(span["cost_usd"] for span in charged),
+        days=tuple(sorted({span["start_time"].date() for span in charged if span["cost_usd"]})),
         estimated_calls=len(estimated),
         estimated_usd=sum(estimated, Decimal(0)),
         retries=sum(max(0, (span["attempts"] or 1) - 1) for span in charged),

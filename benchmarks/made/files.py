@@ -55,6 +55,8 @@ class Made:
     fingerprints: bool = False
     maintained: bool = True
     """Whether the product has written its closed days anew and counted its days."""
+    controlled: float = 0.0
+    """Share of all calls that rules of a policy had to do with."""
     generator: int = GENERATOR
 
     @property
@@ -62,6 +64,7 @@ class Made:
         """What its folder is called."""
         more = f"-root-tags-{self.root_tags:g}" if self.root_tags else ""
         more += "-fingerprints" if self.fingerprints else ""
+        more += f"-controlled-{self.controlled:g}" if self.controlled else ""
         return f"lake-{self.spans}-{self.days}{more}{'' if self.maintained else '-as-written'}"
 
 
@@ -77,7 +80,7 @@ def made_lake(folder: Path, made: Made) -> Path:
     """Return the lake that is made of this, making it where there is none."""
     lake = folder / made.name
     stamp = lake / "made.json"
-    wanted = asdict(made)
+    wanted = {name: value for name, value in asdict(made).items() if value or name != "controlled"}  # came later
     if stamp.exists() and json.loads(stamp.read_text("utf-8"))["made"] == wanted:
         return lake
     shutil.rmtree(lake, ignore_errors=True)
@@ -150,7 +153,7 @@ def _write_day(number: int, share: float) -> _Day:
     day = LAST - timedelta(days=made.days - 1 - number)
     spans = make_day(people, day.toordinal(), round(made.spans * share / a_trace), made.root_tags)
     spans = spans.take(_order(spans, closed=day != LAST))
-    rows = day_rows(people, spans, day, fingerprints=made.fingerprints)
+    rows = day_rows(people, spans, day, fingerprints=made.fingerprints, controlled=made.controlled)
     size = MOST_ROWS if day != LAST else -(-rows.num_rows // OPEN_FILES)
     files = [
         write_file(lake, f"{day.isoformat()}-{place}", rows.slice(start, size))

@@ -6,6 +6,7 @@ applications, because that decides the size on disk: random ids of answers and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from typing import Any, Final
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from made.controlled import Pair, control_attributes, control_columns, drawn
 from made.population import EMBEDDING, EVERY_MODEL, FEATURES, SEED, TEAMS, Ints, Population
 from made.traces import AGENT_SPAN, DAY_US, INFERENCE, OTHER, TOOL, Bools, Spans
 from spanledger_collector.pricing import price_rows
@@ -33,16 +35,19 @@ TAGS: Final = ("user_id", "team_id", "customer_id", "feature", "session_id")
 """What a call inherits from its root."""
 
 
-def day_rows(people: Population, spans: Spans, day: date, *, fingerprints: bool) -> pa.Table:
-    """Return the rows of spans in their order, priced."""
+def day_rows(people: Population, spans: Spans, day: date, *, fingerprints: bool, controlled: float = 0.0) -> pa.Table:
+    """Return the rows of spans in their order, priced; `controlled` is the share of calls that rules had to do with."""
+    done = drawn(spans, day, controlled) if controlled else None
     chance = np.random.default_rng((SEED, 3, day.toordinal()))
     midnight = (day - date(1970, 1, 1)).days * DAY_US
     columns = {
         **_identity(chance, people, spans, midnight, day),
         **_calls(chance, spans),
         **_tokens(spans),
-        **_rest(chance, people, spans),
+        **_rest(chance, people, spans, [] if done is None else control_attributes(done, spans)),
     }
+    if done is not None:
+        columns |= control_columns(done, spans.trace, columns)
     said = who(people, spans, day)
     shown = pa.array(~spans.root_tags | (spans.place == 0))
     columns |= {name: pc.if_else(shown, said[name], pa.scalar(None, TEXT)) for name in TAGS}
@@ -214,7 +219,7 @@ def _tokens(spans: Spans) -> dict[str, pa.Array]:
     }
 
 
-def _rest(chance: np.random.Generator, people: Population, spans: Spans) -> dict[str, pa.Array]:
+def _rest(chance: np.random.Generator, people: Population, spans: Spans, more: Sequence[Pair]) -> dict[str, pa.Array]:
     agents = pa.array(spans.feature % 10, mask=spans.kind != AGENT_SPAN)
     plan = pa.array(["free", "pro", "enterprise"]).take(pa.array(people.customer_of[spans.user] % 3))
     own = pa.array(spans.is_call & ~spans.root_tags)
@@ -223,13 +228,13 @@ def _rest(chance: np.random.Generator, people: Population, spans: Spans) -> dict
     return {
         "agent_name": pa.array(_AREAS).take(agents),
         "tool_name": pa.array(_TOOLS).take(pa.array(_tool(spans), mask=spans.kind != TOOL)),
-        "attributes": _attributes(chance, spans),
+        "attributes": _attributes(chance, spans, more),
         "tags": pc.if_else(own, _map([("plan", plan)], one[None]), pa.scalar(None, TEXT_MAP)),
         "resource": _map([("host.name", host), ("telemetry.sdk.language", _same('"python"', spans.rows))], one[None]),
     }
 
 
-def _attributes(chance: np.random.Generator, spans: Spans) -> pa.Array:
+def _attributes(chance: np.random.Generator, spans: Spans, more: Sequence[Pair]) -> pa.Array:
     rows, calls, tools = spans.rows, spans.is_call, spans.kind == TOOL
     number = pa.array([f'"{version}"' for version in range(40)]).take(pa.array((spans.feature * 3) % 40))
     read = _documents().take(pa.array(chance.integers(0, 5000, rows)))
@@ -241,6 +246,7 @@ def _attributes(chance: np.random.Generator, spans: Spans) -> pa.Array:
         ("gen_ai.tool.call.id", used, tools),
         ("gen_ai.tool.type", _same('"function"', rows), tools),
         ("http.route", _same('"/v1/{area}"', rows), spans.kind == OTHER),
+        *more,
     ]
     return _map([(key, values) for key, values, _ in pairs], np.stack([there for *_, there in pairs]))
 

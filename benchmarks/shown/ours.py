@@ -23,6 +23,8 @@ BACK: Final = ("back to requests", "back to users", "back to hours", "back to da
 OVERVIEW: Final = "/"
 ROW_PX: Final = 36
 """Of a table."""
+NAME_PX: Final = 330
+"""From a table's left to a request's name."""
 AFTER: Final = "[class*=st-key-card-why], [class*=st-key-card-drivers]"
 """Cards of a trace that come when its waterfall is on the screen: they are timed by themselves."""
 WHOLE: Final = (
@@ -131,9 +133,9 @@ async def press_user(visit: Visit, user: str) -> None:
 
 
 async def press_row(visit: Visit, table: str, row: int) -> None:
-    """Press a row of a table, which is drawn on a canvas."""
+    """Press the name in a row of a table, which is drawn on a canvas."""
     box = await visit.page.locator(f".st-key-{table} canvas").first.bounding_box()
     if box is None:
         raise SystemExit(f"there is no table {table!r}")
     rows = max(1, int(box["height"]) // ROW_PX - 1)
-    await visit.press(box["x"] + 120, box["y"] + ROW_PX * (row % rows + 1) + ROW_PX / 2)
+    await visit.press(box["x"] + NAME_PX, box["y"] + ROW_PX * (row % rows + 1) + ROW_PX / 2)

@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from spanledger_analytics.plain_values import BATCH_ROWS, cell, plain, write_csv, write_parquet
+from spanledger_analytics.plain_values import BATCH_ROWS, cell, in_reach, plain, write_csv, write_parquet
 
 FORMATS: Final = ("table", "csv", "json", "parquet")
 MOST_TABLE_ROWS: Final = 500
@@ -47,6 +47,7 @@ def write(answer: pa.Table, form: str, target: IO[bytes], width: int | None = No
 
 
 def _write_text(answer: pa.Table, form: str, target: IO[str], width: int | None) -> str | None:
+    answer = in_reach(answer)
     if form == "csv":
         write_csv(answer, target)
         return None

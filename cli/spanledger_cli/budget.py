@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from pathlib import Path
@@ -20,6 +20,7 @@ from spanledger.guard.windows import Window
 from spanledger.lake_path import LakePath
 from spanledger_analytics.controls.balances import BudgetBalance, balances
 from spanledger_analytics.controls.watch import STATE
+from spanledger_dashboard.format import many
 
 from . import lakes
 from .lengths import Length
@@ -40,6 +41,8 @@ from .progress import counting, say
 if TYPE_CHECKING:
     from spanledger_analytics.controls.history import PastWindow
 
+_ANY_TIME_MS: Final = 2**53
+"""Also of a clock that is ahead."""
 _BAR: Final = 10
 _NAMES: Final = ("budget", "scope", "window", "spent", "held", "cap", "unit", "share", "flagged", "resets_at", "state")
 _NOTHING: Final = Cell(None, "-", right=True)
@@ -73,11 +76,14 @@ def status(home: Path | None, policy: Path | None, names: tuple[str, ...], scope
       spanledger budget status --scope team_id=support
 
     `state` is ok, or the action of the highest share that is reached. `flagged` is the part of `spent` that is an
-    estimate, because nobody came to settle the call. A dash is an account that no call has drawn on yet.
+    estimate, because nobody came to settle the call. Holds that have run out are ended first, as the next call would do
+    it. A dash is an account that no call has drawn on yet.
     """
     settings, rules = load_policy(home, policy)
     budgets = _named(rules, names)
     with accounts_of(settings, rules) as store:
+        # Over already: a call that needs the room ends them first, so what they hold is none of what it would find.
+        ended = store.sweep(_now_ms())
         found = balances(budgets, store.accounts(), _now_ms())
         compared = store.states(STATE).get(STATE)
     if scope is not None:
@@ -85,9 +91,11 @@ def status(home: Path | None, policy: Path | None, names: tuple[str, ...], scope
     print_rows(_NAMES, [_row(one) for one in found], form)
     if not budgets:
         say(f"{rules.path} has no [[budget]]")
+    if ended:
+        say(f"ended, as nobody renewed them: {many(ended, 'hold')}; what had been sent is charged by estimate")
     if compared is not None:
         said = json.loads(compared)
-        say(f"compared with the lake last at {said['at']}; {said['waiting']} calls wait to be confirmed")
+        say(f"compared with the lake last at {said['at']}; still to be confirmed: {many(said['waiting'], 'call')}")
 
 
 @command.command("history")
@@ -185,7 +193,7 @@ def set_(
       spanledger budget set "a user's day" --scope user_id=ann --spent 2.50
 
     --from-lake is for a budget that begins in mid-month. Calls that the lake doesn't have yet are not forgotten: while
-    there are some, an account is only raised.
+    there are some, and where an account is drawn on meanwhile, it is only raised.
     """
     if (spent is None) == (not from_lake):
         raise click.UsageError("say --spent AMOUNT, or --from-lake")
@@ -196,17 +204,19 @@ def set_(
     scope = _scope(budget, scopes, needed=not from_lake)
     window = budget.window(_now_ms())
     with accounts_of(settings, rules) as store:
+        before = _spent(store)
         if spent is not None:
-            changes, lower = [_Change(scope or "", _window(budget, window, session), _amount(budget, spent))], True
+            changes = [_Change(scope or "", _window(budget, window, session), _amount(budget, spent))]
+            for one in changes:
+                store.set_spent(budget_key(budget, one.scope, one.window), one.amount, window.until_ms, budget.unit)
         else:
             lakes.check_readable(settings.lake)
-            changes, lower = _from_lake(store, settings.lake, budget, window)
+            changes, known = _from_lake(store, settings.lake, budget, window)
             changes = [one for one in changes if scope in (None, one.scope)]
             if session is not None:
                 changes = [one for one in changes if one.window == session_window(session)]
-        before = {account.key: account.spent for account in store.accounts()}
-        _set(store, budget, window, changes, lower=lower)
-        after = {account.key: account.spent for account in store.accounts()}
+            _set_as_in_lake(store, budget, window, changes, known)
+        after = _spent(store)
     for one in changes:
         key = budget_key(budget, one.scope, one.window)
         was, now = (shown(amounts.get(key, 0), budget.unit) for amounts in (before, after))
@@ -215,31 +225,47 @@ def set_(
         say("the lake has no call of it in this window; nothing is changed")
 
 
-def _from_lake(store: Store, lake: LakePath, budget: Budget, window: Window) -> tuple[list[_Change], bool]:
-    """Return what accounts are by the lake, and whether that is all there is, so that one may be lowered to it."""
+def _spent(store: Store) -> dict[str, int]:
+    return {account.key: account.spent for account in store.accounts()}
+
+
+def _from_lake(
+    store: Store, lake: LakePath, budget: Budget, window: Window
+) -> tuple[list[_Change], dict[str, int] | None]:
+    """Return what accounts are by the lake, and what they had spent when it had all of that; None where it hadn't."""
     from spanledger_analytics.connection import Ledger
     from spanledger_analytics.controls.reconcile import reconcile
     from spanledger_analytics.controls.spent import spent
     from spanledger_analytics.scope import EVERYTHING
 
     ledger, now = Ledger(lake, EVERYTHING), datetime.now(UTC)
-    done = reconcile(store, ledger, now, provisional=True)
-    if done.waiting:
+    waiting = reconcile(store, ledger, now, provisional=True).waiting
+    # Looked at before the lake adds up: what is confirmed by then, by whomever, is in its sum.
+    known = _spent(store)
+    waiting = waiting or len(store.charges(_ANY_TIME_MS, 1))
+    if waiting:
         say(
-            f"{done.waiting} calls are not in the lake yet, or have no cost there; accounts are raised, none is lowered"
+            f"not in the lake yet, or without a cost there: {many(waiting, 'call')};"
+            " accounts are raised, none is lowered"
         )
     found = spent(ledger, budget, [window])
     changes = [_Change(one.scope, one.window.name, one.amount(budget)) for one in found]
-    return sorted(changes), not done.waiting
+    return sorted(changes), None if waiting else known
 
 
-def _set(store: Store, budget: Budget, window: Window, changes: Sequence[_Change], *, lower: bool) -> None:
+def _set_as_in_lake(
+    store: Store, budget: Budget, window: Window, changes: Sequence[_Change], known: Mapping[str, int] | None
+) -> None:
+    """Set accounts that have spent what they had when the lake had all of it; others are raised."""
+    drawn_on = 0
     for one in changes:
-        key = budget_key(budget, one.scope, one.window)
-        if lower:
-            store.set_spent(key, one.amount, window.until_ms, budget.unit)
-        else:
-            store.raise_spent({key: (one.amount, window.until_ms, budget.unit)})
+        key, until_ms, unit = budget_key(budget, one.scope, one.window), window.until_ms, budget.unit
+        if known is not None and store.set_spent(key, one.amount, until_ms, unit, known.get(key, 0)):
+            continue
+        drawn_on += known is not None
+        store.raise_spent({key: (one.amount, until_ms, unit)})
+    if drawn_on:
+        say(f"drawn on while the lake was asked: {many(drawn_on, 'account')}; raised, not lowered; say it again")
 
 
 def _scope(budget: Budget, words: Sequence[str], *, needed: bool) -> str | None:

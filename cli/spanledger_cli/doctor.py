@@ -26,10 +26,12 @@ from spanledger import account, base_file, settings as all_settings
 from spanledger.errors import SpanledgerError
 from spanledger.guard import policy_path
 from spanledger.guard.policy_file import read_policy
+from spanledger.guard.stores import without_secret
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings
 from spanledger.spool import FOLDER_LIMIT_BYTES, backlog
 from spanledger.transport import AwayError, RefusedError, connect, target
+from spanledger_dashboard.format import many
 
 from . import lakes
 from .errors import MissingExtraError
@@ -178,13 +180,13 @@ def _prices(settings: Settings) -> Finding:
 
 def _spool(folder: Path) -> Finding:
     waiting = backlog(folder)
-    lost = f"; {waiting.dropped} batches were dropped, the folder was full" if waiting.dropped else ""
+    dropped = "1 batch was" if waiting.dropped == 1 else f"{waiting.dropped} batches were"
+    lost = f"; {dropped} dropped, the folder was full" if waiting.dropped else ""
     if not waiting.files:
         return Finding("spool", "warn" if lost else "ok", f"nothing waits{lost}")
     share = waiting.bytes * 100 // FOLDER_LIMIT_BYTES
-    detail = (
-        f"{waiting.files} batches wait, {_size(waiting.bytes)}, {share} % full, oldest {waiting.oldest_s:.0f} s{lost}"
-    )
+    wait = "1 batch waits" if waiting.files == 1 else f"{waiting.files} batches wait"
+    detail = f"{wait}, {_size(waiting.bytes)}, {share} % full, oldest {waiting.oldest_s:.0f} s{lost}"
     return Finding("spool", "warn", detail)
 
 
@@ -274,7 +276,7 @@ def _alerts(settings: Settings) -> Iterator[Finding]:
     if seen is None or datetime.now(UTC) - seen > max(_NOT_EVALUATED, 3 * rules.pace.every):
         when = f"since {seen:%Y-%m-%dT%H:%M:%SZ}" if seen else "yet"
         troubles.insert(0, f"not evaluated {when}: `spanledger up` and `collect` do")
-    told = f"{len(rules.rules)} rules of {path}"
+    told = f"{many(len(rules.rules), 'rule')} of {path}"
     yield Finding("alerts", "warn" if troubles else "ok", "; ".join([told, *troubles]))
 
 
@@ -291,9 +293,10 @@ def _policy(settings: Settings) -> Finding:
         return Finding("policy", "warn", f"calls go on without it, or by the last good one: {error}")
     rules = [*policy.rules, *(rule for kind in policy.more.values() for rule in kind)]
     shadow = sum(getattr(rule, "shadow", False) for rule in rules)
-    store = policy.store.partition("@")[2] or policy.store  # an address without its password
     in_shadow = f", {shadow} in shadow" if shadow else ""
-    return Finding("policy", "ok", f"{len(rules)} rules of {path}{in_shadow}, store {store}")
+    return Finding(
+        "policy", "ok", f"{many(len(rules), 'rule')} of {path}{in_shadow}, store {without_secret(policy.store)}"
+    )
 
 
 def _size(count: int) -> str:

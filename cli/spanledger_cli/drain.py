@@ -14,6 +14,7 @@ import spanledger
 from spanledger import settings as all_settings
 from spanledger.deferral.drain import Drained, collect, drain, submit
 from spanledger.deferral.queue import Queue
+from spanledger_dashboard.format import many
 
 _POLL_S = 30.0
 
@@ -35,7 +36,8 @@ def command(batch: bool, wait: bool, every: float, limit: int | None, only_list:
       spanledger drain --list
 
     Keys come from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY): none is kept with a request. What it costs is
-    traced, under the tags of who put it off. Exit code 1 where a request failed.
+    traced, under the tags of who put it off. Exit code 1 where a request failed, or is left because there is no key for
+    its provider, say: the others are made all the same.
     """
     settings = all_settings.load()
     queue = Queue(settings.home)
@@ -46,20 +48,36 @@ def command(batch: bool, wait: bool, every: float, limit: int | None, only_list:
     failed = 0
     while True:
         pause_s = every
+        left: list[Drained] = []
         for one in _once(queue, batch=batch, limit=limit):
+            if one.what == "left":
+                left.append(one)
+                continue
             _say(one)
             failed += one.what == "failed"
             if one.retry_after_s is not None:
                 pause_s = min(pause_s, one.retry_after_s)
-        left = queue.jobs("waiting", "running", "batched")
-        if not wait or not left:
+        waiting = {job.id for job in queue.jobs("waiting", "running", "batched")}
+        if not wait or waiting <= {id for one in left for id in one.ids}:
             break
         time.sleep(pause_s)
     spanledger.flush()
-    if left:
-        click.echo(f"{len(left):,} requests wait; run it again, or with --wait.", err=True)
-    if failed:
+    _say_what_waits(waiting, left)
+    if failed or left:
         raise SystemExit(1)
+
+
+def _say_what_waits(waiting: set[str], left: list[Drained]) -> None:
+    for one in left:
+        click.echo(f"{_many_are(len(one.ids), 'is', 'are')} left: {one.why}", err=True)
+    if waiting:
+        missing = "set what is missing, such as a key in the environment, and " if left else ""
+        again = "run it again." if left else "run it again, or with --wait."
+        click.echo(f"{_many_are(len(waiting), 'waits', 'wait')}; {missing}{again}", err=True)
+
+
+def _many_are(count: int, one: str, more: str) -> str:
+    return f"{many(count, 'request')} {one if count == 1 else more}"
 
 
 def _once(queue: Queue, *, batch: bool, limit: int | None) -> Iterator[Drained]:
@@ -68,8 +86,8 @@ def _once(queue: Queue, *, batch: bool, limit: int | None) -> Iterator[Drained]:
 
 
 def _say(one: Drained) -> None:
-    many = f"{len(one.ids):,} requests" if len(one.ids) > 1 else "".join(one.ids)
-    click.echo(f"{many:<20} {one.what:<8} {one.why}".rstrip())
+    which = many(len(one.ids), "request") if len(one.ids) > 1 else "".join(one.ids)
+    click.echo(f"{which:<20} {one.what:<8} {one.why}".rstrip())
 
 
 def _list(queue: Queue, shape: str) -> None:

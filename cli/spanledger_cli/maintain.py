@@ -12,6 +12,7 @@ import click
 
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
+from spanledger_dashboard.format import many
 
 from . import lakes
 from .progress import say
@@ -89,7 +90,7 @@ def _settle(settings: Settings, first: datetime | None, quiet: timedelta) -> Non
     from spanledger_collector.settling import settle_again, settle_new
 
     def say_settled(done: Settled) -> None:
-        say(f"settled {done.traces} traces, {done.decisions} decisions")
+        say(f"settled {many(done.traces, 'trace')}, {many(done.decisions, 'decision')}")
 
     BaseWatch(settings)
     ContractWatch(settings)
@@ -133,7 +134,7 @@ def _count_days(lake: LakePath) -> None:
     with only_one(rollup_lock(lake)):
         done = refresh_rollups(lake)
     if done.counted:
-        click.echo(f"{'count':<10} {'rollups':<12} {len(done.counted)} days counted")
+        click.echo(f"{'count':<10} {'rollups':<12} {many(len(done.counted), 'day')} counted")
 
 
 def _set_budgets_right(settings: Settings) -> None:
@@ -144,9 +145,8 @@ def _set_budgets_right(settings: Settings) -> None:
     done = watch.compare()
     watch.close()
     if done is not None and done.confirmed:
-        click.echo(
-            f"{'compare':<10} {'budgets':<12} {done.confirmed} calls confirmed, {done.changed} of them set right"
-        )
+        confirmed = many(done.confirmed, "call")
+        click.echo(f"{'compare':<10} {'budgets':<12} {confirmed} confirmed, {done.changed} of them set right")
 
 
 def _budgets(settings: Settings) -> BudgetWatch | None:

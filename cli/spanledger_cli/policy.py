@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,10 @@ from spanledger.errors import SpanledgerError
 from spanledger.guard.decisions import exact, shown
 from spanledger.guard.gate import worker_count
 from spanledger.guard.policy import Budget, Policy
+from spanledger.guard.rehearsal import is_played
 from spanledger.lake_path import LakePath
 from spanledger.settings import Settings, load
+from spanledger_dashboard.format import many
 
 from . import lakes
 from .errors import FileError
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 _STARTING_FILE: Final = Path(__file__).with_name("policy.toml")
 _WEEK: Final = timedelta(days=7)
 _FILE: Final = click.argument("file", required=False, type=click.Path(path_type=Path))
-_EFFECTS: Final = ("refused", "put_off", "throttled", "degraded", "warned")
+_EFFECTS: Final = ("refused", "put_off", "throttled", "degraded", "routed", "warned")
 
 
 @click.group("policy")
@@ -107,7 +110,7 @@ def check(
         if rows or form != "table":
             print_rows(("level", "rule", "finding"), rows, form)
         count = len(policy.rules) + len(policy.degrades) + sum(map(len, policy.more.values()))
-        say(f"{policy.path}: {count} rules, {'nothing' if not rows else len(rows)} to look at")
+        say(f"{policy.path}: {many(count, 'rule')}, {len(rows) or 'nothing'} to look at")
     if any(one.level == "error" for one in findings):
         sys.exit(1)
 
@@ -157,19 +160,21 @@ def simulate(
 def _findings(settings: Settings, policy: Policy, *, ask_lake: bool) -> list[Finding]:
     from spanledger_analytics.connection import Ledger
     from spanledger_analytics.controls.lint import lint
-    from spanledger_analytics.controls.seen import seen
+    from spanledger_analytics.controls.seen import ends, seen
     from spanledger_analytics.scope import EVERYTHING
     from spanledger_collector.base_watch import BaseWatch
     from spanledger_collector.contracts import ContractWatch
 
     BaseWatch(settings)
     ContractWatch(settings)
-    known = None
+    known, ended = None, dict[str, Counter[str]]()
     if ask_lake:
         now = datetime.now(UTC)
         lakes.check_readable(settings.lake)
-        known = seen(Ledger(settings.lake, EVERYTHING), policy.rules, now - _WEEK, now)
-    return lint(policy, worker_count(), known, time.time_ns())
+        ledger = Ledger(settings.lake, EVERYTHING)
+        known = seen(ledger, policy.rules, now - _WEEK, now)
+        ended = ends(ledger, policy.more.get("cache", ()), now - _WEEK, now)
+    return lint(policy, worker_count(), known, ended, time.time_ns())
 
 
 def _explain(settings: Settings, policy: Policy, given: Mapping[str, str], form: str) -> None:
@@ -222,7 +227,14 @@ def _enforced(policy: Policy) -> Policy:
         policy,
         budgets=tuple(replace(rule, shadow=False) for rule in policy.budgets),
         limits=tuple(replace(rule, shadow=False) for rule in policy.limits),
-        more={**policy.more, "breaker": tuple(replace(rule, shadow=False) for rule in policy.more.get("breaker", ()))},
+        more={
+            **policy.more,
+            "breaker": tuple(replace(rule, shadow=False) for rule in policy.more.get("breaker", ())),
+            "route": tuple(
+                replace(rule, mode="percentage", percent=100) if rule.shadow else rule
+                for rule in policy.more.get("route", ())
+            ),
+        },
     )
 
 
@@ -254,7 +266,7 @@ def _effect(rule: tuple[str, str, bool], key: Key | None, effects: list[Effect])
 
 def _say_simulated(policy: Policy, found: Simulation) -> None:
     say(
-        f"{found.calls:,} calls of ${found.cost_usd:,.2f}: {found.refused_calls:,} would have been refused,"
+        f"{many(found.calls, 'call')} of ${found.cost_usd:,.2f}: {found.refused_calls:,} would have been refused,"
         f" {found.changed_calls:,} answered by a stand-in, {found.waited_s:,} s waited;"
         f" ${found.cost_usd - found.would_cost_usd:,.2f} would have been saved"
     )
@@ -263,7 +275,9 @@ def _say_simulated(policy: Policy, found: Simulation) -> None:
             "a run whose call is refused may end there: its later calls are played although they may not have been made"
         )
     if found.unpriced_calls:
-        say(f"{found.unpriced_calls:,} calls have no price, and are in no sum")
-    for kind, rules in policy.more.items():
-        if rules:
-            say(f"[[{kind}]] is not played")
+        say(f"without a price, and in no sum: {many(found.unpriced_calls, 'call')}")
+    if policy.more.get("cache"):
+        say("[[cache]] is not played: what a cache would have given hangs on prompts, which the lake doesn't have")
+    for rule in policy.more.get("route", ()):
+        if not is_played(rule):
+            say(f"the route {rule.name!r} is not played: it asks for code or a schema, which the lake doesn't have")

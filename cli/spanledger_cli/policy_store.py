@@ -9,7 +9,7 @@ from typing import Final
 from spanledger.errors import SpanledgerError
 from spanledger.guard.policy import Policy
 from spanledger.guard.store import Store, StoreAwayError
-from spanledger.guard.stores import open_shared
+from spanledger.guard.stores import open_shared, without_secret
 from spanledger.settings import Settings
 
 from .errors import MissingExtraError
@@ -34,6 +34,7 @@ def shared_store(command: str, settings: Settings, policy: Policy, of_one_proces
     try:
         yield store
     except StoreAwayError as error:
-        raise SpanledgerError(f"the store {policy.store} of {policy.path} can't be reached: {error}") from error
+        told = without_secret(policy.store)
+        raise SpanledgerError(f"the store {told} of {policy.path} can't be reached: {error}") from error
     finally:
         store.close()

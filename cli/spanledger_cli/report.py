@@ -19,7 +19,7 @@ from spanledger.lake_path import LakePath
 from spanledger.settings import load
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.reports.answer import Answer, Option, Report, Value
-from spanledger_analytics.reports.calendar import UNITS, Calendar, Period
+from spanledger_analytics.reports.calendar import UNITS, Calendar, Period, check_reach
 from spanledger_analytics.reports.question import TAG, WHO, Question, parse_by, parse_where
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.scope import EVERYTHING
@@ -172,6 +172,7 @@ def _answering(report: Report) -> Any:
 
 def _period(report: Report, calendar: Calendar, first: datetime | None, last: datetime | None) -> Period:
     end: date = last.date() if last is not None else calendar.today()
+    check_reach(end)
     begin = first.date() if first is not None else end - timedelta(days=report.days - 1)
     return Period(begin, end, calendar)
 

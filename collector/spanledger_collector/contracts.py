@@ -1,7 +1,8 @@
 """The contract that the collector's processes price under: read at the start, and again whenever its file changes.
 
 A file that is wrong at the start ends the process with its line and key. One that goes wrong later leaves the contract
-that was in force, because spans keep coming while somebody edits.
+that was in force, because spans keep coming while somebody edits; so does one that was changed just now, which may not
+be whole yet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from spanledger import contract
 from spanledger.contract_file import ContractError, read_contract
+from spanledger.entries import is_being_written
 from spanledger.settings import Settings
 
 LOG: Final = logging.getLogger("spanledger.collector")
@@ -34,7 +36,7 @@ class ContractWatch:
         """Read the file again if it has changed."""
         try:
             stamp = self._look()
-            if stamp == self._stamp:
+            if stamp == self._stamp or (stamp and is_being_written(stamp[1])):
                 return
             self._stamp = stamp
             contract.use(read_contract(stamp[0]) if stamp else contract.NONE)

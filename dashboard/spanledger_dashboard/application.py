@@ -16,6 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from spanledger_dashboard.components import links
+from spanledger_dashboard.components.ahead import bring_ahead
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import configured_lake, shown_lake
@@ -42,8 +43,14 @@ _STYLE: Final = """<style>
 [data-testid^="stBaseButton-primary"] { background-color: #0067a3; border-color: #0067a3; color: #fff; }
 [data-testid="stMetric"] div:has(> [data-testid="stMetricDeltaDescription"]) { flex-wrap: wrap; row-gap: 0; }
 [data-testid="stMetricDeltaDescription"], [data-testid="stMetricDeltaDescription"] * { white-space: normal; }
+@media (max-width: 640px) { [data-testid="stLayoutWrapper"]:has(> .st-key-neighbours) { flex-basis: 100%; } }
+.js-plotly-plot :is([class$="tick"] text, [class$="title"], .legendtext, .scatterlayer text, .bartext-outside,
+  .annotation-text) {
+  fill: color-mix(in srgb, currentColor 80%, transparent) !important; }
 </style>"""
-"""White on the pale blue of the dark theme can't be read; a comparison goes on in a second line where it is narrow."""
+"""White on the pale blue of the dark theme can't be read; a comparison goes on in a second line where it is narrow, and
+the way to the day or hour beside has a line of its own on a phone; words of a figure take the ink of the page around
+them, so that a figure that is drawn already can be read when the theme is switched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ def _show_sections(pages: Mapping[str, Page]) -> None:
                 for place in section:
                     along = carried(here, days=place.days, filters=place.filters)
                     st.page_link(pages[place.path], width="stretch", query_params=along)
+        bring_ahead()
 
 
 def _page(place: Place) -> Page:

@@ -47,8 +47,10 @@ def inside(slabs: Sequence[Slab], whole: Decimal) -> str:
     return f"{said}, {share(part.cost_usd, first.cost_usd)} of that {visible(part.name, 40)}"
 
 
-def unallocated(by: str, silent: Decimal, whole: Decimal, service: str | None) -> str:
-    """Say how much names none of `by`, and whose service most of it comes from."""
+def unallocated(by: str, silent: Decimal, whole: Decimal | None, service: str | None) -> str:
+    """Say how much names none of `by`, and whose service most of it comes from; `whole` is None without a price."""
+    if whole is None:
+        return "Nothing here has a price"
     if not silent:
         return f"Every dollar names a {by}"
     said = f"{usd(silent)} names no {by}, {share(silent, whole)} of the cost"

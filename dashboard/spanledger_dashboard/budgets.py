@@ -6,7 +6,7 @@ may cost is no budget of what they see.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, cast
@@ -51,6 +51,18 @@ class Allowed:
         return f"{UNITS[self.span]} budget"
 
 
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What rules allow by value: of a rule with `*` those of which most is used stand for all, with those it names."""
+
+    listed: list[Allowed]
+    """Of each rule those of which most is used first."""
+    more: int
+    """How many others there are."""
+    more_used_up: int
+    """How many of the others are used up."""
+
+
 def budget_rules() -> list[Rule]:
     """Return the rules on budgets.
 
@@ -75,24 +87,27 @@ def monthly_budget() -> Decimal | None:
     return None
 
 
-def allowed(rule: Rule, lake: Lake, calendar: Calendar) -> Iterator[Allowed]:
-    """Yield what a rule allows by value: those that have used most of it in its period, and those that it names.
+def known_budgets(rules: Iterable[Rule], lake: Lake, calendar: Calendar) -> Budgets:
+    """Return what rules allow in the periods that are under way."""
+    each = [_allowed(rule, lake, calendar) for rule in rules]
+    return Budgets(
+        [one for found in each for one in found.listed],
+        sum(found.more for found in each),
+        sum(found.more_used_up for found in each),
+    )
 
-    Of a table with `*` many values may spend; a dozen stand for them.
-    """
+
+def _allowed(rule: Rule, lake: Lake, calendar: Calendar) -> Budgets:
     terms = cast("Budget", rule.terms)
     if rule.by is None:
-        if lake.is_whole:
-            yield Allowed(rule.name, None, None, terms.amounts[OTHERS], terms.unit, rule.where)
-        return
+        whole = Allowed(rule.name, None, None, terms.amounts[OTHERS], terms.unit, rule.where)
+        return Budgets([whole] if lake.is_whole else [], 0, 0)
     if not lake.is_whole and (rule.by != _TEAM or _TEAM in rule.where.dimensions()):
-        return
-    for value, usd in _values(rule, rule.by, terms, lake, calendar):
-        where = Where({**rule.where.only, rule.by: (value,)}, rule.where.but)
-        yield Allowed(rule.name, rule.by, value, usd, terms.unit, where)
+        return Budgets([], 0, 0)
+    return _by_value(rule, rule.by, terms, lake, calendar)
 
 
-def _values(rule: Rule, by: str, terms: Budget, lake: Lake, calendar: Calendar) -> list[tuple[str, Decimal]]:
+def _by_value(rule: Rule, by: str, terms: Budget, lake: Lake, calendar: Calendar) -> Budgets:
     period = period_around(calendar.today(), terms.unit, calendar)
     spent = lake.totals(Question(period, (by,), rule.where)).select(by, "cost_usd").rows()
     used = {value or "": cost or Decimal(0) for value, cost in spent}
@@ -106,4 +121,9 @@ def _values(rule: Rule, by: str, terms: Budget, lake: Lake, calendar: Calendar) 
     ]
     found.sort(key=lambda pair: (-used[pair[0]] / pair[1], pair[0]))
     named = [pair for pair in found[_MOST:] if pair[0] in terms.amounts]
-    return found[:_MOST] + named
+    others = [pair for pair in found[_MOST:] if pair[0] not in terms.amounts]
+    listed = [
+        Allowed(rule.name, by, value, usd, terms.unit, Where({**rule.where.only, by: (value,)}, rule.where.but))
+        for value, usd in found[:_MOST] + named
+    ]
+    return Budgets(listed, len(others), sum(used[value] >= usd for value, usd in others))

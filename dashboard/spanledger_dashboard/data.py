@@ -25,6 +25,7 @@ from spanledger import settings
 from spanledger.lake_path import LakePath, lake_path
 from spanledger_analytics import drill, live, spend
 from spanledger_analytics.connection import Ledger, noting
+from spanledger_analytics.controls.turned_away import turned_away
 from spanledger_analytics.controls_seen import controls_seen
 from spanledger_analytics.corrections import corrections
 from spanledger_analytics.reports import spend as spend_report
@@ -54,6 +55,7 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "unpriced_models": unpriced_models,
         "corrections": corrections,
         "controls_seen": controls_seen,
+        "turned_away": turned_away,
         "users": drill.users,
         "requests": drill.requests,
         "trace": drill.trace,
@@ -61,7 +63,7 @@ _QUESTIONS: Final[Mapping[str, Callable[..., pl.DataFrame]]] = MappingProxyType(
         "live_minutes": live.minutes,
     }
 )
-Argument = date | datetime | int | str | Filters | None
+Argument = date | datetime | int | str | tuple[str, ...] | Filters | None
 Stamp = tuple[int | datetime | None, ...]
 """Changes when an answer may."""
 _DAY: Final = timedelta(days=1)
@@ -85,13 +87,17 @@ _AT_ONCE: Final = 4
 _KNOWN_S: Final = 20
 """How old what they offer may be; it is looked up again behind the page."""
 
+_EXACT: Final[dict[str | type[Any], Callable[[Any], Any]]] = dict.fromkeys((Scope, Question, Filters, tuple), repr)
+"""How keys of caches are told apart. By Streamlit's own way `("a", "b")` and `("astr:b",)` are the same, so a team of
+such a name would be shown what is kept for two others."""
 
-@st.cache_resource(max_entries=_LEDGERS, show_spinner=False)
+
+@st.cache_resource(max_entries=_LEDGERS, show_spinner=False, hash_funcs=_EXACT)
 def _open(lake: str, scope: Scope) -> Ledger:
     return Ledger(lake_path(lake), scope, limit_s=_LIMIT_S)
 
 
-@st.cache_data(max_entries=1024, show_spinner=False)
+@st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=_EXACT)
 def _ask(lake: str, scope: Scope, stamp: int, question: str, arguments: tuple[Argument, ...]) -> pl.DataFrame:
     return _QUESTIONS[question](_open(lake, scope), *arguments)
 
@@ -106,7 +112,7 @@ class _Reported:
     """So long it does, by the monotonic clock, whatever comes meanwhile."""
 
 
-@st.cache_data(max_entries=_REPORTS, show_spinner=False)
+@st.cache_data(max_entries=_REPORTS, show_spinner=False, hash_funcs=_EXACT)
 def _report(
     lake: str, scope: Scope, stamp: Stamp, name: str, asked: Question, options: tuple[tuple[str, Value], ...]
 ) -> _Reported:
@@ -123,14 +129,16 @@ def _stamps() -> dict[Hashable, Stamp]:
     return {}
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=_EXACT)
 def _totals(lake: str, scope: Scope, stamp: Stamp, asked: Question) -> pl.DataFrame:
     return totals(_open(lake, scope), asked)
 
 
-@st.cache_data(ttl=_KNOWN_S, max_entries=_LEDGERS, show_spinner=False, refresh_mode="background")
-def _known(lake: str, scope: Scope, today: date, has_calls: bool) -> pl.DataFrame:
-    return spend.filter_values(_open(lake, scope), today - _KNOWN, today)
+@st.cache_data(ttl=_KNOWN_S, max_entries=_LEDGERS, show_spinner=False, refresh_mode="background", hash_funcs=_EXACT)
+def _known(lake: str, scope: Scope, today: date, has_calls: bool) -> dict[str, list[str]]:
+    found = spend.filter_values(_open(lake, scope), today - _KNOWN, today)
+    ordered = found.sort("cost_usd", "value", descending=[True, False], nulls_last=True)
+    return {name: ordered.filter(pl.col("dimension") == name)["value"].to_list() for name in spend.DIMENSIONS}
 
 
 class Lake:
@@ -178,6 +186,15 @@ class Lake:
         """See `spend.days`."""
         return self._by_halves("days", first, last, filters)
 
+    def day(self, day: date, filters: Filters, days: int) -> pl.DataFrame:
+        """Return the totals of a day; where it is one of so many up to today, of what is kept of them all."""
+        today = now().date()
+        first = today - (days - 1) * _DAY
+        # With tags, all spans of those days would have to be read.
+        if filters.tags or not first <= day <= today:
+            return self.days(day, day, filters)
+        return self.days(first, today, filters).filter(pl.col("dt") == day)
+
     def days_by_model(self, first: date, last: date, filters: Filters) -> pl.DataFrame:
         """See `spend.days_by_model`."""
         return self._by_halves("days_by_model", first, last, filters)
@@ -196,6 +213,10 @@ class Lake:
         """See `controls_seen.controls_seen`; its one row."""
         return self._asked("controls_seen", first, last, first, last).row(0, named=True)
 
+    def turned_away(self, first: date, last: date, by_session: tuple[str, ...]) -> pl.DataFrame:
+        """See `controls.turned_away.turned_away`."""
+        return self._asked("turned_away", first, last, first, last, by_session)
+
     def corrections(self) -> pl.DataFrame:
         """See `corrections.corrections`."""
         stamp = hash(tuple(file for table in (CORRECTIONS, SETTLEMENTS) for file in self._ledger.files_of(table)))
@@ -205,8 +226,9 @@ class Lake:
         """See `spend.filter_values`; the days must be over."""
         return self._asked("filter_values", first, last, first, last)
 
-    def tag_values(self, today: date) -> pl.DataFrame:
-        """See `spend.tag_values`: those of the last days that are over and today."""
+    def tag_values(self) -> pl.DataFrame:
+        """See `spend.tag_values`: those of the last UTC days that are over and today."""
+        today = now().date()
         return self._asked("tag_values", today - _TAGGED, today, today - _TAGGED, today)
 
     def hours(self, day: date, filters: Filters) -> pl.DataFrame:
@@ -272,16 +294,13 @@ class Lake:
         """See `live.minutes`."""
         return self._asked("live_minutes", moment.date() - _DAY, moment.date(), moment.replace(second=0, microsecond=0))
 
-    def known(self, dimension: str, today: date) -> list[str]:
-        """Return the values of a filter, dearest first."""
-        values = _known(*self._key, today, not self.is_empty())
-        found = values.filter(pl.col("dimension") == dimension)
-        ordered = found.sort("cost_usd", "value", descending=[True, False], nulls_last=True)
-        return ordered["value"].to_list()
+    def known(self) -> dict[str, list[str]]:
+        """Return the values of each filter, dearest first, up to this UTC day, which some readers are a day behind."""
+        return _known(*self._key, now().date(), not self.is_empty())
 
-    def colours(self, today: date) -> Mapping[str, str]:
+    def colours(self) -> Mapping[str, str]:
         """Return every model's colour."""
-        return palette(self.known("model", today))
+        return palette(self.known()["model"])
 
     def _reported(self, name: str, asked: Question, options: Mapping[str, Value]) -> _Reported:
         report = REPORTS[name]

@@ -37,7 +37,8 @@ def _size(size: Decimal, places: int | None) -> str:
     if size == 0:
         return "$0"
     if places is not None:
-        return f"${_round(size, places):,}"
+        shown = _round(size, places)
+        return f"${shown:,}" if shown else f"<${Decimal(1).scaleb(-places)}"
     if size < Decimal("0.0001"):
         return "<$0.0001"
     if size < Decimal("0.01"):
@@ -129,11 +130,18 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def share(part: Decimal | float | None, whole: Decimal | float | None) -> str:
-    """Write a part as percent of a whole."""
-    if part is None or not whole:
+    """Write a part as percent of a whole; None is an unknown one, and so is the share."""
+    if part is None or whole is None:
+        return "unknown"
+    if not whole:
         return "0 %"
     percent = float(part) / float(whole) * 100
     return "<1 %" if 0 < percent < 1 else f"{percent:.0f} %"
+
+
+def cost_and_share(cost: Decimal | None, whole: Decimal | None) -> str:
+    """Write what something cost, and its share of a whole where it has a price: $3.00 · 75 %."""
+    return NO_PRICE if cost is None else f"{usd(cost)}  ·  {share(cost, whole)}"
 
 
 def times(factor: float) -> str:
@@ -164,7 +172,8 @@ def hour_name(hour: int) -> str:
 def visible(text: str, limit: int = LONG) -> str:
     """Make foreign text fit to be seen: one line, no invisible or direction-changing characters, not too long."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(_shown(character) for character in cut)
+    # Most is fit as it is, which is quickly seen; a page writes hundreds of names.
+    return cut if cut.isprintable() else "".join(_shown(character) for character in cut)
 
 
 def _shown(character: str) -> str:
@@ -188,6 +197,15 @@ def _code(word: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall("`+", word)), default=0) + 1)
     pad = " " if "`" in (word[0], word[-1]) else ""
     return f"{fence}{pad}{word}{pad}{fence}"
+
+
+def button_text(text: str, limit: int = LONG) -> str:
+    """Make foreign text the words of a button in a table, where `[a, b]` are several and `:material/home:` is an icon.
+
+    A character that isn't seen stands before such a one.
+    """
+    shown = visible(text, limit)
+    return f"\u2060{shown}" if shown.lstrip().startswith(("[", ":")) else shown
 
 
 def figure_text(text: str, limit: int = LONG) -> str:

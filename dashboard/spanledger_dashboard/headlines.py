@@ -42,25 +42,40 @@ def period(days: pl.DataFrame, first: date, today: date) -> str:
     return f"{sentence}; {day_name(dearest['dt'])} was the dearest at {usd(dearest['cost_usd'])}{more}"
 
 
-def day(view_day: date, spent: pl.DataFrame, before: pl.DataFrame, users: pl.DataFrame, so_far: bool) -> str:
-    """Say what a day cost, against the same weekday, and who made most of it."""
-    cost, past = cost_of(spent), cost_of(before)
+def day(
+    view_day: date,
+    spent: pl.DataFrame,
+    compared: tuple[Decimal | None, Decimal | None],
+    users: pl.DataFrame,
+    current: int | None,
+) -> str:
+    """Say what a day cost, against the same weekday, and who made most of it.
+
+    `compared` is what it and the weekday cost, both before the hour `current` of a day that isn't over.
+    """
+    cost, (until, past) = cost_of(spent), compared
     if not spent.height:
         return f"No calls on {day_name(view_day)}"
-    verb = "has cost" if so_far else "cost"
-    sentence = f"{day_name(view_day)} {verb} {usd(cost)}{' so far' if so_far else ''}"
-    if cost is not None and past:
-        which = f"{view_day:%A} last week" + (" by this hour" if so_far else "")
-        sentence += f", {_against(cost, past)} {which}"
+    so_far = "" if current is None else " so far"
+    if cost is None:
+        return f"No call of {day_name(view_day)} has a price{so_far}"
+    sentence = f"{day_name(view_day)} {'has cost' if so_far else 'cost'} {usd(cost)}{so_far}"
+    if until is not None and past:
+        sentence += f", {_against(until, past)} {view_day:%A} last week{by_hour(current)}"
     return sentence + _leader(users, cost)
+
+
+def by_hour(current: int | None) -> str:
+    """Say until when a day is compared whose hour `current` isn't over; nothing of a day that is."""
+    return "" if current is None else f" by {current:02d}:00"
 
 
 def hour(view_day: date, view_hour: int, users: pl.DataFrame) -> str:
     """Say what an hour cost and who made most of it."""
     if not users.height:
         return f"No calls on {day_name(view_day)} from {hour_name(view_hour)} UTC"
-    cost = cost_of(users)
-    return f"{day_name(view_day)}, {hour_name(view_hour)} UTC cost {usd(cost)}" + _leader(users, cost)
+    cost, name = cost_of(users), f"{day_name(view_day)}, {hour_name(view_hour)} UTC"
+    return f"No call of {name} has a price" if cost is None else f"{name} cost {usd(cost)}" + _leader(users, cost)
 
 
 def user(name: str, requests: pl.DataFrame) -> str:
@@ -167,7 +182,7 @@ def _against(cost: Decimal, past: Decimal) -> str:
     return f"{times(factor)}"
 
 
-def _leader(users: pl.DataFrame, cost: Decimal | None) -> str:
+def _leader(users: pl.DataFrame, cost: Decimal) -> str:
     if not cost or users.height < 2:
         return ""
     first = users.row(0, named=True)

@@ -24,12 +24,18 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _READY: Final = 200
 
 
-def troubles(last_span: datetime | None, now: datetime) -> list[str]:
-    """Return what keeps spans from coming in, in sentences without a full stop; nothing where all is well."""
+def troubles(last_span: datetime | None, now: datetime, *, is_whole: bool) -> list[str]:
+    """Return what keeps spans from coming in, in sentences without a full stop; nothing where all is well.
+
+    Who sees a part of the lake isn't told how much waits: it is everybody's, and so is what can't be read.
+    """
     read = settings.load()
     waiting = backlog_of(read.home)
+    is_late = waiting.since is not None and now - waiting.since > _LATE
+    if not is_whole:
+        return ["what came lately may not be shown yet"] if is_late else []
     told = []
-    if waiting.since is not None and now - waiting.since > _LATE:
+    if is_late and waiting.since is not None:
         told.append(f"{size(waiting.bytes)} wait to become rows, the oldest came {ago(waiting.since, now)}")
     if waiting.dead_letters:
         told.append("some of what came could not be read: spanledger dead list")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from spanledger.lake_path import LakePath
 
+from .charts.colours import LINE, PAPER
 from .login import FLAG, Access
 
 HOST: Final = "127.0.0.1"
@@ -50,19 +51,19 @@ _NO_SECRETS: Final = Path(__file__).parent / "assets" / "none.toml"
 _LIGHT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "primaryColor": "#0067A3",
-        "backgroundColor": "#FFFFFF",
+        "backgroundColor": PAPER["light"],
         "secondaryBackgroundColor": "#F5F7F9",
         "textColor": "#0B141C",
-        "borderColor": "#DFE5EA",
+        "borderColor": LINE["light"],
     }
 )
 _DARK: Final[Mapping[str, str]] = MappingProxyType(
     {
         "primaryColor": "#56B4E9",
-        "backgroundColor": "#0E151C",
+        "backgroundColor": PAPER["dark"],
         "secondaryBackgroundColor": "#17212B",
         "textColor": "#E4EBF1",
-        "borderColor": "#2A3743",
+        "borderColor": LINE["dark"],
     }
 )
 _BOTH: Final[Mapping[str, str]] = MappingProxyType(

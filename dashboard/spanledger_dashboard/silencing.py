@@ -5,18 +5,22 @@ A silence keeps everybody from being told, and its conditions name teams; so who
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from spanledger import settings
 from spanledger_analytics.alerts.episodes import scope_text
+from spanledger_analytics.alerts.errors import StoreError
 from spanledger_analytics.alerts.silences import Matcher, Silence
 from spanledger_analytics.alerts.store import Store, store_path
 
 from .data import now, shown_lake
 
 _TOLD_BY = frozenset({"alertname", "kind", "severity", "scope"})
+_A_MOMENT: Final = timedelta(seconds=10)
 
 
 def is_evaluated() -> bool:
@@ -38,20 +42,37 @@ def held() -> list[Silence]:
 
 
 def silence(rule: str, scope: str, length: timedelta, comment: str) -> None:
-    """Silence the alerts of a rule about one scope, as the report `alerts` writes it, from now on."""
+    """Silence the alerts of a rule about one scope, as the report `alerts` writes it, from now on.
+
+    What was silenced just now, by the first click of two, is left as it is.
+
+    Raises:
+        StoreError: it can't be kept; the message is for the reader.
+    """
     if not may_silence():
         return
     with _store() as store:
         labels = [dict(one.labels) for one in store.alerts().values() if one.rule == rule]
         for told in labels:
             if scope_text(told) == scope:
-                moment = now()
-                store.silence(_matchers(told), moment + length, comment, moment)
+                moment, matchers = now(), _matchers(told)
+                until = moment + length
+                if not any(_is_same(one, matchers, until, comment) for one in store.silences()):
+                    store.silence(matchers, until, comment, moment)
                 return
 
 
+def _is_same(one: Silence, matchers: Sequence[Matcher], until: datetime, comment: str) -> bool:
+    is_as_long = abs(until - one.until) < _A_MOMENT
+    return is_as_long and one.comment == comment and one.matchers == tuple(matchers)
+
+
 def end(number: int) -> None:
-    """End a silence."""
+    """End a silence.
+
+    Raises:
+        StoreError: that can't be kept; the message is for the reader.
+    """
     if may_silence():
         with _store() as store:
             store.end_silence(number, now())
@@ -65,8 +86,11 @@ def _matchers(labels: dict[str, str]) -> list[Matcher]:
 
 @contextmanager
 def _store() -> Iterator[Store]:
-    store = Store(settings.load().home)
+    home = settings.load().home
+    store = Store(home)
     try:
         yield store
+    except sqlite3.Error as error:
+        raise StoreError(store_path(home), error) from error
     finally:
         store.close()

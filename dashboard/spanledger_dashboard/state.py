@@ -9,15 +9,15 @@ month would silently show everybody's money.)
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, ParamSpec
 
 import streamlit as st
 
-from spanledger_analytics.reports.calendar import Calendar, Period
+from spanledger_analytics.reports.calendar import FIRST_DAY, LAST_DAY, Calendar, Period
 from spanledger_analytics.reports.question import TAG, Question, Where
 from spanledger_analytics.spend import ALL, DIMENSIONS, Filters
 
@@ -26,11 +26,14 @@ PERIODS: Final = (7, 14, 30, 90)
 _OF_DAYS: Final = ("days", "from", "to")
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _SPAN: Final = re.compile(r"[0-9a-f]{16}")
+_LEVEL: Final = ("d", "h", "u", "t")
+"""The parameters that tell Explore's levels apart."""
 _LONGEST: Final = timedelta(days=400)
 """The lake holds nothing older."""
 Own = Mapping[str, Sequence[str]]
 """A page's own parameters: name to what they can be, the first unless another is named; nothing: any text."""
 NONE: Final[Own] = MappingProxyType({})
+_Args = ParamSpec("_Args")
 
 
 class BadLinkError(ValueError):
@@ -206,14 +209,38 @@ def is_trace(text: str) -> bool:
 
 
 def go(place: View | Window) -> None:
-    """Show another view or window: write the URL once, and nothing else."""
+    """Show another view or window, from a callback: write the URL once and, of a window, draw all of its page.
+
+    The cards of a page have what is asked from it: one that is drawn by itself answers what was asked before.
+    """
     st.query_params.from_dict(place.parameters())
+    if isinstance(place, Window):
+        st.rerun()
 
 
 def go_from(place: View | Window) -> None:
-    """Do what `go` does from a callback, and draw all of the page: its navigation takes days and filters along."""
-    go(place)
+    """Do what `go` does, and draw all of the page in any case: its navigation takes days and filters along."""
+    st.query_params.from_dict(place.parameters())
     st.rerun()
+
+
+def while_here(act: Callable[_Args, None]) -> Callable[_Args, None]:
+    """Return the callback of a widget that keeps its value: it does nothing once Explore shows another level.
+
+    A browser sends the values of all its widgets with every event, those of the level before as long as it hasn't heard
+    that they are gone. Streamlit has forgotten them by then, and takes them for picked just now.
+    """
+    drawn = _level()
+
+    def acted(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
+        if _level() == drawn:
+            act(*args, **kwargs)
+
+    return acted
+
+
+def _level() -> tuple[str | None, ...]:
+    return tuple(st.query_params.get(name) for name in _LEVEL)
 
 
 def _lasting(days: int, today: date, calendar: Calendar) -> Period:
@@ -245,10 +272,15 @@ def _days(text: str | None) -> int:
 
 
 def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise BadLinkError(f"This link names the day {text!r}, which is no date like 2026-11-03.") from None
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise BadLinkError(f"This link names the day {day}; days go from {FIRST_DAY} to {LAST_DAY}.")
+    return day
 
 
 def _hour(text: str | None) -> int | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .call import Call
 from .errors import Refusal
 from .guard.refusals import Dress
+from .own_threads import OwnThreads
 
 T = TypeVar("T")
+_threads: Final = OwnThreads("spanledger-ask")
+"""What they do waits for a store, and never for the event loop."""
 
 
 def admit(call: Call, dress: Dress | None = None, *, waits: bool = True) -> None:
@@ -50,10 +53,10 @@ async def admit_async(call: Call, dress: Dress | None = None) -> None:
             raise call.refuse(step, dress)
 
 
-async def in_thread(step: Callable[[], T]) -> T:
+async def in_thread(step: Callable[[], T], threads: OwnThreads = _threads) -> T:
     """Run what may take a while in a thread, so that the event loop goes on."""
     if _is_asyncio():
-        return await asyncio.to_thread(step)
+        return await threads.run(step)
     return step()  # of another loop, which nobody has a thread for here
 
 

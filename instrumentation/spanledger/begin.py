@@ -11,6 +11,7 @@ from typing import Any
 from . import faults, ledger
 from .attributes import server_attributes
 from .call import Call
+from .instead import Changeable
 from .sdk import Request, Sdk
 
 
@@ -30,16 +31,31 @@ def begin(sdk: Sdk, client: Any, options: Any, stream: bool) -> Call | None:
         return None
 
 
-def begin_request(sdk: Sdk, read: Callable[[], Request | None]) -> Call | None:
-    """Start the call that `read` finds; None where the request is none, or where we are at fault."""
+def begin_request(
+    sdk: Sdk, read: Callable[[], Request | None], changeable: Callable[[], Changeable | str] | None = None
+) -> Call | None:
+    """Start the call that `read` finds; None where the request is none, or where we are at fault.
+
+    `changeable` makes what rules can ask for another model in, or says why they can't, of a call that a rule is about.
+    """
     try:
         request = read()
         if request is None or (worker := ledger.start()) is None:
             return None
-        return Call(sdk, request, worker)
+        call = Call(sdk, request, worker)
+        if changeable is not None and call.admission is not None:
+            _offer(call, changeable)
+        return call
     except Exception as error:
         faults.report(f"{sdk.provider} call not recorded", error)
         return None
+
+
+def _offer(call: Call, changeable: Callable[[], Changeable | str]) -> None:
+    try:
+        call.offer(changeable())
+    except Exception as error:  # rules hold it all the same, at the model that is named
+        faults.report("no model stands in for the one that is asked for", error)
 
 
 def _read_options(sdk: Sdk, client: Any, options: Any, stream: bool) -> Request | None:

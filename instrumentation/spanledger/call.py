@@ -18,6 +18,7 @@ from . import faults, later, ledger, names, spans, tagging
 from .attempts import attempt_event, billed, count_uncertain
 from .attributes import Facts, response_attributes, usage_attributes
 from .evidence import OPERATIONS, Evidence
+from .instead import Changeable, Options, refuses
 from .record import (
     Attributes,
     AttributeValue,
@@ -26,6 +27,7 @@ from .record import (
     Record,
     error_text,
     error_type,
+    lose,
     place_below,
 )
 from .sdk import Request, Sdk
@@ -52,7 +54,6 @@ class Call:
 
     __slots__ = (
         "_answer",
-        "_asked_body",
         "_attributes",
         "_body_without_usage",
         "_content",
@@ -86,6 +87,7 @@ class Call:
         "answered",
         "attempt_ns",
         "attempts",
+        "changed",
         "facts",
         "hears_all",
         "inside",
@@ -147,8 +149,8 @@ class Call:
         """The start by the process's clock, which nobody sets back."""
         self._usage_told: Usage | None = None
         self._pico: int | None = None
-        self._asked_body: tuple[Any, Any] | None = None
-        """The request's body, and what is added to it, before another model was asked for."""
+        self.changed: Changeable | None = None
+        """The request, where it asks for another model than the application named."""
         self.admission: Admission | None = None
         """What the call has to pass before it is sent; None where no rule is about it."""
         self.search: Search | None = None
@@ -156,10 +158,47 @@ class Call:
         if worker.gate is not None:
             self.admission = worker.gate.admission(request, provider, self._tags, self._place, self._attributes)
 
+    def offer(self, request: Changeable | str) -> None:
+        """Let rules ask for another model in the request; text says why they can't."""
+        if self.admission is not None:
+            self.admission.rewrite = request if isinstance(request, str) else partial(self._change, request)
+
+    def _change(self, request: Changeable, model: str, drop: Sequence[str]) -> str | None:
+        """Have the request ask for another model; return why it can't, or None."""
+        try:
+            why = request.ask_for(self._model, model, drop)
+        except Exception as error:
+            faults.report("no model stands in for the one that is asked for", error)
+            return "the request can't be read"
+        if why is None:
+            self._model, self.changed = model, request
+        return why
+
+    def take_back(self, error: BaseException) -> bool:
+        """Go back to the model that was named, if the provider refused the request for another one; True if it did.
+
+        That one may not take all that was asked of the first, or not be there for this customer; the application must
+        not pay for it.
+        """
+        changed, admission = self.changed, self.admission
+        if changed is None or admission is None or not isinstance(error, Exception):
+            return False
+        try:
+            if not refuses(self._provider, self._sdk.failure(error).status):
+                return False
+            changed.ask_as_written()
+            self.changed = None
+            admission.take_back()
+            self._model = admission.model
+        except Exception as fault:
+            faults.report("refused request not made again as it was written", fault)
+            return False
+        return True
+
     def adopt(self, options: Any) -> None:
         """Have the request of an SDK with `FinalRequestOptions` tell what only it can tell."""
         if self.admission is not None:
-            self.admission.rewrite = partial(self._rewrite, options)
+            self.offer(Options(options))
         parser = getattr(options, "post_parser", None)
         if callable(parser) and not self.stream:
             # What does not parse into the application's own type was paid for all the same.
@@ -169,20 +208,6 @@ class Call:
             if asking is not None:
                 self._body_without_usage = options.json_data
                 options.json_data = asking
-
-    def _rewrite(self, options: Any, model: str, drop: Sequence[str]) -> str | None:
-        """Have the request ask for another model; return why it can't, or None."""
-        body = options.json_data
-        if not isinstance(body, Mapping) or body.get("model") != self._model:
-            return "the request has its model elsewhere than in its body"
-        extra = getattr(options, "extra_json", None)
-        if self._asked_body is None:
-            self._asked_body = body, extra
-        options.json_data = {**{key: value for key, value in body.items() if key not in drop}, "model": model}
-        if isinstance(extra, Mapping) and not extra.keys().isdisjoint(drop):
-            options.extra_json = {key: value for key, value in extra.items() if key not in drop}
-        self._model = model
-        return None
 
     def look_up(self, gate: Gate, client: Any, options: Any) -> None:
         """Find out whether the call may be answered from the cache."""
@@ -229,22 +254,9 @@ class Call:
     def withdraw(self, options: Any, error: BaseException) -> bool:
         """Take what is ours out of a request that a server refused because of it; True if there was something.
 
-        Servers that only resemble OpenAI's may not know `stream_options`, and a model that stands in for another may
-        not take all that was asked of that; the application must not pay for either.
+        Servers that only resemble OpenAI's may not know `stream_options`.
         """
-        return self._withdraw_model(options, error) or self._withdraw_usage(options, error)
-
-    def _withdraw_model(self, options: Any, error: BaseException) -> bool:
-        admission = self.admission
-        if self._asked_body is None or admission is None or getattr(error, "status_code", None) not in (400, 404, 422):
-            return False
-        options.json_data, extra = self._asked_body
-        if extra is not None:
-            options.extra_json = extra
-        self._asked_body = None
-        admission.take_back()
-        self._model = admission.model
-        return True
+        return self.take_back(error) or self._withdraw_usage(options, error)
 
     def _withdraw_usage(self, options: Any, error: BaseException) -> bool:
         if self._body_without_usage is None or getattr(error, "status_code", None) not in (400, 422):
@@ -375,9 +387,9 @@ class Call:
             self._gather()
             if self.admission is not None:
                 self._pass_out(error, abandoned=abandoned)
-                self.admission.forget_body()
+                self.admission.forget_request()
             # What may be large, and the application may change, stays with it.
-            self._answer = self._take = None
+            self._answer = self._take = self.changed = None
             self.facts.asked, self.facts.heard = {}, None
             ledger.add(self)
             if self._endpoint.paid_later:
@@ -386,6 +398,7 @@ class Call:
                 ledger.settle()
         except Exception as fault:
             faults.report("call lost from the ledger", fault)
+            lose(self)
 
     def _pass_out(self, error: BaseException | None, *, abandoned: bool) -> None:
         """Settle with what was told; what has to be counted first is settled by the ledger's thread.
@@ -400,6 +413,8 @@ class Call:
             metered = self._metered(usage)
             self._pico = admission.price(metered, self._start_ns) if metered is not None else None
             admission.end(usage, self._pico, billed=True)
+        elif self._endpoint.paid_later:
+            admission.end(None, None, billed=False)
         elif error is not None and not self._was_answered():
             status = self._sdk.failure(error).status
             unsure = self._uncertain > 0 or (self.attempts is None and billed(self._provider, status, error) != "no")

@@ -7,6 +7,7 @@ entries of a kind come in the file's order, and a key of an entry stands below t
 from __future__ import annotations
 
 import re
+import time
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,10 @@ E = TypeVar("E", bound="Entry")
 Refuse = Callable[[str, str], SpanledgerError]
 """Makes the error of a key: its name, and what to write instead."""
 _HEAD: Final = re.compile(r"\s*\[\[?\s*([\w-]+)\s*\]")
+
+
+STILL_S: Final = 1.0
+"""How long a file that changed has to be left alone before it is read: half of a file is half of the entries."""
 
 
 class EntryError(SpanledgerError):
@@ -57,13 +62,7 @@ def read_entries(
     Raises:
         EntryError: it can't be read, or has kinds or keys that nobody knows.
     """
-    try:
-        text = path.read_text("utf-8")
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as wrong:
-        raise error(path, None, f"not valid TOML: {wrong}") from wrong
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise error(path, None, f"can't be read ({wrong}); correct {variable} or unset it") from wrong
+    text, found = _read(path, variable, error)
     reader = _Reader(path, text, known, named, single, error, make)
     for key in found.keys() & (top or {}).keys():
         if top is not None:
@@ -80,6 +79,26 @@ def read_entries(
     return {
         kind: [reader.entry(kind, place, given) for place, given in enumerate(found.get(kind, []))] for kind in known
     }
+
+
+def is_being_written(changed_ns: int) -> bool:
+    """Say whether a file was changed just now, nanoseconds since 1970, so that it may not be whole."""
+    return 0 <= time.time_ns() - changed_ns < STILL_S * 1e9
+
+
+def _read(path: Path, variable: str, error: type[EntryError]) -> tuple[str, dict[str, Any]]:
+    """Return the text of a file, and what it says in TOML; some editors put a mark of the byte order before it."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")  # a pipe would be waited for
+        text = path.read_text("utf-8-sig")
+        if not text:
+            raise error(path, None, "is empty, as where a disk was full; write a comment if nothing is meant")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise error(path, None, f"can't be read ({wrong}); correct {variable} or unset it") from wrong
+    except (ValueError, RecursionError) as wrong:  # beside errors of syntax: numbers and brackets without end
+        raise error(path, None, f"not valid TOML: {wrong}") from wrong
 
 
 class _Reader(Generic[E]):

@@ -82,7 +82,7 @@ batches: Final[Recent[Batch]] = Recent()
 _asked: Final[Recent[Attributes]] = Recent()
 """Who asked for it and what for, by the provider's id of the batch or the answer."""
 _recorded: Final[Recent[bool]] = Recent()
-"""Background answers that are on their way already; applications poll."""
+"""Background answers that are on their way already, or False of one that was dropped; applications poll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,18 @@ class Reading:
                 attributes[names.BATCH_ID] = self.batch.id
         start_ns, end_ns = self._times(result.body)
         asked = str(attributes.get(names.REQUEST_MODEL, ""))
+        metered = self._metered(facts, usage, asked)
+        place, gate = self._place(result), ledger.gate()
         return Record(
             name=f"{result.endpoint.operation} {facts.response_model or asked}".rstrip(),
             kind="client",
-            place=self._place(result),
+            place=place,
             start_ns=start_ns,
             end_ns=end_ns,
             attributes=attributes,
             error=facts.error_type,
-            metered=self._metered(facts, usage, str(asked)),
+            metered=metered,
+            admission=gate.paid_later(attributes, metered, place, start_ns) if gate and metered else None,
         )
 
     def _place(self, result: Result) -> Place:
@@ -163,10 +166,19 @@ def reading(sdk: Sdk, client: Any, *, batch: Batch | None = None, answer_id: str
             server.get(names.SERVER_ADDRESS), server.get(names.SERVER_PORT), type(client).__name__
         ),
         **server,
-        **(_asked.get(batch.id if batch is not None else answer_id) or {}),
+        **_who_asked(batch, answer_id),
         **tagging.current.get(),
     }
     return Reading(sdk, common, batch)
+
+
+def _who_asked(batch: Batch | None, answer_id: str | None) -> Attributes:
+    """Return what is known of the request: by this process, or of a batch by whichever shares its budgets."""
+    known = _asked.get(batch.id if batch is not None else answer_id)
+    gate = ledger.gate() if known is None and batch is not None and batch.id is not None and ledger.start() else None
+    if gate is not None and batch is not None and batch.id is not None:
+        return dict(gate.tags_of_batch(batch.id))
+    return known or {}
 
 
 def add_answer(of: Reading, result: Result) -> None:
@@ -175,8 +187,9 @@ def add_answer(of: Reading, result: Result) -> None:
         return
     record = of.record(result)
     if record is not None:
-        _recorded.put(result.id, True)
-        ledger.add(record)
+        _recorded.put(result.id, True)  # before another thread reads it
+        if not ledger.add(record):
+            _recorded.put(result.id, False)
         settle()
 
 
@@ -186,6 +199,8 @@ def submitted(sdk: Sdk, endpoint: Endpoint, attributes: Attributes, facts: Facts
         return
     asked = {name: value for name, value in attributes.items() if name not in _OF_THE_SUBMISSION}
     _asked.put(facts.response_id, asked)
+    if endpoint.answer is None and (gate := ledger.gate()) is not None:
+        gate.remember_batch(facts.response_id, tagging.current.get())
     if facts.answer is not None and endpoint.answer is not None:
         add_answer(Reading(sdk, asked), Result(endpoint.answer, facts.answer, facts.response_id, ""))
 

@@ -27,12 +27,13 @@ from .errors import SettingError
 from .evidence import Lessons
 from .fingerprints import make_fingerprints
 from .guard import make_gate
-from .record import Finished, Record
+from .record import Finished, Record, lose
 from .settings import Settings, load, parse_pairs
 
 if TYPE_CHECKING:
     from .content import Content
     from .delivery import Delivery, Haste
+    from .guard.gate import Gate
     from .sdk import Endpoint, Request, Sdk
     from .tracing import SpanMaker
 
@@ -92,12 +93,16 @@ class Worker:
         # In a context of its own: it works for all, and must not hold the tags of who happened to be first.
         Context().run(self._thread.start)
 
-    def add(self, record: Finished | Making) -> None:
-        """Take a record; drop and count it where the thread is too far behind."""
+    def add(self, record: Finished | Making) -> bool:
+        """Take a record; False where the thread is too far behind: it is dropped and, if it is one, counted.
+
+        How many calls a generator would have made is for who hands it over to tell.
+        """
         waiting = len(self._records)
         if waiting >= self._settings.queue_size:
-            faults.report("calls lost from the ledger", "queue full")
-            return
+            if not isinstance(record, Generator):
+                _lose("queue full", record)
+            return False
         self._records.append(record)
         if self._ended:
             self._keep_left()
@@ -105,6 +110,7 @@ class Worker:
         if not self._collecting or waiting + 1 == self._settings.batch_size:
             self._collecting = True
             self._signals.put(None)
+        return True
 
     def flush(self, timeout_s: float, haste: Haste = "now", *, last: bool = False) -> bool:
         """Have everything put so far delivered; False if it is not, or not in time."""
@@ -136,7 +142,7 @@ class Worker:
         left += self._take(_ALL)
         if self._maker is None or self._delivery is None:
             if left:
-                faults.report("calls lost from the ledger", "the process ended first", count=len(left))
+                _lose("the process ended first", *left)
             return
         body = self._maker.encode(left)
         if body:
@@ -212,7 +218,7 @@ class Worker:
     def _deliver(self, records: list[Finished], haste: Haste) -> bool:
         if not self._set_up() or self._maker is None or self._delivery is None:
             if records:
-                faults.report("calls lost from the ledger", "no way to send", count=len(records))
+                _lose("no way to send", *records)
             return False
         try:
             if not records:
@@ -221,7 +227,7 @@ class Worker:
             body = self._maker.encode(records)
             return self._delivery.deliver(body, haste) if body else self._delivery.send_spooled(haste)
         except Exception as error:
-            faults.report("calls lost from the ledger", error, count=len(records))
+            _lose(error, *records)
             return False
         finally:
             self._under_way = []
@@ -259,6 +265,13 @@ class Worker:
         with contextlib.suppress(queue.Empty):
             return self._signals.get(timeout=timeout_s)
         return None
+
+
+def _lose(why: Exception | str, *records: Finished | Making) -> None:
+    """Count calls that never reach the ledger."""
+    faults.report("calls lost from the ledger", why, count=len(records))
+    for record in records:
+        lose(record)
 
 
 _worker: Worker | None = None
@@ -320,12 +333,15 @@ def _switch_off(error: SettingError) -> None:
         switch.switch_off()
 
 
-def add(record: Finished | Making) -> None:
-    """Hand a record, or a generator that makes many and never raises, to the thread; never raises, never waits."""
+def add(record: Finished | Making) -> bool:
+    """Hand a record, or a generator that makes many and never raises, to the thread; never raises, never waits.
+
+    False where it is dropped.
+    """
     if _worker is not None:
-        _worker.add(record)
-    else:
-        faults.report("calls lost from the ledger", "not started")
+        return _worker.add(record)
+    _lose("not started", record)
+    return False
 
 
 def is_running() -> bool:
@@ -341,6 +357,11 @@ def providers() -> Mapping[str, str]:
 def known_hosts() -> dict[tuple[str, object, object, str], str]:
     """Return who was found to serve which host and port, by SDK; forgotten with the settings in force."""
     return _worker.known_hosts if _worker is not None else {}
+
+
+def gate() -> Gate | None:
+    """Return what calls are held against; None where there is no policy, or before `start`."""
+    return _worker.gate if _worker is not None else None
 
 
 def flush(timeout_s: float = 5.0) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .content import Content
     from .guard.admission import Admission
     from .guard.cache.tally import Tally
+    from .guard.paid_later import PaidLater
 
 AttributeValue: TypeAlias = str | bool | int | float | bytes | Sequence[str]
 Attributes: TypeAlias = dict[str, AttributeValue]
@@ -92,7 +93,7 @@ class Record(NamedTuple):
     metered: Metered | None = None
     content: Content | None = None
     """What was said and heard, where that is captured."""
-    admission: Admission | None = None
+    admission: Admission | PaidLater | None = None
     """What it drew on, where it was held against a policy."""
     tally: Tally | None = None
     """Is told its cost, where it is part of a step whose result is kept."""
@@ -108,6 +109,13 @@ class Finished(Protocol):
     def record(self) -> Record:
         """Say what happened."""
         ...
+
+
+def lose(work: object) -> None:
+    """Have what a call holds run out: it never reached the ledger, so nobody will settle it. Safe in a finaliser."""
+    admission: Admission | PaidLater | None = getattr(work, "admission", None)
+    if admission is not None:
+        admission.lost()
 
 
 @dataclass(slots=True)

@@ -55,8 +55,9 @@ class Lines:
 
 def add_lines(of: Reading, content: bytes, find: Find) -> None:
     """Hand lines of results over to the ledger, which reads them when it comes to them."""
-    if ledger.start():
-        ledger.add(_records(of, content, find))
+    if ledger.start() and not ledger.add(_records(of, content, find)):
+        count = sum(map(_may_be_charged, io.BytesIO(content)))
+        faults.report("results of a batch count nowhere until they are read again", "queue full", count=count)
 
 
 def _records(of: Reading, content: bytes, find: Find) -> Generator[Record, None, None]:
@@ -70,8 +71,12 @@ def _records(of: Reading, content: bytes, find: Find) -> Generator[Record, None,
                 yield record
 
 
+def _may_be_charged(line: bytes) -> bool:
+    return b'"usage"' in line and b'"custom_id"' in line
+
+
 def _read_line(of: Reading, line: bytes, find: Find) -> Record | None:
-    if b'"usage"' not in line or b'"custom_id"' not in line:
+    if not _may_be_charged(line):
         return None
     parsed = json.loads(line)
     result = find(parsed) if isinstance(parsed, dict) else None

@@ -444,8 +444,8 @@ def parse_hosts(text: str, where: str) -> list[str]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise SettingError(str(path), "", f"not valid TOML: {error}") from error
     known = {setting.name for setting in SETTINGS}
     for key in values:

@@ -20,12 +20,13 @@ from .cost import priced_by_book
 from .estimate import Estimates
 from .otlp import encode_request, encode_span
 from .pricing import Priced
-from .record import Attributes, Finished, Metered, Record
+from .record import Attributes, Finished, Metered, Record, lose
 from .redaction import content_attributes
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .guard.admission import Admission
+    from .guard.paid_later import PaidLater
 
 
 class SpanMaker:
@@ -68,6 +69,7 @@ class SpanMaker:
                 spans.append(encode_span(record, more))
             except Exception as error:
                 faults.report("call lost from the ledger, it cannot be encoded", error)
+                lose(work)
         return encode_request(self._described(), self._scope, spans) if spans else b""
 
     def _described(self) -> dict[str, str]:
@@ -110,7 +112,7 @@ class SpanMaker:
         return metered._replace(usage=usage)
 
 
-def settle(admission: Admission, metered: Metered | None, money: Attributes) -> None:
+def settle(admission: Admission | PaidLater, metered: Metered | None, money: Attributes) -> None:
     """Settle a call whose tokens had to be counted here first."""
     pico = money.get(names.COST_PICO_USD)
     answered = metered is not None and _is_answered(metered)

@@ -18,6 +18,8 @@ PEAK = (datetime.now(UTC) - timedelta(days=2)).date()
 """The day on which the sample user u-017 runs away."""
 PLACE_OF_PEAK = 27
 """Third from the right of thirty columns."""
+NAME_PX = 330
+"""From the left of the table of requests to a request's name."""
 
 
 def sql(lake: Path, query: str) -> Decimal:
@@ -78,8 +80,37 @@ def test_five_clicks_lead_from_a_dear_day_to_its_request_with_sqls_numbers(
         f"where dt = '{PEAK}' and user_id = 'u-017' group by trace_id)",
     )
     assert of_trace == dearest
+    page.go_back()
+    expect(page.locator("[data-testid=stHeading]").first).to_contain_text("u-017 made 24 requests")
+    settle(page)
+    click_row(page, "requests", 0, x_px=NAME_PX)
+    go_to_url(page, f"t={trace}")
     for why in ("history", "drivers-figure"):
         expect(page.locator(f".st-key-{why} .bars .point path").first).to_be_attached(timeout=30_000)
+
+
+def test_what_the_way_down_is_drawn_with_has_come_before_the_first_click(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore?days=30")
+    settle(page)
+    brought = ("Button", "DataFrame", "BidiComponent")
+    page.wait_for_function(
+        "kinds => kinds.every(kind => performance.getEntriesByType('resource').some("
+        "({ name }) => name.includes(`/js/${kind}.`)))",
+        arg=brought,
+        timeout=30_000,
+    )
+    scripts: list[str] = []
+    page.on("request", lambda request: scripts.append(request.url) if request.url.endswith(".js") else None)
+    click_place(page, "days", PLACE_OF_PEAK)
+    go_to_url(page, r"d=")
+    click_place(page, "hours", 14)
+    go_to_url(page, "h=14")
+    click_place(page, "users", 0)
+    go_to_url(page, "u=u-017")
+    click_row(page, "requests", 0)
+    go_to_url(page, "t=[0-9a-f]{32}")
+    expect(page.locator("[role=treeitem]").first).to_be_attached()
+    assert scripts == []
 
 
 def test_a_pasted_link_restores_the_view_and_back_returns_level_by_level(page: Page, address: str) -> None:
@@ -246,3 +277,17 @@ def test_a_step_of_the_waterfall_shows_all_that_was_recorded_on_it(page: Page, a
 def step(page: Page, name: str, number: int = 0) -> Locator:
     """Return a step of the waterfall: the n-th of those that are called so."""
     return page.locator(".st-key-waterfall [role=treeitem]").filter(has_text=name).nth(number)
+
+
+def test_figures_that_are_drawn_already_take_the_ink_of_the_theme_that_is_switched_to(page: Page, address: str) -> None:
+    inks = (
+        "() => [...new Set([...document.querySelectorAll('.js-plotly-plot text:not(.bartext-inside, .slicetext)')]"
+        ".filter(text => text.textContent && text.checkVisibility({ checkOpacity: true }))"
+        ".map(text => Number(getComputedStyle(text).fill.match(/color\\(srgb ([\\d.]+)/)?.[1] ?? -1).toFixed(1)))]"
+    )
+    page.goto(f"{address}/attribution?days=30")
+    settle(page)
+    expect(page.locator(".bartext-outside").first).to_be_attached(timeout=30_000)
+    assert page.evaluate(inks) == ["0.0"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"() => ({inks})().join() === '0.9'")

@@ -75,6 +75,7 @@ def test_a_team_sees_its_own_on_every_page_until_it_logs_out(chrome: Browser, gu
         expect(page.get_by_test_id("stAlert")).to_contain_text("is in the lake: the link is wrong")
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_text("Log in to see what your teams spend.")).to_be_visible()
+        page.wait_for_load_state("networkidle")  # the provider's page of logging out leads back once more
         assert words_in(page.content(), ("amber",)) == set()
 
 

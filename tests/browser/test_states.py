@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import Watched, dashboard, heading, settle
-from ledger_rows import call, make_lake
+from ledger_rows import Row, call, make_lake, span
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,29 @@ def test_the_live_strip_moves_while_calls_come_in(chrome: Browser, tmp_path: Pat
         expect(rate).to_have_text("$15.00/h")
         make_lake(lake, [call(2, 1, datetime.now(UTC), uncached=1_000_000, output=0)], version=1)
         expect(rate).to_have_text("$30.00/h", timeout=20_000)
+        page.close()
+
+
+def test_a_request_under_way_has_its_new_steps_when_one_is_picked(chrome: Browser, tmp_path: Path) -> None:
+    start = datetime.now(UTC) - timedelta(minutes=1)
+    root = span(1, 0, start, name="root", kind="agent")
+
+    def steps(*places: int) -> list[Row]:
+        return [
+            call(1, place, start + timedelta(seconds=place), parent_span_id=root["span_id"], name=f"step-{place}")
+            for place in places
+        ]
+
+    lake = make_lake(tmp_path / "lake", [root, *steps(1, 3)])
+    with dashboard(lake, tmp_path / "dashboard.log") as served:
+        page = chrome.new_page()
+        page.goto(f"{served}/explore?d={start:%Y-%m-%d}&t={1:032x}")
+        rows = page.get_by_role("treeitem")
+        expect(rows).to_contain_text(["root", "step-1", "step-3"])
+        make_lake(lake, steps(2, 4), version=1)
+        rows.filter(has_text="step-3").click()
+        expect(rows).to_contain_text(["root", "step-1", "step-2", "step-3", "step-4"])
+        expect(rows.and_(page.locator("[aria-selected=true]"))).to_contain_text("step-3")
         page.close()
 
 

@@ -16,6 +16,7 @@ from guarding import NOW, budget, lease, made, working
 from redis_server import serving
 from spanledger.guard.sqlite import SqliteStore
 from spanledger.guard.store import LEASE_MS, Charge, Store
+from waiting import wait_until
 
 SEED = 20_261_129
 KILLS = 30 if os.environ.get("SPANLEDGER_PROVE") else 2
@@ -48,6 +49,15 @@ def test_what_a_killed_process_held_returns_or_is_charged_and_a_late_settlement_
     assert accounts(store) == {"b": (250, 0, 0)}
     assert [store.confirm("sent", 251, 9), store.confirm("sent", 251, 9)] == [True, False]
     assert (accounts(store), store.charges(NOW + 1, 9)) == ({"b": (251, 0, 0)}, [])
+    store.close()
+
+
+def test_what_a_process_has_told_before_it_is_killed_is_settled(place: str) -> None:
+    with working(place, ["one"]) as (worker,):
+        worker.start("tell")
+        assert worker.line() == "told"
+    store = opened(place)
+    wait_until(lambda: accounts(store) == {"b": (1000, 0, 0)}, what="what was told")
     store.close()
 
 
@@ -87,7 +97,8 @@ def _spend(store: Store, name: str, calls: int) -> None:
         call = f"{name}/{number}"
         store.reserve(call, [budget("b", 7, 10**9), lease("l", 10**9)], NOW)
         store.sent(call)
-        store.settle(call, 5, 1, NOW)
+        store.tell_settled(call, 5, 1, NOW)
+    store.accounts()  # what was told has arrived
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])

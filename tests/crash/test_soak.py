@@ -1,6 +1,6 @@
 """Hours in minutes: at a steady load nothing grows, neither memory nor the lag of the rows nor the number of files.
 
-The short form runs for a minute; with SPANLEDGER_PROVE set, for ten, or for SPANLEDGER_SOAK_S seconds. Memory is
+The short form runs for 40 seconds; with SPANLEDGER_PROVE set, for ten, or for SPANLEDGER_SOAK_S seconds. Memory is
 looked at by process, and by the median of the last third of the time beside that of the middle third: in the first
 third caches fill, pools grow and the day's keys are read. The process of the jobs ends with each merge,
 so only its peak says something.
@@ -27,7 +27,7 @@ from spanledger_collector.maintain import MOST_SMALL_FILES
 from spanledger_collector.serve import STAGES
 
 PROVING = bool(os.environ.get("SPANLEDGER_PROVE"))
-SECONDS = int(os.environ.get("SPANLEDGER_SOAK_S", "600" if PROVING else "60"))
+SECONDS = int(os.environ.get("SPANLEDGER_SOAK_S", "600" if PROVING else "40"))
 RATE = 5_000
 MOST_GROWTH_A_MINUTE = 10_000_000
 """Of all processes that stay; the day's keys alone are 8 bytes a span, so 2.4 MB a minute."""

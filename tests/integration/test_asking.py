@@ -9,6 +9,7 @@ import pytest
 from ledger_rows import Row, call, make_lake
 from spanledger_analytics.scope import EVERYTHING, scope_of_teams
 from spanledger_analytics.snapshot import LakeFiles, files_now
+from spanledger_dashboard.sql import asking as asking_module
 from spanledger_dashboard.sql.asking import Asking, Outcome, prepare
 from waiting import wait_until
 
@@ -99,3 +100,13 @@ def test_a_process_that_was_started_before_is_used_once(files: LakeFiles) -> Non
     assert first.table is not None
     assert second.table is not None
     assert first.table.to_pylist() == second.table.to_pylist() == [{"one": 1}]
+
+
+def test_a_question_whose_page_was_left_makes_room(files: LakeFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking_module, "_AWAY_S", 0.2)
+    left = [Asking(ENDLESS) for _ in range(3)]
+    for one in left:
+        one.start(files, EVERYTHING, lambda: False)
+    assert all(one.wait(20) for one in left)
+    assert "Stopped before it was asked." in {one.outcome.stopped for one in left if one.outcome}
+    assert asked("select 1 as one", files).table is not None

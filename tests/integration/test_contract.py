@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from click.testing import CliRunner
 
+from aged import age
 from application import run_script
 from collecting import RealCollector, collecting
 from otlp_bodies import Value, request, span
@@ -48,10 +49,14 @@ def test_the_collector_prices_by_the_contract_in_its_home_and_follows_its_change
 ) -> None:
     path = tmp_path / "home" / "contract.toml"
 
+    def write(text: str) -> None:
+        path.write_text(text, "utf-8")
+        age(path, 2)  # what was changed just now may not be whole
+
     _send(collector, 1)
-    path.write_text(HALF, "utf-8")
+    write(HALF)
     _send(collector, 2)
-    path.write_text("[[discount]]\nname = 'broken'\n", "utf-8")
+    write("[[discount]]\nname = 'broken'\n")
     _send(collector, 3)
     path.unlink()
     _send(collector, 4)

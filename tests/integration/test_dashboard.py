@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import urllib.request
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -89,6 +90,39 @@ def test_a_day_has_its_crumb_filters_and_numbers(lake: Path) -> None:
     cost = connect(lake).execute("select sum(cost_usd) from llm_calls where dt = $dt", {"dt": PEAK}).fetchall()[0][0]
     assert values(page)["Cost"] == f"${cost:.2f}"
     assert values(page)["Dearest hour"] == "14:00-15:00"
+
+
+@pytest.mark.parametrize(
+    ("clock", "said", "change"),
+    [("12:42", "$2.00 so far, 0.50x {weekday} last week by 12:00", "-50 %"), ("00:05", "$1.00 so far", "")],
+    ids=["hours that are over are compared", "in the first hour nothing is"],
+)
+def test_the_running_hour_of_a_day_is_not_held_against_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str, said: str, change: str
+) -> None:
+    """Calls of a dollar: one before the hour and one in it; a week earlier two before it and nine in it."""
+    moment = datetime.combine(NOW - timedelta(days=2), time.fromisoformat(clock), UTC)
+    hour = moment.replace(minute=0)
+    week_before = hour - timedelta(days=7)
+    starts = [hour - timedelta(minutes=30), hour + timedelta(minutes=2)]
+    starts += [week_before + timedelta(minutes=minutes) for minutes in (-20, -10, *range(9))]
+    rows = [call(number, 1, start, uncached=800_000, output=0) for number, start in enumerate(starts, 1)]
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(make_lake(tmp_path / "lake", rows))])
+    monkeypatch.setattr("spanledger_dashboard.levels.hours.now", lambda: moment)
+    page = explored(d=f"{moment.date()}")
+    heading = page.subheader[0].value.replace("\\", "")
+    assert heading == f"{day_name(moment.date())} has cost {said.format(weekday=f'{moment:%A}')}"
+    assert {metric.label: metric.delta for metric in page.metric}["Cost"] == change
+
+
+def test_a_figure_is_told_to_plotly_twice_and_drawn_once() -> None:
+    """The second time with another theme, or data that may be others, it would be drawn again."""
+    charts = [chart.proto for chart in explored(d=PEAK).get("plotly_chart")]
+    layouts = [json.loads(chart.spec)["layout"] for chart in charts]
+    assert [
+        (chart.theme, "template" in layout, layout["datarevision"])
+        for chart, layout in zip(charts, layouts, strict=True)
+    ] == [("", False, 1)] * 2
 
 
 def test_picking_a_filter_writes_it_into_the_url_and_clearing_takes_it_out() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
+from ledger_rows import call, make_lake
 from small_ledger import small_ledger
 from spanledger_cli import cli
 
@@ -65,6 +67,17 @@ def test_margin_stands_where_the_revenue_names_who() -> None:
     assert any("names no user, so no margin" in caption.value for caption in without.caption)
     filtered = attributed(by="customer", model="gpt-5")
     assert any("Revenue isn't told by model" in caption.value.replace("\\", "") for caption in filtered.caption)
+
+
+def test_calls_without_a_price_are_not_said_to_name_every_dollar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime(2026, 11, 4, 12, tzinfo=UTC)
+    unpriced = make_lake(tmp_path / "lake", [call(1, 1, start, "unknown-model", team_id="search")])
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(unpriced)])
+    page = attributed()
+    assert answers(page)[:3] == ["No call with a price names a team"] + ["Nothing here has a price"] * 2
+    assert "Services whose calls name no team" not in "".join(text.value for text in page.markdown)
 
 
 def test_choosing_by_what_and_a_filter_write_the_url() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,35 @@ def test_a_moment_is_judged_beside_a_control() -> None:
     assert answers(page)[0].startswith("A request costs $")
     assert "than as the control went" in answers(page)[0]
     assert page.caption[1].value.replace("\\", "").startswith("Requests that began from 2026-11-09 00:00")
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ({"at": "0001-01-01T00:00"}, "No call is of the year 1; choose days from 2000-01-01 to 2099-12-31."),
+        ({"at": "9999-12-31T23:59-05:00"}, "No call is of the year 9999; choose days from 2000-01-01 to 2099-12-31."),
+        ({"against": "0001-01-01..9999-12-31"}, "No call is of the year 1; choose days from 2000-01-01 to 2099-12-31."),
+        (
+            {"against": "9999-12-31..9999-12-31"},
+            "No call is of the year 9999; choose days from 2000-01-01 to 2099-12-31.",
+        ),
+    ],
+)
+def test_a_link_to_what_no_call_can_be_of_says_so_and_leads_on(named: dict[str, str], sentence: str) -> None:
+    page = compared(**named)
+    assert [warning.value.replace("\\", "") for warning in page.warning] == [sentence]
+    (button,) = (button for button in page.button if button.label == "Compare with the days before")
+    button.click().run()
+    assert (page.query_params, list(page.warning)) == (WEEK, [])
+
+
+def test_a_moment_that_is_not_over_can_be_changed_on_the_page() -> None:
+    page = compared(at="2099-12-31T23:59")
+    assert [warning.value.replace("\\", "") for warning in page.warning] == [
+        "That moment isn't over; choose one that is."
+    ]
+    page.date_input(key="compare-day").set_value(date(2026, 11, 9)).run()
+    assert page.query_params == WEEK | {"at": "2026-11-09T23:59"}
 
 
 def test_choosing_a_kind_writes_what_it_begins_with() -> None:

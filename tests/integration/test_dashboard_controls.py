@@ -218,3 +218,18 @@ def test_a_policy_or_store_that_can_not_be_read_is_told(home: Path, lake: Path) 
     assert "can't be reached" in shown(controls).warning[0].value.replace("\\", "")
     (home / "policy.toml").write_text(POLICY.replace('"sqlite"', '"memory"'), "utf-8")
     assert "in the memory of each process" in shown(controls).warning[0].value.replace("\\", "")
+
+
+def test_of_many_accounts_that_are_full_a_few_are_told_of_in_words(home: Path) -> None:
+    from spanledger.guard.store import NANO
+    from spanledger.guard.stores import open_shared
+
+    with_policy(home)
+    store = open_shared("sqlite", home)
+    for number in range(9):
+        key = f"budget/each user of a team, a day/team_id=search,user_id=u{number}/{NOW:%Y-%m-%d}"
+        store.set_spent(key, 3 * NANO, 0, "usd")
+    store.close()
+    words = [caption.value for caption in shown(controls).caption]
+    assert sum("spent" in text and "of $2" in text.replace("\\", "") for text in words) == 4
+    assert "7 more are in the table." in words

@@ -20,6 +20,7 @@ from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.scope import EVERYTHING
 from spanledger_analytics.spend import cost_of
 from spanledger_dashboard.cards import breaks, loops
+from spanledger_dashboard.cards.waste import FINDINGS
 from spanledger_dashboard.format import usd
 from wasteful import wasteful
 
@@ -49,6 +50,14 @@ def told_by() -> None:
     purposes.show_purposes(asked)
 
 
+def what_could_be_had() -> None:
+    from spanledger_dashboard.cards import chances
+    from spanledger_dashboard.components.bar import show_bar
+    from spanledger_dashboard.data import shown_lake
+
+    chances.show_chances(show_bar(shown_lake(), {}))
+
+
 def shown(
     lake: Path, monkeypatch: pytest.MonkeyPatch, part: Callable[[], None] = efficiency, **parameters: str
 ) -> AppTest:
@@ -75,11 +84,17 @@ def test_every_card_says_in_its_title_what_could_be_had(lake: Path, monkeypatch:
     assert said[1].startswith(f"A better use of the prompt cache could save {usd(could)} more; it saved $")
     assert said[2] == f"1 broken prompt cache lost {usd(lost)} and still does"
     assert said[5] == "3 requests that went round in circles cost $1.06 for nothing new"
-    assert [said[3].split(":")[0], said[4].split(" cost")[0], said[6].split(" cost")[0]] == [
+    assert [said[3].split(":")[0], said[4].split(" cost")[0].lower(), said[6].split(" cost")[0]] == [
         "Answers",
-        "Failed calls",
+        FINDINGS[dearest(asked(lake, "efficiency"))][0],
         "Calls after the first of a conversation",
     ]
+
+
+def dearest(findings: pl.DataFrame) -> str:
+    """Return what cost most; of two that cost the same, what more calls did, then the first by name."""
+    sums = findings.group_by("finding").agg(pl.sum("cost_usd", "calls"))
+    return str(sums.sort("cost_usd", "calls", "finding", descending=[True, True, False])["finding"][0])
 
 
 def asked(lake: Path, report: str, *by: str) -> pl.DataFrame:
@@ -109,6 +124,15 @@ def test_days_without_waste_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "No agent went round in circles",
         "No conversation has a second call",
     ]
+
+
+@pytest.mark.parametrize(("age", "said"), [(2, "No call of these days has a price"), (1, "No calls on these days")])
+def test_calls_without_a_price_are_not_said_to_have_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, said: str
+) -> None:
+    start = NOW - timedelta(days=2)
+    lake, day = make_lake(tmp_path / "lake", [call(1, 1, start, "unknown-model")]), f"{(NOW - timedelta(age)).date()}"
+    assert titles(shown(lake, monkeypatch, what_could_be_had, **{"from": day, "to": day})) == [said]
 
 
 def test_a_broken_cache_and_a_loop_lead_to_where_they_can_be_seen(lake: Path) -> None:

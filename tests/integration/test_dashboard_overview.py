@@ -68,11 +68,22 @@ def values(page: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in page.metric}
 
 
-def test_calls_of_today_without_a_price_are_not_nothing(
+def test_calls_without_a_price_are_neither_nothing_nor_no_calls(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = make_lake(tmp_path / "lake", [call(1, 1, NOW, "unknown-model", uncached=9, output=0)])
-    assert values(overview(lake, monkeypatch))["Today so far"] == NO_PRICE
+    now = datetime.now(UTC)
+    starts = (now - timedelta(seconds=2), now - timedelta(days=1))
+    rows = [call(number, 1, start, "unknown-model", team_id="search") for number, start in enumerate(starts, 1)]
+    page = overview(make_lake(tmp_path / "lake", rows), monkeypatch)
+    assert not page.exception
+    shown = values(page)
+    assert (shown["Spending now"], shown["Today so far"]) == (NO_PRICE, NO_PRICE)
+    assert page.subheader[-1].value == "No call of the last 7 full days has a price"
+    assert [text.value for text in page.markdown if text.value.startswith("**")] == [
+        "**Team:** nothing has a price",
+        "**Feature:** nothing has a price",
+        "**Model:** nothing has a price",
+    ]
 
 
 def test_the_overview_shows_what_the_reports_say(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,21 +172,21 @@ def door(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[type[Door]]:
 
 
 def test_a_collector_that_is_away_is_told_only_where_nothing_came_lately(home: Path) -> None:
-    assert troubles(NOW - timedelta(seconds=30), NOW) == []
+    assert troubles(NOW - timedelta(seconds=30), NOW, is_whole=True) == []
     away = ["no collector answers on 127.0.0.1:1: spanledger up starts one"]
-    assert troubles(NOW - timedelta(minutes=3), NOW) == away
-    assert troubles(None, NOW) == away
+    assert troubles(NOW - timedelta(minutes=3), NOW, is_whole=True) == away
+    assert troubles(None, NOW, is_whole=True) == away
 
 
 def test_a_collector_elsewhere_is_not_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPANLEDGER_ENDPOINT", "http://collector.internal:4318")
-    assert troubles(None, NOW) == []
+    assert troubles(None, NOW, is_whole=True) == []
 
 
 def test_a_collector_that_takes_nothing_says_why(door: type[Door]) -> None:
-    assert troubles(None, NOW) == []
+    assert troubles(None, NOW, is_whole=True) == []
     door.status, door.words = 503, "the disk is full\nmore"
-    assert troubles(None, NOW) == ["the collector takes no spans: the disk is full"]
+    assert troubles(None, NOW, is_whole=True) == ["the collector takes no spans: the disk is full"]
 
 
 def test_what_waits_longer_than_a_minute_is_told(home: Path) -> None:
@@ -186,6 +197,13 @@ def test_what_waits_longer_than_a_minute_is_told(home: Path) -> None:
 
     asyncio.run(take())
     came = datetime.now(UTC)
-    assert troubles(came, came) == []
+    assert troubles(came, came, is_whole=True) == []
     later = came + timedelta(minutes=5, seconds=1)
-    assert troubles(later, later) == ["2.0 kB wait to become rows, the oldest came 5 min ago"]
+    assert troubles(later, later, is_whole=True) == ["2.0 kB wait to become rows, the oldest came 5 min ago"]
+    assert troubles(came, came, is_whole=False) == []
+    assert troubles(later, later, is_whole=False) == ["what came lately may not be shown yet"]
+
+
+def test_who_sees_a_part_is_told_nothing_of_the_collector(door: type[Door]) -> None:
+    door.status, door.words = 503, "the disk of /srv/ledger is full"
+    assert troubles(None, NOW, is_whole=False) == []

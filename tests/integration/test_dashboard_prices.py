@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ledger_rows import make_lake, traffic
+from ledger_rows import call, make_lake, traffic
 from spanledger import contract
 from spanledger.book import current_book, use_book
 from spanledger.contract_file import read_contract
@@ -114,6 +114,14 @@ def test_a_model_has_its_past_its_pages_and_its_command() -> None:
     assert any(heading.startswith("gpt-4o, processing=batch, costs $1.25 in and $5 out") for heading in headings(page))
 
 
+def test_a_price_that_is_to_come_is_not_told_as_todays(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = datetime(2024, 9, 1, tzinfo=UTC)
+    monkeypatch.setattr("spanledger_dashboard.prices.past.now", lambda: before)
+    assert "gpt-4o costs $5 in and $15 out a million tokens" in headings(
+        looked_at(by_provider="openai", of_model="gpt-4o")
+    )
+
+
 def test_an_unknown_model_gets_a_sentence() -> None:
     assert "The book has no price for no-such" in headings(looked_at(by_provider="openai", of_model="no-such"))
 
@@ -121,9 +129,33 @@ def test_an_unknown_model_gets_a_sentence() -> None:
 def test_what_has_no_price_stands_with_the_entry_to_add() -> None:
     page = looked_at()
     heading = next(heading for heading in headings(page) if "no price" in heading)
-    assert heading.endswith(" of 1 model have no price")
+    assert heading.endswith(" calls of 1 model have no price")
     (entry,) = (code.value for code in page.code if "[[price]]" in code.value)
     assert tomllib.loads(entry)["price"][0]["model"] == "llama-4-local"
+
+
+def test_of_what_charges_for_input_only_the_price_is_told_and_a_call_that_failed_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = call(1, 1, NOW - timedelta(days=1), "text-embedding-3-small", 1000, 0)
+    failed |= {"cost_usd": None, "unpriced_reason": "error", "status": "error"}
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(make_lake(tmp_path / "failed", [failed]))])
+    page = looked_at()
+    assert headings(page)[:2] == [
+        "The dearest model in use is text-embedding-3-small: $0.02 in a million tokens",
+        "No price is missing on these days",
+    ]
+    captions = [caption.value.replace("\\", "") for caption in page.caption]
+    assert "Without a price, and in need of none: 1 call that failed." in captions
+
+
+def test_one_call_has_no_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [call(1, 1, NOW - timedelta(days=1), "unknown-model")]
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(make_lake(tmp_path / "unknown", rows))])
+    assert headings(looked_at())[:2] == [
+        "No call of these days was of a model of the book",
+        "1 call of 1 model has no price",
+    ]
 
 
 def test_a_contract_counts_from_when_it_is_there_and_what_it_put_right_is_listed(lake: Path, home: Path) -> None:
@@ -138,7 +170,7 @@ def test_a_contract_counts_from_when_it_is_there_and_what_it_put_right_is_listed
     page = looked_at()
     assert any("contract.toml, with 1 price and 0 discounts" in text.value.replace("\\", "") for text in page.caption)
     assert contract.in_force().path == str(path)
-    assert "Every call of these days has a price" in headings(page)
+    assert "No price is missing on these days" in headings(page)
     assert any(heading.startswith(f"{calls} calls put right in these days, $") for heading in headings(page))
 
     path.write_text(CONTRACT + "[[nonsense]]\n")

@@ -142,10 +142,10 @@ def test_who_may_see_nothing_is_told_why_and_how_to_go_on(
 
 def test_a_part_that_is_drawn_by_itself_ends_with_the_login(claims: dict[str, object]) -> None:
     handed_on = shown_lake()
-    assert handed_on.known("team", NOW.date()) == ["amber"]
+    assert handed_on.known()["team"] == ["amber"]
     claims["iat"] = NOW.timestamp() - 12 * 3600 - 1
     with pytest.raises(viewer.NoAccessError):
-        handed_on.known("team", NOW.date())
+        handed_on.known()
     with pytest.raises(viewer.NoAccessError):
         shown_lake()
 
@@ -154,8 +154,15 @@ def test_what_is_kept_for_one_is_not_told_to_another(lake: Path) -> None:
     today = NOW.date()
     asked = Question(Period(today - timedelta(days=6), today), ("team",))
     shown = {}
-    for name, scope in (("all", EVERYTHING), ("amber", scope_of_teams(["amber"])), ("none", scope_of_teams([]))):
+    of_teams = {"amber": ["amber"], "both": ["amber", "birch"], "named like both": ["amberstr:birch"], "none": []}
+    for name, scope in {"all": EVERYTHING, **{name: scope_of_teams(named) for name, named in of_teams.items()}}.items():
         kept = Lake(lake, scope)
         frame = kept.report("movers", asked, against="previous").frame
-        shown[name] = {*kept.known("team", today), *kept.totals(asked)["team"], *frame["team"]}
-    assert shown == {"all": {"amber", "birch", "", None}, "amber": {"amber"}, "none": set()}
+        shown[name] = {*kept.known()["team"], *kept.totals(asked)["team"], *frame["team"]}
+    assert shown == {
+        "all": {"amber", "birch", "", None},
+        "amber": {"amber"},
+        "both": {"amber", "birch"},
+        "named like both": set(),
+        "none": set(),
+    }

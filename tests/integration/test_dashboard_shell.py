@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
 import spanledger_dashboard
+from guarded_rows import controlled_ledger
 from ledger_rows import call, make_lake, outcome
 from small_ledger import small_ledger
 from spanledger.errors import SettingError
@@ -41,6 +42,14 @@ WEEKS = Period(date(2026, 11, 2), date(2026, 11, 15))
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return small_ledger(tmp_path_factory.mktemp("shell") / "lake")
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """Return one in which every report finds something."""
+    lake = tmp_path_factory.mktemp("controlled") / "lake"
+    small_ledger(lake)
+    return Ledger(make_lake(lake, controlled_ledger(), version=1), EVERYTHING)
 
 
 @pytest.mark.parametrize("name", ["spend", "movers", "margin"])
@@ -73,7 +82,7 @@ def test_an_answer_names_the_queries_that_it_is_made_of(ledger: Ledger) -> None:
     "report", [report for report in REPORTS.values() if report.of_lake], ids=lambda each: each.name
 )
 def test_a_report_says_which_tables_it_reads_beside_spans(
-    ledger: Ledger, report: Report, monkeypatch: pytest.MonkeyPatch
+    controlled: Ledger, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = set[LakeTable]()
     found = Ledger.files_of
@@ -83,7 +92,7 @@ def test_a_report_says_which_tables_it_reads_beside_spans(
         return found(self, table, first)
 
     monkeypatch.setattr(Ledger, "files_of", files_of)
-    report.answer(ledger, Question(WEEKS, report.by))
+    report.answer(controlled, Question(WEEKS, report.by))
     assert read == set(report.beside)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from openai.types.chat import ChatCompletion
 import spanledger
 from canned_server import CannedServer
 from guarded import gate, write_policy
-from spanledger.deferral import Deferred, DeferredError, queue as queues
-from spanledger.deferral.drain import DrainError, collect, drain, submit
+from spanledger.deferral import Deferred, DeferredError, drain as drains, queue as queues
+from spanledger.deferral.drain import Drained, collect, drain, submit
 from spanledger.deferral.queue import Queue
 from spanledger.guard.store import NANO
 from spanledger_cli.demo.plans import Plan
@@ -129,6 +129,40 @@ def test_a_request_that_the_provider_refuses_has_failed(traced: Traced, provider
         job.result()
 
 
+@pytest.mark.parametrize(
+    ("status", "made"),
+    [(408, ["waits", "done"]), (409, ["waits", "done"]), (503, ["waits", "done"]), (429, ["waits"])],
+)
+def test_a_request_that_the_provider_does_not_take_now_waits_on(
+    status: int, made: list[str], traced: Traced, provider: LocalProvider, home: Path
+) -> None:
+    """A fault may be one request's alone; who is busy is so for all."""
+    provider.plan(*[Plan(status=status)] * 3)
+    with _client(provider) as client:
+        jobs = [spanledger.defer(client.chat.completions.create, **CHAT) for _ in range(2)]
+
+    assert [one.what for one in drain(Queue(home))] == made
+    assert sorted({job.state for job in jobs}) == sorted({*made[1:], "waiting"})
+    assert {one.what for one in drain(Queue(home))} == {"done"}
+    assert [job.state for job in jobs] == ["done", "done"]
+
+
+def test_without_a_network_all_wait_and_one_is_tried(
+    monkeypatch: pytest.MonkeyPatch, home: Path, traced: Traced, provider: LocalProvider
+) -> None:
+    with openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none") as away, _client(provider) as client:
+        jobs = []
+        for user in ("ann", "bob"):
+            with spanledger.tags(user_id=user):
+                jobs.append(spanledger.defer(away.chat.completions.create, **CHAT))
+        jobs.append(spanledger.defer(client.chat.completions.create, **CHAT))
+
+    made = list(drain(Queue(home)))
+
+    assert sorted(one.what for one in made) == ["done", "waits"]
+    assert [job.state for job in jobs] == ["waiting", "waiting", "done"]
+
+
 def test_a_request_whose_maker_died_is_made_by_another(
     monkeypatch: pytest.MonkeyPatch, traced: Traced, provider: LocalProvider, home: Path
 ) -> None:
@@ -229,6 +263,65 @@ def test_openai_batches_bring_answers_at_half_the_price(traced: Traced, home: Pa
     assert charged["attributes"]["spanledger.cost.pico_usd"] == 1_250_000_000_000
 
 
+BATCH: dict[str, Any] = {
+    "id": "batch_abc",
+    "object": "batch",
+    "endpoint": "/v1/chat/completions",
+    "input_file_id": "file-in",
+    "completion_window": "24h",
+    "created_at": 1_790_000_000,
+    "status": "validating",
+}
+
+
+def test_a_batch_that_the_policy_refuses_waits_and_others_are_submitted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
+) -> None:
+    write_policy(
+        monkeypatch, tmp_path, '[[budget]]\nname = "b"\nmatch = { user_id = "ann" }\nper = "total"\nusd = "0.000001"\n'
+    )
+    with switched_on(monkeypatch, home), CannedServer() as server:
+        server.on("POST", "/v1/files", {"id": "file-in", "object": "file"})
+        server.on("POST", "/v1/batches", BATCH)
+        store = gate().store
+        assert store is not None
+        store.set_spent("budget/b/user_id=ann/total", NANO, 0, "usd")
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+            jobs = []
+            for user in ("ann", "bob", "ann"):
+                with spanledger.tags(user_id=user):
+                    jobs.append(spanledger.defer(client.chat.completions.create, **CHAT))
+
+        told = sorted(submit(Queue(home)), key=lambda one: one.what)
+
+    assert [(one.what, set(one.ids)) for one in told] == [
+        ("batched", {jobs[1].id}),
+        ("waits", {jobs[0].id, jobs[2].id}),
+    ]
+    assert [job.state for job in jobs] == ["waiting", "batched", "waiting"]
+
+
+def test_a_batch_that_can_not_be_read_is_told_and_another_is_read(
+    monkeypatch: pytest.MonkeyPatch, traced: Traced, home: Path
+) -> None:
+    queue = Queue(home)
+    with CannedServer() as server:
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+            gone, read = (spanledger.defer(client.chat.completions.create, **CHAT) for _ in range(2))
+        queue.batched([gone.id], "batch_gone")
+        queue.batched([read.id], "batch_abc")
+        line = {"custom_id": read.id, "response": {"status_code": 400, "body": {"error": "no"}}}
+        server.on("GET", "/v1/batches/batch_abc", {**BATCH, "status": "completed", "output_file_id": "file-out"})
+        server.on("GET", "/v1/files/file-out/content", json.dumps(line))
+
+        assert {one.ids: one.what for one in collect(queue)} == {(gone.id,): "waits", (read.id,): "failed"}
+        assert gone.state == "batched"
+
+        monkeypatch.setattr(drains, "KEEP_S", -1)
+        (told,) = collect(queue)
+        assert (told.ids, told.what, told.why[:39]) == ((gone.id,), "failed", "batch_gone can't be read: NotFoundError")
+
+
 def test_the_command_makes_lists_and_says_what_became_of_each(
     monkeypatch: pytest.MonkeyPatch, traced: Traced, provider: LocalProvider, home: Path
 ) -> None:
@@ -255,13 +348,77 @@ def test_the_command_makes_lists_and_says_what_became_of_each(
     assert "done" in runner.invoke(command, ["--list"]).output
 
 
-def test_without_a_key_nothing_is_lost(
+@pytest.mark.parametrize(
+    ("take", "batch", "state", "others"),
+    [
+        (drain, None, "waiting", "done"),
+        (submit, None, "waiting", "batched"),
+        (collect, "batch_abc", "batched", "waiting"),
+    ],
+)
+def test_a_provider_without_a_key_is_left_and_others_get_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+    traced: Traced,
+    provider: LocalProvider,
+    home: Path,
+    take: Callable[[Queue], Iterator[Drained]],
+    batch: str | None,
+    state: str,
+    others: str,
+) -> None:
+    queue = Queue(home)
+    with CannedServer() as server:
+        server.on("POST", "/v1/messages/batches", {"id": "msgbatch_01", "type": "message_batch"})
+        with _client(provider) as client:
+            jobs = [spanledger.defer(client.chat.completions.create, **CHAT)]
+            jobs += [spanledger.defer(client.embeddings.create, model="text-embedding-3-small", input="Hi")]
+        with anthropic.Anthropic(base_url=provider.url if take is drain else server.url, api_key="none") as claude:
+            other = spanledger.defer(claude.messages.create, **CLAUDE)
+        if batch is not None:
+            for number, job in enumerate(jobs):
+                queue.batched([job.id], f"{batch}{number}")
+        monkeypatch.delenv("OPENAI_API_KEY")
+
+        told = list(take(queue))
+
+    (left,) = [one for one in told if one.what == "left"]
+    assert set(left.ids) == {job.id for job in jobs}
+    assert left.why.startswith(f"no client of openai for {provider.url}/v1/ can be made: ")
+    assert [job.state for job in jobs] == [state, state]
+    assert other.state == others
+
+
+def test_a_batch_that_a_provider_does_not_take_is_left_and_others_are_submitted(traced: Traced, home: Path) -> None:
+    with CannedServer() as server:
+        server.on("POST", "/v1/files", {"id": "file-in", "object": "file"})
+        server.on("POST", "/v1/messages/batches", {"id": "msgbatch_01", "type": "message_batch"})
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+            refused = spanledger.defer(client.chat.completions.create, **CHAT)
+        with anthropic.Anthropic(base_url=server.url, api_key="none") as claude:
+            taken = spanledger.defer(claude.messages.create, **CLAUDE)
+
+        told = {one.ids: (one.what, one.why[:33]) for one in submit(Queue(home))}
+
+    assert told == {
+        (refused.id,): ("left", "openai took no batch: NotFoundErr"),
+        (taken.id,): ("batched", "msgbatch_01"),
+    }
+    assert (refused.state, taken.state) == ("waiting", "batched")
+
+
+def test_the_command_ends_with_what_is_left_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, traced: Traced, provider: LocalProvider, home: Path
 ) -> None:
     with _client(provider) as client:
-        job = spanledger.defer(client.chat.completions.create, **CHAT)
+        spanledger.defer(client.chat.completions.create, **CHAT)
+        spanledger.defer(client.chat.completions.create, **CHAT)
+    with anthropic.Anthropic(base_url=provider.url, api_key="none") as claude:
+        made = spanledger.defer(claude.messages.create, **CLAUDE)
     monkeypatch.delenv("OPENAI_API_KEY")
 
-    with pytest.raises(DrainError, match="no client of openai can be made"):
-        list(drain(Queue(home)))
-    assert job.state == "waiting"
+    done = CliRunner().invoke(command, ["--wait"])
+
+    assert (done.exit_code, done.stdout.split()) == (1, [made.id, "done"])
+    told, advice = done.stderr.splitlines()
+    assert told.startswith(f"2 requests are left: no client of openai for {provider.url}/v1/ can be made: ")
+    assert advice == "2 requests wait; set what is missing, such as a key in the environment, and run it again."

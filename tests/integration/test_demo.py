@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -151,6 +152,7 @@ def test_the_policy_stops_a_runaway_has_a_cheaper_model_answer_and_saves_money(r
     (stopped,) = run.ask(
         "select count(*), count(distinct trace_id), bool_and(cost_usd = 0 and input_tokens is null) from spans"
         " where feature = 'flight-scout' and guard_action = 'block' and guard_policy = 'one run of the flight scout'"
+        " and tags['history'] is null"
     )
     assert stopped[0] > 6
     assert stopped[1:] == (2, True), "one run in each environment"
@@ -163,15 +165,39 @@ def test_the_policy_stops_a_runaway_has_a_cheaper_model_answer_and_saves_money(r
     assert degraded == [("marketing", "gpt-5.4-mini", "gpt-5.5", True)]
     ((refused, refused_usd),) = run.ask(
         "select count(*), sum(estimate_amount) from guard_events where refused and not shadow"
+        " and span_id in (select span_id from spans where tags['history'] is null)"
     )
     ((cheaper, cached, avoided),) = run.ask(
         "select count(*) filter (where guard_action = 'degrade'), count(*) filter (where cache_hit), sum(avoided_usd)"
-        " from spans"
+        " from spans where tags['history'] is null"
     )
     assert cached > 0
     words = re.sub(r"\s+", " ", run.stdout)
     assert f"refused by the policy {refused} calls of a runaway agent, expected to cost ${refused_usd:,.2f}" in words
     assert f"saved by it ${avoided:,.2f}: {cheaper} calls at a cheaper model, {cached} from the cache" in words
+
+
+def test_its_history_has_days_on_which_the_policy_did_as_much(run: Run) -> None:
+    days = run.ask(
+        "select count(distinct dt) filter (where guard_action = 'block' and cost_usd = 0 and input_tokens is null),"
+        " count(distinct dt) filter (where guard_action = 'degrade' and avoided_usd > cost_usd),"
+        " count(distinct dt) filter (where cache_hit and cost_usd = 0 and avoided_usd > 0)"
+        " from spans where tags['history'] is not null"
+    )
+    assert days[0][0] >= 14
+    assert min(days[0][1:]) >= 29
+
+
+def test_its_budgets_are_those_of_its_teams(run: Run) -> None:
+    places = ["--home", str(run.lake.parent / "home"), "--lake", str(run.lake)]
+    argv = [sys.executable, "-m", "spanledger_cli", "alerts", "check", *places, "--format", "json"]
+    told = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout)
+    month = f"{datetime.now(UTC):%Y-%m}-01"
+    used = {tuple(row["scope"].split(", ")): Decimal(row["value"]) for row in told if row["rule"] == "a team, a month"}
+    for team, usd in run.ask(
+        f"select team_id, sum(cost_usd) from llm_calls where dt >= '{month}' and team_id <> 'marketing' group by 1"
+    ):
+        assert used["basis=actual", f"period={month}", f"team={team}", "threshold=80"] == usd
 
 
 def test_words_and_progress_go_to_stderr_only(run: Run) -> None:

@@ -15,6 +15,7 @@ from guarding import DAY, NOW, budget, calls_a_minute, lease, tokens
 from redis_server import RedisServer, serving
 from slow_proxy import network
 from spanledger.guard.fallback import FallbackStore
+from spanledger.guard.known import Known
 from spanledger.guard.sqlite import SqliteStore
 from spanledger.guard.store import LEASE_MS, Charge, Line, Reserved, StoreAwayError
 from waiting import wait_until
@@ -187,6 +188,175 @@ def test_a_server_that_can_only_answer_is_told_that_a_call_was_sent(redis: Redis
     store.close()
 
 
+# Told, and not waited for
+
+
+@pytest.fixture
+def elsewhere(redis: RedisServer) -> Iterator[RedisStore]:
+    store = RedisStore(redis.url, timeout_s=5)
+    yield store
+    store.close()
+
+
+def sent(store: RedisStore | FallbackStore, call: str = "a") -> None:
+    """Hold a call of 400 that has left."""
+    store.reserve(call, [budget("b", 400, 10**9)], NOW)
+    store.sent(call)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "lost"])
+def test_a_settlement_whose_connection_breaks_before_its_answer_is_counted_once(
+    redis: RedisServer, elsewhere: RedisStore, arrives: bool
+) -> None:
+    with network(redis.url.removeprefix("unix://")) as between:
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=5)
+        sent(store)
+        between.delay_s, between.is_cut = 60, not arrives
+        store.tell_settled("a", 300, 7, NOW)
+        if arrives:
+            wait_until(lambda: accounts(elsewhere) == {"b": (300, 0, 0)}, what="the settlement")
+        between.break_off()
+        between.delay_s, between.is_cut = 0, False
+        assert accounts(store) == {"b": (300, 0, 0)}
+        assert elsewhere.charges(NOW + 1, 9) == [Charge("a", NOW, 300, 7, False)]
+        assert not store.settle("a", 300, 7, NOW)
+        store.close()
+
+
+def test_a_settlement_whose_answer_is_too_late_is_counted_once(redis: RedisServer, elsewhere: RedisStore) -> None:
+    store = RedisStore(redis.url, timeout_s=PATIENCE_S)
+    sent(store)
+    redis.freeze()
+    store.tell_settled("a", 300, 7, NOW)
+    for _ in range(2):
+        with pytest.raises(StoreAwayError):
+            store.accounts()
+    redis.thaw()
+    assert accounts(store) == accounts(elsewhere) == {"b": (300, 0, 0)}
+    store.close()
+
+
+def test_a_redis_emptied_between_a_settlement_and_its_answer_has_it_once(redis: RedisServer, store: RedisStore) -> None:
+    sent(store, "first")
+    store.settle("first", 350, 0, NOW)
+    sent(store)
+    redis.freeze()
+    store.tell_settled("a", 300, 7, NOW)
+    redis.stop()
+    redis.start()
+    assert accounts(store) == {"b": (650, 0, 0)}
+    assert store.charges(NOW + 1, 9) == [Charge("a", NOW, 300, 7, False)]
+
+
+def test_a_redis_emptied_after_a_settlement_whose_answer_nobody_read_has_it_once(
+    redis: RedisServer, store: RedisStore, elsewhere: RedisStore
+) -> None:
+    sent(store)
+    store.tell_settled("a", 300, 7, NOW)
+    wait_until(lambda: accounts(elsewhere) == {"b": (300, 0, 0)}, what="the settlement")
+    redis.stop()
+    redis.start()
+    assert accounts(store) == {"b": (300, 0, 0)}
+
+
+@pytest.mark.parametrize("lost", ["FLUSHALL", "SCRIPT FLUSH"])
+def test_a_settlement_that_redis_refuses_is_made_before_anything_else_is_asked(
+    redis: RedisServer, store: RedisStore, lost: str
+) -> None:
+    from redis import Redis
+
+    sent(store)
+    with Redis.from_url(redis.url) as client:
+        client.execute_command(lost)
+    store.tell_settled("a", 300, 7, NOW)
+    assert accounts(store) == {"b": (300, 0, 0)}
+    assert store.reserve("b", [budget("b", 1)], NOW).balances == ((300, 1),)
+
+
+def test_an_answer_that_is_read_late_takes_nothing_from_what_is_known() -> None:
+    known, line = Known(), budget("b", 1)
+    for spent, at_least in ((500, False), (400, True), (600, True), (450, False)):
+        known.saw([line], [spent], at_least=at_least)
+        assert known.floors() == {"b": (max(spent, 500) if at_least else spent, line.until_ms, "usd")}
+
+
+def test_what_was_told_is_there_when_the_store_is_closed(redis: RedisServer, elsewhere: RedisStore) -> None:
+    with network(redis.url.removeprefix("unix://")) as between:
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=5)
+        sent(store)
+        between.is_cut = True
+        store.tell_settled("a", 300, 7, NOW)
+        between.break_off()
+        between.is_cut = False
+        store.close()
+    assert accounts(elsewhere) == {"b": (300, 0, 0)}
+
+
+def test_no_more_is_told_than_a_few_that_redis_has_not_answered(redis: RedisServer) -> None:
+    store = RedisStore(redis.url, timeout_s=PATIENCE_S)
+    calls = [str(number) for number in range(40)]
+    for call in calls:
+        sent(store, call)
+    redis.freeze()
+    for call in calls[:16]:
+        store.tell_settled(call, 300, 7, NOW)
+    with pytest.raises(StoreAwayError):
+        store.tell_settled(calls[16], 300, 7, NOW)
+    redis.thaw()
+    for call in calls[16:]:
+        store.tell_settled(call, 300, 7, NOW)
+    assert accounts(store) == {"b": (40 * 300, 0, 0)}
+    store.close()
+
+
+@pytest.mark.parametrize("ends_away", [True, False])
+@pytest.mark.parametrize("held_before", [True, False])
+def test_a_call_released_and_held_again_while_the_store_is_away_is_counted_as_it_was_held_last(
+    redis: RedisServer, elsewhere: RedisStore, held_before: bool, ends_away: bool
+) -> None:
+    """As a budget does that has a cheaper model stand in."""
+    ours, _ = behind(redis.url)
+    if held_before:
+        ours.reserve("a", [budget("dear", 400)], NOW)
+    redis.freeze()
+    ours.reserve("b", [budget("b", 10)], NOW)
+    assert ours.away
+    if not held_before:
+        ours.reserve("a", [budget("dear", 400)], NOW)
+    ours.release("a", NOW)
+    ours.reserve("a", [budget("cheap", 300)], NOW)
+    ours.sent("a")
+    if ends_away:
+        ours.tell_settled("a", 250, 7, NOW)
+    redis.thaw()
+    wait_until(lambda: not ours.away, what="the store to be back")
+    if not ends_away:
+        assert accounts(elsewhere)["cheap"] == (0, 300, 0)
+        ours.settle("a", 250, 7, NOW)
+    told = {key: account for key, account in accounts(elsewhere).items() if any(account)}
+    assert told == {"cheap": (250, 0, 0), "b": (0, 10, 0)}
+    ours.close()
+
+
+def test_what_was_told_a_store_that_is_away_is_counted_once_when_it_is_back(
+    redis: RedisServer, elsewhere: RedisStore
+) -> None:
+    ours, _ = behind(redis.url)
+    for call in ("a", "b"):
+        sent(ours, call)
+    redis.freeze()
+    ours.tell_settled("a", 300, 7, NOW)
+    assert not ours.away
+    # That the store is away, the next call finds; what the first has spent is known all the same.
+    assert ours.reserve("c", [budget("b", 10)], NOW).balances == ((300, 410),)
+    assert ours.away
+    ours.tell_settled("b", 200, 7, NOW)
+    redis.thaw()
+    wait_until(lambda: not ours.away, what="the store to be back")
+    assert accounts(elsewhere) == {"b": (500, 10, 0)}
+    ours.close()
+
+
 # Behind us
 
 
@@ -315,7 +485,7 @@ def test_many_threads_go_on_together_when_the_store_leaves_under_load(redis: Red
             call = f"{worker}/{number}"
             ours.reserve(call, lines, NOW)
             ours.sent(call)
-            ours.settle(call, 7, 1, NOW)
+            ours.tell_settled(call, 7, 1, NOW)
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(16)]
     for thread in threads:

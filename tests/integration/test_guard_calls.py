@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,13 @@ import openai
 import pytest
 
 import spanledger
+from aged import age
 from guarded import accounts, gate, write_policy
-from spanledger import faults
+from spanledger import faults, ledger
 from spanledger.errors import BudgetExceeded, LimitExceeded
+from spanledger.guard.memory import MemoryStore
+from spanledger.guard.store import LEASE_MS, Line, Reserved
+from spanledger.settings import load
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
@@ -229,7 +236,8 @@ def test_a_policy_that_changed_holds_and_one_that_is_wrong_leaves_the_last_good_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
 ) -> None:
     monkeypatch.setattr("spanledger.guard.gate.LOOK_EVERY_S", 0.0)
-    path = write_policy(monkeypatch, tmp_path, "")
+    monkeypatch.setattr("spanledger.entries.STILL_S", 0.0)
+    path = write_policy(monkeypatch, tmp_path, "# none yet")
     faults_before = faults.counts()
     with switched_on(monkeypatch, tmp_path / "home", faultless=False), spanledger.tags(user_id="ann"):
         client.chat.completions.create(**CHAT)
@@ -244,6 +252,61 @@ def test_a_policy_that_changed_holds_and_one_that_is_wrong_leaves_the_last_good_
     (told,) = faults.counts().keys() - faults_before.keys()
     assert told.startswith("policy not used, the last good one holds: ")
     assert told.endswith("line 3: [[limit]] requests_per_minute: expected a whole number of at least 1, not 'two'")
+
+
+def test_a_policy_that_is_being_written_leaves_the_last_good_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    monkeypatch.setattr("spanledger.guard.gate.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("spanledger.entries.STILL_S", 60.0)
+    path = write_policy(monkeypatch, tmp_path, '[[limit]]\nname = "one"\nrequests_per_minute = 1\n')
+    faults_before = faults.counts()
+    with switched_on(monkeypatch, tmp_path / "home", faultless=False):
+        client.chat.completions.create(**CHAT)
+        for half, age_s in (("# the beginning of\n", 0), ("", 0), ("", 61)):
+            path.write_text(half)
+            age(path, age_s)
+            with pytest.raises(LimitExceeded):
+                client.chat.completions.create(**CHAT)
+        path.write_text("# none any more\n")
+        age(path, 61)
+        client.chat.completions.create(**CHAT)
+    (told,) = faults.counts().keys() - faults_before.keys()
+    assert told == (
+        f"policy not used, the last good one holds: {path}: is empty, as where a disk was full; write a comment if "
+        "nothing is meant"
+    )
+
+
+def test_a_home_that_cannot_be_made_is_a_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    closed = BUDGET.replace("ann", "bob") + 'store_away = "closed"\n'
+    write_policy(monkeypatch, tmp_path, 'store = "sqlite"\n' + BUDGET + closed)
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        provider.plan(Plan(usage=A_DOLLAR))
+    with switched_on(monkeypatch, tmp_path / "file" / "home", faultless=False):
+        with spanledger.tags(user_id="bob"), pytest.raises(BudgetExceeded):
+            client.chat.completions.create(**CHAT)
+        with spanledger.tags(user_id="ann"):
+            for _ in range(2):
+                client.chat.completions.create(**CHAT)
+            with pytest.raises(BudgetExceeded):
+                client.chat.completions.create(**CHAT)
+
+
+def test_a_policy_that_is_wrong_from_the_start_is_told_to_hold_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(monkeypatch, tmp_path, '[[budget]]\nname = "all"\nper = "month"\nusd = "none"\n')
+    faults_before = faults.counts()
+    with switched_on(monkeypatch, tmp_path / "home", faultless=False):
+        client.chat.completions.create(**CHAT)
+
+    (told,) = faults.counts().keys() - faults_before.keys()
+    assert told.startswith("policy not used, calls go on without any rule: ")
+    assert "line 4: [[budget]] usd" in told
 
 
 def test_a_single_call_that_may_cost_too_much_is_refused(
@@ -264,7 +327,12 @@ def test_a_single_call_that_may_cost_too_much_is_refused(
 
 @pytest.mark.parametrize(
     ("unknown_price", "sent", "spent"),
-    [("", 2, 0), ('unknown_price = "deny"', 0, 0), ("unknown_price = 0.6", 1, 600_000_000)],
+    [
+        ("", 2, 0),
+        ('unknown_price = "deny"', 0, 0),
+        ('unknown_price = "deny"\nestimate = "postpaid"', 0, 0),
+        ("unknown_price = 0.6", 1, 600_000_000),
+    ],
 )
 def test_a_call_of_unknown_price_goes_as_the_budget_says(
     monkeypatch: pytest.MonkeyPatch,
@@ -397,3 +465,110 @@ def test_a_batch_of_cancelled_tasks_leaves_no_hold(traced: Traced, provider: Loc
     # What had been sent may be billed; that is charged by its estimate, and told as such.
     assert 0 < account.spent == account.flagged
     assert gate().live == {}
+
+
+class Slow(MemoryStore):
+    """A store that is asked in a thread, as one over a network is, and answers when it may."""
+
+    blocks = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer, self.answered = threading.Event(), threading.Event(), threading.Event()
+
+    def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
+        """Hold the amounts of all lines, or of none."""
+        self.asked.set()
+        self.may_answer.wait()
+        reserved = super().reserve(call, lines, now_ms)
+        self.answered.set()
+        return reserved
+
+
+def test_a_task_that_is_cancelled_before_the_store_has_answered_leaves_no_hold(
+    traced: Traced, provider: LocalProvider
+) -> None:
+    store = gate().store = Slow()
+
+    async def cancelled() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:
+            task = asyncio.create_task(client.chat.completions.create(**CHAT))
+            await asyncio.to_thread(store.asked.wait)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.to_thread(spanledger.flush)
+            store.may_answer.set()
+
+    with spanledger.tags(user_id="ann"):
+        asyncio.run(cancelled())
+    store.answered.wait()
+
+    wait_until(lambda: [(one.spent, one.held) for one in accounts()] == [(0, 0)], what="a budget that holds nothing")
+    assert gate().live == {}
+    assert provider.requests == 0
+
+
+@pytest.mark.parametrize("estimate", ["expected", "postpaid"])
+def test_an_answer_whose_usage_contradicts_itself_is_charged_by_its_estimate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI, estimate: str
+) -> None:
+    write_policy(monkeypatch, tmp_path, f'[[budget]]\nname = "all"\nper = "day"\nusd = 1\nestimate = "{estimate}"\n')
+    # More of it cached than there was.
+    provider.plan(Plan(usage=Usage(input_uncached_tokens=-9, cache_read_tokens=19, output_text_tokens=5)))
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        client.chat.completions.create(**CHAT)
+        (span,) = traced.spans()
+        (account,) = accounts()
+
+    assert span["attributes"]["spanledger.usage.state"] == "inconsistent"
+    estimate_nano_usd = 10 * 2_500 + 1_024 * 10_000  # tokens in and out
+    assert (account.spent, account.held, account.flagged) == (estimate_nano_usd, 0, estimate_nano_usd)
+
+
+def _fails(*_: object) -> None:
+    raise OSError("made up")
+
+
+def _fills_queue(patch: pytest.MonkeyPatch) -> None:
+    worker = ledger.start()
+    patch.setattr(worker, "_settings", replace(load(), queue_size=0))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _fills_queue,
+        lambda patch: patch.setattr("spanledger.ledger.Worker._set_up", lambda _: False),
+        lambda patch: patch.setattr("spanledger.tracing.SpanMaker.encode", _fails),
+        lambda patch: patch.setattr("spanledger.tracing.SpanMaker._weighed", _fails),
+        lambda patch: patch.setattr("spanledger.call.Call._gather", _fails),
+    ],
+    ids=["queue full", "no way to send", "not encoded", "not weighed", "not finished"],
+)
+def test_a_call_that_never_reaches_the_ledger_is_charged_by_its_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    provider: LocalProvider,
+    client: openai.OpenAI,
+    spoil: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    write_policy(monkeypatch, tmp_path, BUDGET + '[[limit]]\nname = "one"\nconcurrent = 1\n')
+    with switched_on(monkeypatch, tmp_path / "home", faultless=False), spanledger.tags(user_id="ann"):
+        with (
+            monkeypatch.context() as patch,
+            client.chat.completions.create(**CHAT, stream=True) as stream,
+        ):
+            next(iter(stream))
+            spoil(patch)
+            (held,) = [one.held for one in accounts() if one.kind == "budget"]
+            stream.close()
+            wait_until(lambda: gate().live == {}, what="a hold that nobody renews")
+        store = gate().store
+        assert store is not None
+        in_two_minutes = time.time_ns() // 1_000_000 + LEASE_MS
+        store.renew(list(gate().live), in_two_minutes)
+        store.sweep(in_two_minutes)
+        told = [(one.kind, one.spent, one.held, one.flagged) for one in accounts()]
+
+    assert held > 0
+    assert told == [("budget", held, 0, held)]

@@ -93,7 +93,7 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
     advice = "not reachable, spans wait in the spool; `spanledger up` starts a collector"
     assert found["endpoint"][1].startswith(f"{advice}: {endpoint}/v1/traces: ")
     assert found["spool"][0] == "warn"
-    assert found["spool"][1].startswith("1 batches wait, 2.0 kB, 0 % full, oldest ")
+    assert found["spool"][1].startswith("1 batch waits, 2.0 kB, 0 % full, oldest ")
 
 
 def test_doctor_says_what_is_wrong_with_the_policy(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_doctor_says_what_is_wrong_with_the_policy(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text('[[limit]]\nname = "one"\nconcurrent = 0\n')
     state, told = _findings(tmp_path)["policy"]
 
-    assert good == ("ok", f"1 rules of {tmp_path / 'policy.toml'}, 1 in shadow, store memory")
+    assert good == ("ok", f"1 rule of {tmp_path / 'policy.toml'}, 1 in shadow, store memory")
     assert state == "warn"
     assert told.endswith("line 3: [[limit]] concurrent: expected a whole number of at least 1, not 0")
 

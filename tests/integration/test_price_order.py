@@ -36,7 +36,7 @@ def _priced(
     file = home / "body.pb"
     file.write_bytes(request(span(attributes, start_time_unix_nano=AT_NS, end_time_unix_nano=AT_NS)))
     (home / "contract.toml").write_text(
-        CONTRACT.replace("MODEL", model).replace("PROVIDER", provider) if agreed else "", "utf-8"
+        CONTRACT.replace("MODEL", model).replace("PROVIDER", provider) if agreed else "# nothing\n", "utf-8"
     )
     try:
         shown = CliRunner(env={"SPANLEDGER_HOME": str(home)}).invoke(cli, ["inspect", str(file)])

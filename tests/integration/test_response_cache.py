@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel, field_validator
 
 import spanledger
 from answer_cache import FILE, KEEP, Cached, cached_by
 from cached_ways import CHAT, RESPONSE, seen
 from canned_server import CannedServer
+from guarded import accounts
 from matrix_cases import HELLO
 from spanledger import ledger, names
 from spanledger.errors import BudgetExceeded
@@ -172,17 +174,30 @@ def test_a_conversation_or_work_in_the_background_is_not_kept(cached: Cached) ->
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "a_new_one"])
-def test_an_answer_that_is_not_whole_is_not_kept(
+def test_an_answer_that_is_not_whole_is_not_kept_and_its_span_says_so(
     reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     message = {"index": 0, "message": {"role": "assistant", "content": "Par"}, "finish_reason": reason}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [message]}
-    with CannedServer() as server, cached_by(monkeypatch, tmp_path, provider):
+    with CannedServer() as server, cached_by(monkeypatch, tmp_path, provider) as cached:
         server.on("POST", "/chat/completions", body)
         with OpenAI(base_url=server.url, api_key="none") as client:
             for _ in range(2):
                 client.chat.completions.create(**CHAT)
         assert len(server.seen) == 2
+        spans = [span["attributes"] for span in cached.traced.spans()]
+    assert [json.loads(span[names.GUARD_DECISIONS]) for span in spans] == 2 * [
+        [
+            {
+                "rule": "hotels",
+                "kind": "cache",
+                "scope": "everything",
+                "action": "allow",
+                "shadow": True,
+                "sentence": f"hotels doesn't keep the answer: it ended by {reason}",
+            }
+        ]
+    ]
 
 
 def test_a_stream_that_was_not_read_to_its_end_is_not_kept(cached: Cached) -> None:
@@ -406,6 +421,48 @@ def test_a_hit_of_a_model_that_stands_in_gives_back_what_was_held(
     assert (account.spent, account.held) == (-(-paid["attributes"][names.COST_PICO_USD] // 1000), 0)
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_call_whose_kept_answer_can_not_be_given_is_a_call_like_any_other(
+    colour: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
+) -> None:
+    """The application's type takes the first answer, not the kept one, and takes the next one."""
+    validations = iter([True, False, True])
+
+    class Checked(BaseModel):
+        city: str
+
+        @field_validator("city")
+        def check(cls, city: str) -> str:
+            if not next(validations):
+                raise ValueError("no longer a city")
+            return city
+
+    asked: Any = {**CHAT, "response_format": Checked}
+    message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": '{"city": "Paris"}'}}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [message]}
+
+    async def ask() -> None:
+        async with AsyncOpenAI(base_url=server.url, api_key="none") as client:
+            for _ in range(2):
+                await client.chat.completions.parse(**asked)
+
+    policy = KEEP + '[[budget]]\nname = "b"\nper = "total"\nusd = 1\n'
+    with CannedServer() as server, cached_by(monkeypatch, tmp_path, provider, policy, faultless=False) as cached:
+        server.on("POST", "/chat/completions", {**body, "usage": usage})
+        if colour == "async":
+            asyncio.run(ask())
+        else:
+            with OpenAI(base_url=server.url, api_key="none") as client:
+                for _ in range(2):
+                    client.chat.completions.parse(**asked)
+        (account,) = accounts()
+        told = [span["attributes"] for span in cached.traced.spans()]
+        assert len(server.seen) == 2
+    assert [(one.get(names.CACHE_HIT), one[names.COST_PICO_USD]) for one in told] == [(None, 75_000_000)] * 2
+    assert (account.spent, account.held) == (150_000, 0)
+
+
 def test_an_answer_is_not_given_for_longer_than_the_rule_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
@@ -428,9 +485,10 @@ def test_an_answer_is_not_given_for_longer_than_the_rule_says(
 def test_a_rule_that_comes_while_the_application_runs_holds_from_then_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
-    with cached_by(monkeypatch, tmp_path, provider, "") as cached, cached.openai() as client:
+    with cached_by(monkeypatch, tmp_path, provider, "# none yet\n") as cached, cached.openai() as client:
         assert [cached.chat(client) for _ in range(2)] == [1, 1]
         monkeypatch.setattr(gate, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("spanledger.entries.STILL_S", 0.0)
         (tmp_path / "policy.toml").write_text(KEEP)
         assert [cached.chat(client) for _ in range(2)] == [1, 0]
         (tmp_path / "policy.toml").write_text("# nothing\n")

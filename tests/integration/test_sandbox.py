@@ -204,6 +204,15 @@ def test_a_box_is_not_root_and_has_no_power(place: Place) -> None:
     assert {line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")} == {"0"}
 
 
+def test_a_box_that_is_gone_ends_no_process_that_has_its_number_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    with box.Box() as gone:
+        gone.stop()
+        ended: list[int] = []
+        monkeypatch.setattr(os, "killpg", lambda group, number: ended.append(group))
+        gone.stop()
+    assert ended == []
+
+
 def test_an_answer_is_cut_where_it_is_too_long_and_says_so(place: Place) -> None:
     rows = box.ask(place.files, "from range(5000)", limits=SMALL)
     assert rows == box.Answer(pa.table({"range": range(1_000)}), "truncated at 1,000 rows")
@@ -211,6 +220,11 @@ def test_an_answer_is_cut_where_it_is_too_long_and_says_so(place: Place) -> None
     assert wide.table is not None
     assert wide.note == f"truncated at 1 MB, after {wide.table.num_rows} rows"
     assert 0 < wide.table.nbytes <= 1 << 20
+
+
+def test_half_of_a_character_is_told(place: Place) -> None:
+    with pytest.raises(QueryError, match="the SQL has half of a character in it; write it as UTF-8"):
+        box.ask(place.files, "select '\ud800'")
 
 
 def test_a_whole_answer_says_nothing(place: Place) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,10 +18,10 @@ import pytest
 from forked_boxes import ForkedBoxes
 from ledger_rows import call
 from spanledger import contract
-from spanledger_analytics import box
+from spanledger_analytics import box, extract as extracting
 from spanledger_analytics.box_process import Limits
 from spanledger_analytics.connection import connect_files
-from spanledger_analytics.errors import QueryError, ScopeError
+from spanledger_analytics.errors import QueryError, ScopeError, StoppedError
 from spanledger_analytics.extract import extract
 from spanledger_analytics.scope import SCOPES, Scope, parse_scope, scope_of_teams
 from spanledger_analytics.snapshot import LakeFiles, files_now
@@ -234,3 +238,42 @@ def test_of_a_lake_of_two_teams_every_view_shows_one_of_them_alone(tmp_path: Pat
     assert words_in(str(shown.to_pylist()), ("amber", *TOLD_APART)) == {"amber", NOBODY}
     for nothing in (scope_of_teams([]), scope_of_teams(["nobody-has-it"])):
         assert box.ask(files, "select count(*) as rows from spans", scope=nothing).table == pa.table({"rows": [0]})
+
+
+@pytest.fixture
+def temporary(files: LakeFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files are; the lake is there already."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted", "told"),
+    [
+        (Limits(seconds=0), True, "stopped after 0 s, {first}; ask with a smaller scope"),
+        (Limits(), False, "stopped before it was asked"),
+        (Limits(memory_mb=1), True, "stopped, {first}; these take more memory than 1 MB; ask with a smaller scope"),
+    ],
+)
+def test_copying_ends_with_its_time_its_memory_and_with_who_waits_for_it(
+    files: LakeFiles, temporary: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits, wanted: bool, told: str
+) -> None:
+    monkeypatch.setattr(extracting, "_LOOK_S", 0.0001)
+    with pytest.raises(StoppedError) as error, extract(files, SCOPE, limits=limits, is_wanted=lambda: wanted):
+        pytest.fail("it was copied")
+    assert str(error.value) == told.format(first="while the rows of the scope were copied, which is done first")
+    assert list(temporary.iterdir()) == []
+
+
+def test_copies_that_a_process_died_over_are_taken_away(files: LakeFiles, temporary: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with extract(files, SCOPE):
+        (ours,) = temporary.iterdir()
+        left = temporary / ours.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+        (left / "spans").mkdir(parents=True)
+        with extract(files, SCOPE):
+            assert (ours.exists(), left.exists()) == (True, False)
+    assert list(temporary.iterdir()) == []

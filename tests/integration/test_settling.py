@@ -129,16 +129,16 @@ def test_maintain_settles_a_lake_on_which_no_collector_runs(tmp_path: Path, lake
     def maintain(*flags: str) -> str:
         argv = [sys.executable, "-m", "spanledger_cli", "maintain", "--lake", str(lake), *flags]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env=os.environ)
-        assert done.stdout in ("", "count      rollups      1 days counted\n")
+        assert done.stdout in ("", "count      rollups      1 day counted\n")
         return done.stderr
 
     idle = "spanledger: nothing else is due"
     assert maintain().splitlines() == ["spanledger: settled 0 traces, 0 decisions", idle]
-    assert maintain("--settle-after", "0").splitlines() == ["spanledger: settled 1 traces, 1 decisions", idle]
+    assert maintain("--settle-after", "0").splitlines() == ["spanledger: settled 1 trace, 1 decision", idle]
     assert charged(lake) == {1: None}
     again = maintain("--from", "2026-01-01").splitlines()
     assert again == [
-        "spanledger: settled 1 traces, 0 decisions",
+        "spanledger: settled 1 trace, 0 decisions",
         "spanledger: settled 0 traces, 0 decisions",
         "spanledger: nothing else is due",
     ]

@@ -76,6 +76,11 @@ def test_csv_is_the_same_answer(lake: Path) -> None:
     assert done.stdout == "user_id,cost_usd,start_time,feature\nu-1,0.068000000000,2026-11-03T09:30:00Z,\n"
 
 
+@pytest.mark.parametrize(("form", "said"), [("csv", "never\ninfinity\n"), ("json", '[\n{"never": "infinity"}\n]\n')])
+def test_a_day_that_never_comes_is_an_answer_too(lake: Path, form: str, said: str) -> None:
+    assert sql(lake, "select date 'infinity' as never", "--format", form).stdout == said
+
+
 def test_parquet_keeps_money_exact(lake: Path, tmp_path: Path) -> None:
     done = sql(lake, "select cost_usd from llm_calls", "--format", "parquet", "-o", "out.parquet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

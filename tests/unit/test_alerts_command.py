@@ -183,9 +183,9 @@ def test_doctor_says_how_alerts_stand(home: Path) -> None:
     path = home / "alerts.toml"
     assert found() == ("ok", "no rules, so nothing is watched; `spanledger alerts init` begins")
     path.write_text(RULE, "utf-8")
-    assert found() == ("warn", f"1 rules of {path}; not evaluated yet: `spanledger up` and `collect` do")
+    assert found() == ("warn", f"1 rule of {path}; not evaluated yet: `spanledger up` and `collect` do")
     Watcher(load()).step()
-    assert found() == ("ok", f"1 rules of {path}")
+    assert found() == ("ok", f"1 rule of {path}")
     path.write_text("[[rule]]", "utf-8")
     assert found() == ("warn", f"{path}, line 1: [[rule]] kind: needed, as text in quotes")
 

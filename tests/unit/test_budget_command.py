@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,11 +18,14 @@ from small_ledger import small_ledger
 from spanledger.guard.keys import budget_key, read_budget_key, session_window
 from spanledger.guard.policy import Budget, make_match
 from spanledger.guard.sqlite import SqliteStore
-from spanledger.guard.store import Line, Unit
+from spanledger.guard.store import LEASE_MS, Line, Unit
 from spanledger.guard.stores import FILE
 from spanledger.guard.windows import Per
+from spanledger_analytics.connection import Ledger
 from spanledger_analytics.controls.history import history
-from spanledger_analytics.controls.spent import millis
+from spanledger_analytics.controls.reconcile import reconcile
+from spanledger_analytics.controls.spent import millis, spent
+from spanledger_analytics.scope import EVERYTHING
 from spanledger_cli import cli
 
 POLICY = """
@@ -163,6 +167,22 @@ def test_accounts_in_the_memory_of_an_application_are_not_made_up(home: Path) ->
     assert not (home / FILE).exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("redis://me:secret@127.0.0.1:9/0", "redis://127.0.0.1:9/0"),
+        ("redis://127.0.0.1:9/0?password=secret", "redis://127.0.0.1:9/0"),
+        ("redis://:secret@127.0.0.1:9", "redis://127.0.0.1:9"),
+    ],
+)
+def test_a_store_that_is_away_is_named_without_its_password(home: Path, address: str, told: str) -> None:
+    (home / "policy.toml").write_text(POLICY.replace("sqlite", address), "utf-8")
+    words = failure("status")
+    assert f"the store {told} of {home / 'policy.toml'} can't be reached: {told}: " in words
+    assert "secret" not in words
+    assert f", store {told}" in CliRunner().invoke(cli, ["doctor"]).output
+
+
 def test_without_a_policy_it_says_how_to_get_one(home: Path) -> None:
     (home / "policy.toml").unlink()
     assert "policy.toml isn't there, so nothing is held up; `spanledger policy init`" in failure("status")
@@ -234,6 +254,19 @@ def test_set_takes_all_accounts_of_the_window_from_the_lake(store: SqliteStore, 
     }
 
 
+def test_status_ends_holds_that_ran_out_as_the_next_call_would(store: SqliteStore) -> None:
+    key = f"budget/a user's day/user_id=ann/{today()}"
+    now_ms = millis(datetime.now(UTC))
+    for hold, at_ms in (("sent", now_ms - 2 * LEASE_MS), ("unsent", now_ms - 2 * LEASE_MS), ("alive", now_ms)):
+        store.reserve(hold, [Line(key, "budget", "usd", DOLLAR // 4, -1)], at_ms)
+    store.sent("sent")
+    done = run("status", "--format", "json")
+    assert "ended, as nobody renewed them: 2 holds" in done.stderr
+    (row,) = [row for row in json.loads(done.stdout) if row["scope"] == "user_id=ann"]
+    assert [row[name] for name in ("spent", "held", "flagged")] == ["0.25", "0.25", "0.25"]
+    assert "ended" not in run("status").stderr
+
+
 def test_an_account_is_only_raised_while_the_lake_lacks_a_call(store: SqliteStore, tmp_path: Path) -> None:
     drafts(tmp_path / "lake", datetime.now(UTC))
     spend(store, "a user's day", "user_id=bob", today(), 5 * DOLLAR)
@@ -241,7 +274,32 @@ def test_an_account_is_only_raised_while_the_lake_lacks_a_call(store: SqliteStor
     store.reserve("f" * 16, [Line(f"budget/a user's day/user_id=bob/{today()}", "budget", "usd", 1, -1)], now_ms)
     store.settle("f" * 16, DOLLAR, 0, now_ms)
     done = run("set", "a user's day", "--from-lake")
-    assert "1 calls are not in the lake yet, or have no cost there; accounts are raised, none is lowered" in done.stderr
+    assert "not in the lake yet, or without a cost there: 1 call; accounts are raised, none is lowered" in done.stderr
+    assert [account.spent for account in store.accounts()] == [4_002_000_000, 6 * DOLLAR]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (reconcile, "not in the lake yet, or without a cost there: 1 call; accounts are raised, none is lowered"),
+        (spent, "drawn on while the lake was asked: 1 account; raised, not lowered; say it again"),
+    ],
+    ids=["after what the lake has was confirmed", "after the lake was added up"],
+)
+def test_a_call_that_is_settled_while_an_account_is_set_is_not_forgotten(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: Callable[..., Any], words: str
+) -> None:
+    drafts(tmp_path / "lake", datetime.now(UTC))
+    spend(store, "a user's day", "user_id=bob", today(), 5 * DOLLAR, DOLLAR)
+
+    def settling(*asked: Any, **more: Any) -> Any:
+        found = after(*asked, **more)
+        assert store.settle(f"budget/a user's day/user_id=bob/{today()}-held", DOLLAR, 0, millis(datetime.now(UTC)))
+        return found
+
+    monkeypatch.setattr(sys.modules[after.__module__], after.__name__, settling)
+    done = run("set", "a user's day", "--from-lake")
+    assert words in done.stderr
     assert [account.spent for account in store.accounts()] == [4_002_000_000, 6 * DOLLAR]
 
 
@@ -280,6 +338,16 @@ def test_history_tells_past_windows_from_the_lake(tmp_path: Path) -> None:
     ]
     assert told(_budget("month", {"color": "*"}), november) == []
     assert told(_budget("request", {}), november) == []
+
+
+def test_history_counts_results_of_batches_for_the_model_that_answered(tmp_path: Path) -> None:
+    start = datetime(2026, 11, 18, 9, tzinfo=UTC)
+    more: dict[str, Any] = {"request_model": None, "response_model": "gpt-5-2025-08-07"}
+    rows = [call(number, 1, start, "gpt-5", 0, 100_000, **more, is_batch=number < 2) for number in range(3)]
+    rows += [call(3, 1, start, "gpt-5", 0, 100_000)]
+    ledger = Ledger(make_lake(tmp_path / "lake", rows), EVERYTHING)
+    (told,) = history(ledger, _budget("day", {"model": "*"}), start, start + timedelta(hours=1))
+    assert (told.spent.scope, told.spent.calls, told.used) == ("model=gpt-5", 3, Decimal(3))
 
 
 def test_history_is_shown_exactly(home: Path, tmp_path: Path) -> None:

@@ -108,9 +108,10 @@ def test_users_show_cost_share_and_the_lack_of_a_user() -> None:
     users = totals(user_id=["ann", ""], cost_usd=[Decimal(3), None])
     figure = users_figure(users, Decimal(4))
     bar, hit = traces(figure)
-    assert list(bar["text"]) == ["$3.00  ·  75 %", "no price  ·  0 %"]
+    assert list(bar["text"]) == ["$3.00  ·  75 %", "no price"]
     assert bar["marker"]["color"][1] == GREY
     assert [row[0] for row in hit["customdata"]] == ["ann", ""]
+    assert hit["customdata"][1][1].startswith("<b>(no user)</b><br><b>no price</b><br>")
     assert figure.to_dict()["layout"]["yaxis"]["ticktext"] == ["ann", "(no user)"]
 
 

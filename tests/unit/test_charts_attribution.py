@@ -138,6 +138,14 @@ def test_named_and_unnamed_add_up_to_the_total() -> None:
         "$2.75 names no team, 28 % of the cost; most of it comes from batch"
     )
     assert words.unallocated("team", Decimal(0), Decimal(10), None) == "Every dollar names a team"
+    assert words.unallocated("team", Decimal(0), None, None) == "Nothing here has a price"
+
+
+def test_a_tag_of_calls_without_a_price_has_an_unknown_share() -> None:
+    row = {"tag": "team", "cost_usd": None, "cost_share": None, "calls": 3}
+    whole, _, hit = marks(coverage_figure([row], Decimal(10), 4, "team"))
+    assert list(whole["text"]) == ["unknown  ·  $10.00 not"]
+    assert hit["customdata"][0][1].startswith("<b>team</b><br>named by 3 calls: <b>no price</b><br>not by 1 call: ")
 
 
 def paid(name: str, revenue: str, cost: str) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from spanledger.guard.policy import Budget, Threshold, make_match
+from spanledger.guard.policy import Action, Budget, Threshold, make_match
 from spanledger.guard.store import NANO
 from spanledger_analytics.controls.balances import BudgetBalance
+from spanledger_analytics.controls.turned_away import with_turned_away
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_dashboard.cards import holds, refused, saved
 from spanledger_dashboard.cards.controls_line import line_of
@@ -211,12 +213,17 @@ def balance(spent: int | None, held: int = 0, **more: Any) -> BudgetBalance:
 def test_budgets_are_bars_of_what_is_spent_and_held_with_marks_where_something_is_done() -> None:
     rows = [balance(12 * NANO), balance(9 * NANO, NANO // 2), balance(NANO, NANO)]
     figure = holds_figure(rows)
-    spent, held, beside, hit = traces(figure)
-    assert [list(one["x"]) for one in (spent, held)] == [pytest.approx([1.08, 0.9, 0.1]), [0.0, 0.05, 0.1]]
-    assert list(held["base"]) == list(spent["x"])
+    *spent, held, beside, hit = traces(figure)
+    assert [(one["name"], list(one["y"]), list(one["x"])) for one in spent] == [
+        ("room left", [2], [0.1]),
+        ("cheaper model", [1], [0.9]),
+        ("refused", [0], [1.08]),
+    ]
+    assert list(held["x"]) == pytest.approx([0.0, 0.05, 0.1])
+    assert list(held["base"]) == pytest.approx([1.08, 0.9, 0.1])
     assert [shape["x0"] for shape in go.Figure(figure.to_dict()).to_dict()["layout"]["shapes"]] == [0.9, 1.0] * 3
-    assert len(set(spent["marker"]["color"])) == 3
-    assert list(beside["text"]) == ["120 % of $10.00", "95 % of $10.00", "20 % of $10.00"]
+    assert len({one["marker"]["color"] for one in spent}) == 3
+    assert list(beside["text"]) == ["120 % of $10.00, refused", "95 % of $10.00, cheaper model", "20 % of $10.00"]
     assert hit["customdata"][1][1].split("<br>") == [
         "<b>b, team_id=x, s-1</b>",
         "$9.00 spent, $0.500 held of $10.00",
@@ -224,6 +231,61 @@ def test_budgets_are_bars_of_what_is_spent_and_held_with_marks_where_something_i
         "at 100 %: refused",
         "$0.500 of it by estimate: nobody came to settle it",
     ]
+
+
+def test_each_action_has_a_colour_a_place_in_the_legend_and_a_word_and_shadow_is_pale() -> None:
+    at = [Threshold(Fraction(number, 10), action) for number, action in enumerate(get_args(Action)[1:], start=1)]
+    budget = Budget("b", make_match({}), "day", 10 * NANO, "usd", tuple(at))
+    rows = [BudgetBalance(budget, "everything", "2026-11-05", number * NANO, 0, 0, None) for number in range(6)]
+    shadow = BudgetBalance(replace(budget, shadow=True), "everything", "2026-11-05", 9 * NANO, 0, 0, None)
+    figure = holds_figure([*rows, shadow])
+    *spent, held, beside, _ = traces(figure)
+    assert [one["name"] for one in spent] == [
+        "room left",
+        "warned of",
+        "slowed down",
+        "cheaper model",
+        "put off",
+        "refused",
+    ]
+    assert len({one["marker"]["color"] for one in spent}) == 6
+    assert [list(one["marker"]["opacity"]) for one in spent][-1] == [1, 0.45]
+    assert figure.layout.showlegend
+    assert not held["showlegend"]
+    assert [text.partition(", ")[2] for text in beside["text"]] == [
+        "",
+        *(one["name"] for one in spent[1:]),
+        "refused in shadow",
+    ]
+    assert not holds_figure(rows[:1]).layout.showlegend
+
+
+def refused_at(estimate: str, at: datetime, session: str | None) -> pl.DataFrame:
+    row = ("b", "team_id=x", session, Decimal(estimate), at)
+    return pl.DataFrame([row], schema=["rule", "scope", "session", "estimate", "last_at"], orient="row")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "session", "state"),
+    [("1.1", "s-1", "block"), ("1", "s-1", "ok"), ("1.1", "s-2", "ok")],
+)
+def test_an_account_with_too_little_left_for_what_was_refused_last_refuses(
+    estimate: str, session: str, state: str
+) -> None:
+    one = balance(8 * NANO, NANO)._replace(budget=replace(balance(0).budget, at=(Threshold(Fraction(1), "block"),)))
+    (found,) = with_turned_away([one], refused_at(estimate, NOW, session), NOW)
+    assert found.state == state
+    assert (one.state, "too little for calls that were refused" in holds._reached(found).said) == (
+        "ok",
+        state == "block",
+    )
+
+
+def test_what_was_refused_in_a_window_that_is_over_says_nothing_of_this_one() -> None:
+    budget = replace(balance(0).budget, per="day", at=(Threshold(Fraction(1), "block"),))
+    one = BudgetBalance(budget, "team_id=x", "2026-11-05", 9 * NANO, 0, 0, None)
+    states = [with_turned_away([one], refused_at("2", at, None), NOW)[0].state for at in (NOW, NOW - timedelta(days=1))]
+    assert states == ["block", "ok"]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from aged import age
 from spanledger import contract
 from spanledger.contract import Commitment, Fee, FxRate, Scope
 from spanledger.contract_file import ContractError, read_contract
 from spanledger.pricing import PriceContext, Priced, price
+from spanledger.settings import load
 from spanledger.usage import Usage
+from spanledger_collector.contracts import ContractWatch
 from utc import day, instant_ns
 
 Sign = Callable[[str], contract.Contract]
@@ -273,3 +276,19 @@ def test_a_file_that_is_wrong_is_refused_with_its_line_and_key(
 def test_a_file_that_is_not_there_says_which_setting_names_it(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="SPANLEDGER_CONTRACT"):
         read_contract(tmp_path / "none.toml")
+
+
+def test_a_contract_that_is_being_written_leaves_the_one_before(
+    sign: Sign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanledger.entries.STILL_S", 60.0)
+    path = tmp_path / "contract.toml"
+    signed = sign('[[discount]]\nname = "half"\nprovider = "openai"\npercent = 50\n')
+    watch = ContractWatch(load(home=str(tmp_path)))
+    held = []
+    for half, age_s in (("# the beginning of\n", 0), ("", 0), ("", 61), ("# none any more\n", 61)):
+        path.write_text(half, "utf-8")
+        age(path, age_s)
+        watch.refresh()
+        held.append(contract.in_force().discounts)
+    assert held == [signed.discounts] * 3 + [()]

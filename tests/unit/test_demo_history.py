@@ -133,3 +133,23 @@ def test_batches_are_of_whole_hours_and_name_their_last_span() -> None:
         spans = spans_of(batch.body)
         assert batch.spans == len(spans)
         assert batch.last_span_id in {span.span_id.hex() for span in spans}
+
+
+def test_the_policy_did_in_the_history_what_it_does_now() -> None:
+    steps = [step for hour in past_hours(NOW, 2) for step in hour_steps(7, hour) if step.controls]
+    done = Counter((step.tags["feature"], step.model, step.controls[names.GUARD_ACTION]) for step in steps)
+    (scout,) = {step.trace_id for step in steps if step.tags["feature"] == "flight-scout"}
+    actions = [str(step.controls[names.GUARD_ACTION]) for step in steps if step.trace_id == scout]
+    assert actions == sorted(actions), "what is refused once stays so"
+    assert {key: count for key, count in done.items() if key[0] != "flight-scout" and key[2] != "warn"} == {
+        ("newsletter", "gpt-5.5", "allow"): 6,
+        ("newsletter", "gpt-5.4-mini", "degrade"): 8,
+        ("faq", "gpt-4o-mini", "allow"): 12,
+    }
+    refused = [step for step in steps if step.controls[names.GUARD_ACTION] == "block"]
+    assert {(step.usage, step.controls[names.GUARD_POLICY]) for step in refused} == {
+        (None, "one run of the flight scout")
+    }
+    saved = [step.controls[names.AVOIDED_PICO_USD] for step in steps if step.controls.get(names.ROUTED_FROM)]
+    assert all(isinstance(pico, int) and pico > 0 for pico in saved)
+    assert len(saved) == 8

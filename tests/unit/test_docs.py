@@ -24,8 +24,8 @@ def test_the_reference_pages_are_up_to_date() -> None:
 
 
 def test_the_list_of_names_is_not_rewritten_where_one_is_gone(tmp_path: Path) -> None:
-    for part in ("tools/reference_docs.py", "tests/fixtures/schema.txt"):
-        (tmp_path / part).parent.mkdir(parents=True)
+    for part in ("tools/reference_docs.py", "tools/figures.py", "tests/fixtures/schema.txt"):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
     names = tmp_path / "tests/fixtures/schema.txt"
     names.write_text(names.read_text("utf-8") + "spans.cost DOUBLE\n", "utf-8")

@@ -37,8 +37,20 @@ def test_an_exact_amount_keeps_every_digit_that_was_booked() -> None:
     assert written.usd_exact(None) == "no price"
 
 
-def test_places_can_be_fixed() -> None:
-    assert written.usd(Decimal("0.068"), 4) == "$0.0680"
+@pytest.mark.parametrize(
+    ("amount", "places", "shown"),
+    [
+        ("0.068", 4, "$0.0680"),
+        ("0.00005", 4, "$0.0001"),
+        ("0.00004", 4, "<$0.0001"),
+        ("-0.00004", 4, "-<$0.0001"),
+        ("0.004", 2, "<$0.01"),
+        ("0.4", 0, "<$1"),
+        ("0", 4, "$0"),
+    ],
+)
+def test_places_can_be_fixed_and_something_is_never_nothing(amount: str, places: int, shown: str) -> None:
+    assert written.usd(Decimal(amount), places) == shown
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,9 @@ def test_a_moment_is_as_old_as_its_largest_unit() -> None:
 
 
 def test_shares_factors_and_changes() -> None:
-    assert [written.share(part, 100) for part in (61.2, 0.2, 0, None)] == ["61 %", "<1 %", "0 %", "0 %"]
+    assert [written.share(part, 100) for part in (61.2, 0.2, 0, None)] == ["61 %", "<1 %", "0 %", "unknown"]
+    assert [written.share(Decimal(0), whole) for whole in (Decimal(0), None)] == ["0 %", "unknown"]
+    assert [written.cost_and_share(cost, Decimal(4)) for cost in (Decimal(3), None)] == ["$3.00  ·  75 %", "no price"]
     assert [written.times(factor) for factor in (2.169, 3.84, 12.4)] == ["2.17x", "3.8x", "12x"]
     assert written.change(Decimal("1.05"), Decimal(1)) == "+5.0 %"
     assert written.change(Decimal(30), Decimal(10)) == "+200 %"
@@ -106,3 +120,8 @@ def test_markdown_loses_its_meaning(text: str, escaped: str) -> None:
 
 def test_plotlys_tags_lose_their_meaning() -> None:
     assert written.figure_text("<b>&amp;") == "&lt;b&gt;&amp;amp;"
+
+
+def test_a_button_is_one_and_has_no_icon_whatever_its_name() -> None:
+    names = ["chat", "[a, b]", ' ["a"]', ":material/home: x"]
+    assert [written.button_text(name) for name in names] == ["chat", *(f"\u2060{name}" for name in names[1:])]

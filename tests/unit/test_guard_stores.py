@@ -13,6 +13,7 @@ import pytest
 
 from guarding import DAY, KINDS, MINUTE, NOW, budget, calls_a_minute, lease, made, tokens, tokens_a_minute
 from redis_server import RedisServer, serving
+from spanledger.guard.memory import MemoryStore
 from spanledger.guard.store import (
     KEEP_ACCOUNTS_MS,
     KEEP_CALLS_MS,
@@ -247,6 +248,21 @@ def test_charges_are_listed_oldest_first_and_only_those_that_were_reserved_befor
     assert store.charges(NOW + 5, 1) == [Charge("c", NOW - 5, 2, 3, False)]
 
 
+def test_charges_are_listed_page_by_page_also_of_one_moment_and_behind_one_that_is_confirmed(store: Store) -> None:
+    calls = ["later/b", "b", "B", "é", "later/a", "c", "a", "0"]
+    for call in calls:
+        store.reserve(call, [budget("b", 1)], NOW)
+        store.settle(call, 2, 3, NOW)
+    store.reserve("next", [budget("b", 1)], NOW + 1)
+    store.settle("next", 2, 3, NOW + 1)
+    pages, after = [], None
+    while page := store.charges(NOW + 2, 2, after):
+        pages.append([charge.call for charge in page])
+        after = page[-1]
+        assert store.confirm(after.call, 2, 3)
+    assert pages == [["0", "B"], ["a", "b"], ["c", "later/a"], ["later/b", "é"], ["next"]]
+
+
 def test_people_say_what_was_spent_and_holds_stay(store: Store) -> None:
     store.reserve("a", [budget("b", 300)], NOW)
     store.reserve("b", [budget("b", 300)], NOW)
@@ -254,6 +270,15 @@ def test_people_say_what_was_spent_and_holds_stay(store: Store) -> None:
     store.set_spent("b", 50, NOW + DAY, "usd")
     store.set_spent("new", 60, NOW + DAY, "tokens")
     assert accounts(store) == {"b": (50, 300, 0), "new": (60, 0, 0)}
+
+
+def test_what_was_spent_is_set_where_it_still_is_as_expected(store: Store) -> None:
+    store.reserve("a", [budget("b", 300)], NOW)
+    store.settle("a", 200, 0, NOW, flagged=True)
+    asked = (("b", 50, 199), ("b", 60, 200), ("b", 70, 200), ("new", 80, 1), ("new", 90, 0))
+    done = [store.set_spent(key, spent, NOW + DAY, "usd", expected) for key, spent, expected in asked]
+    assert done == [False, True, False, False, True]
+    assert accounts(store) == {"b": (60, 0, 0), "new": (90, 0, 0)}
 
 
 def test_what_was_spent_is_raised_and_never_added(store: Store) -> None:
@@ -295,6 +320,20 @@ def test_old_calls_and_accounts_are_forgotten_and_what_still_counts_is_not(store
     assert [charge.call for charge in store.charges(NOW + DAY, 9)] == ["ended"]
     store.sweep(NOW + KEEP_CALLS_MS)
     assert store.charges(NOW + DAY, 9) == []
+
+
+def test_thousands_of_old_accounts_are_forgotten_by_one_sweep(store: Store) -> None:
+    store.raise_spent({f"trace {number}": (1, NOW, "usd") for number in range(2_500)})
+    store.raise_spent({"day": (1, NOW + 1, "usd")})
+    store.sweep(NOW + KEEP_ACCOUNTS_MS)
+    assert accounts(store) == {"day": (1, 0, 0)}
+
+
+def test_a_store_in_memory_says_no_to_two_lines_of_one_account_instead_of_trying_for_ever() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="two lines of a call are of one account"):
+        store.reserve("a", [budget("a day", 60, 100), budget("a day", 60, 100)], NOW)
+    assert {(one.spent, one.held) for one in store.accounts()} == {(0, 0)}
 
 
 def test_amounts_are_exact_up_to_nine_million_dollars(store: Store) -> None:

@@ -36,25 +36,33 @@ def test_a_period_without_calls_or_prices_says_so() -> None:
 
 
 def test_a_day_is_set_against_its_weekday_and_its_leader() -> None:
-    spent, before = costs("hour", a=41.2), costs("hour", a=18)
+    spent, compared = costs("hour", a=41.2), (Decimal("41.2"), Decimal(18))
     users = costs("user_id", **{"u-017": 25, "u-001": 16.2})
-    assert headlines.day(date(2026, 11, 3), spent, before, users, so_far=False) == (
+    assert headlines.day(date(2026, 11, 3), spent, compared, users, None) == (
         "Tue 3 Nov cost $41.20, 2.29x Tuesday last week; u-017 is 61 % of it"
     )
 
 
 def test_a_day_like_the_others_gets_a_percentage() -> None:
-    spent, before = costs("hour", a=10.5), costs("hour", a=10)
-    assert headlines.day(date(2026, 11, 3), spent, before, NO_USERS, so_far=False) == (
+    spent, compared = costs("hour", a=10.5), (Decimal("10.5"), Decimal(10))
+    assert headlines.day(date(2026, 11, 3), spent, compared, NO_USERS, None) == (
         "Tue 3 Nov cost $10.50, +5.0 % on Tuesday last week"
     )
 
 
-def test_an_unfinished_day_says_so_far_and_what_it_is_compared_with() -> None:
-    spent, before = costs("hour", a=5), costs("hour", a=10)
-    assert headlines.day(TODAY, spent, before, NO_USERS, so_far=True) == (
-        "Fri 6 Nov has cost $5.00 so far, 0.50x Friday last week by this hour"
+def test_an_unfinished_day_says_so_far_and_until_when_it_is_compared() -> None:
+    spent = costs("hour", a=4, b=1)
+    assert headlines.day(TODAY, spent, (Decimal(4), Decimal(8)), NO_USERS, 12) == (
+        "Fri 6 Nov has cost $5.00 so far, 0.50x Friday last week by 12:00"
     )
+    assert headlines.day(TODAY, spent, (None, None), NO_USERS, 0) == "Fri 6 Nov has cost $5.00 so far"
+
+
+def test_a_day_or_an_hour_without_a_price_says_so() -> None:
+    day, users = date(2026, 11, 3), costs("user_id", ann=None, bob=None)
+    told = [headlines.day(day, costs("hour", a=None), (None, Decimal(9)), users, hour) for hour in (None, 12)]
+    assert told == ["No call of Tue 3 Nov has a price", "No call of Tue 3 Nov has a price so far"]
+    assert headlines.hour(day, 14, users) == "No call of Tue 3 Nov, 14:00-15:00 UTC has a price"
 
 
 def test_an_hour_names_its_leader_or_the_lack_of_a_user() -> None:

@@ -165,7 +165,7 @@ def test_an_answer_that_hangs_on_prices_is_asked_again_under_others(kept_lake: P
     path.write_text('[[discount]]\nname = "half"\nprovider = "openai"\npercent = 50\n', "utf-8")
     contract.use(read_contract(path))
     lacks = {asked.name for asked, _ in AHEAD if lacking(Ledger(kept_lake, EVERYTHING), asked, [FIRST])}
-    assert lacks == {"drivers", "efficiency", "cache_health"}
+    assert lacks == {"drivers", "efficiency", "cache_health", "routes"}
     assert len(current_book().digest) == 16
 
 

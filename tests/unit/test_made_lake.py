@@ -54,6 +54,27 @@ def test_money_is_that_of_the_price_book(rows: pa.Table) -> None:
     assert pa.compute.sum(rows["cost_usd"]).as_py() > Decimal(1)
 
 
+def test_what_rules_did_is_as_the_collector_books_it_and_leaves_other_lakes_as_they_are(
+    rows: pa.Table, tmp_path: Path
+) -> None:
+    controlled = day_rows(PEOPLE, make_day(PEOPLE, DAY.toordinal(), 300, 0.0), DAY, fingerprints=True, controlled=0.3)
+    plain = pa.compute.is_null(controlled["guard_policy"])
+    assert controlled.filter(plain).equals(rows.filter(plain))
+    lake = made_lake(tmp_path, Made(4_000, 2, controlled=0.3, maintained=False))
+    done = (
+        "select rule, kind, action, shadow, bool_or(refused), count(*) > 20 from guard_events group by all order by all"
+    )
+    assert answer(lake, done) == [
+        ("a team's month", "budget", "degrade", False, False, True),
+        ("a user's day", "budget", "block", False, True, True),
+        ("short questions", "route", "allow", False, False, True),
+        ("short questions", "route", "allow", True, False, True),
+        ("the same again", "cache", "allow", False, False, True),
+    ]
+    free = "select distinct cost_usd, unpriced_reason from spans where cache_hit or guard_action = 'block'"
+    assert answer(lake, free) == [(Decimal(0), None)]
+
+
 def test_the_same_seed_makes_the_same_rows(rows: pa.Table) -> None:
     again = day_rows(PEOPLE, make_day(PEOPLE, DAY.toordinal(), 300, 0.0), DAY, fingerprints=True)
     assert again.equals(rows)

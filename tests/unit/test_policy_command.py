@@ -52,7 +52,7 @@ def test_init_writes_a_policy_once_that_can_be_used(home: Path) -> None:
     assert (home / "policy.toml").read_text("utf-8") == _STARTING_FILE.read_text("utf-8")
     done = run("check")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr.endswith("policy.toml: 1 rules, nothing to look at\n")
+    assert done.stderr.endswith("policy.toml: 1 rule, nothing to look at\n")
     write(home, "# mine")
     assert "is there already; it stays as it is" in str(run("init").exception)
     assert (home / "policy.toml").read_text("utf-8") == "# mine"
@@ -176,7 +176,7 @@ def test_what_calls_of_the_last_week_say_of_rules_is_told(home: Path, tmp_path: 
         (
             "warning",
             "small",
-            "1 calls of local had no price, and counted nothing: set unknown_price, or a price in the contract",
+            "1 of the calls of local had no price, and counted nothing: set unknown_price, or a price in the contract",
         ),
         ("warning", "small", "$1.00 is less than a call of gpt-5 takes on average, $2.00"),
         ("warning", "nobody", "no call of the last week has team_id=ghosts: it may never match"),
@@ -190,6 +190,32 @@ def test_what_calls_of_the_last_week_say_of_rules_is_told(home: Path, tmp_path: 
         ("warning", "small", "degrades, and no [[degrade]] names a model that stands in for gpt-5"),
     ]
     assert [rule for _, rule, _ in findings("--no-lake")] == []
+
+
+def test_caches_whose_answers_are_not_kept_as_they_are_cut_off_are_told(home: Path, tmp_path: Path) -> None:
+    write(
+        home,
+        """
+        [[cache]]
+        name = "help"
+        match = { feature = "help" }
+        [[cache]]
+        name = "others"
+        """,
+    )
+    ends = ["length", "max_tokens", "stop", "length", None]
+    rows = [ours(number, "gpt-5", 1, 1, feature="help", finish_reason=end) for number, end in enumerate(ends)]
+    rows += [ours(9 + number, "gpt-5", 1, 1, finish_reason="end_turn") for number in range(4)]
+    make_lake(tmp_path / "lake", rows)
+    assert findings() == [
+        (
+            "warning",
+            "help",
+            "3 of the 4 answers of the last week that it is about ended by length, max_tokens: such are not kept;"
+            " with a larger max_tokens they may end by themselves",
+        )
+    ]
+    assert findings("--no-lake") == []
 
 
 def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path) -> None:
@@ -340,5 +366,19 @@ def test_simulate_tells_by_rule_and_day_what_would_have_been_saved(home: Path, t
     assert "4 calls of $8.00: 3 would have been refused, 0 answered by a stand-in, 0 s waited; $6.00 would" in words
     assert "a run whose call is refused may end there" in words
     table = run("simulate", "--since", "1d", "--enforce").stdout.splitlines()
-    assert table[2].split() == ["b", "budget", "all", "3", "0", "0", "0", "0", "$6.00"]
+    assert table[2].split() == ["b", "budget", "all", "3", "0", "0", "0", "0", "0", "$6.00"]
     assert not (home / FILE).exists()
+
+
+def test_simulate_says_which_rules_it_does_not_play(home: Path, tmp_path: Path) -> None:
+    to = 'to = { "gpt-5" = "gpt-5-mini" }'
+    routes = f'[[route]]\nname = "easy"\n{to}\n[[route]]\nname = "prose"\ncode = false\n{to}\n'
+    write(home, f'{routes}[[cache]]\nname = "again"\n')
+    make_lake(tmp_path / "lake", [ours(1, "gpt-5", 1, 1, start_time=datetime.now(UTC) - timedelta(hours=1))])
+    rows, words = simulated()
+    assert [(row["rule"], row["kind"], row["shadow"], row["routed"]) for row in rows if row["day"] is None] == [
+        ("easy", "route", True, 1)
+    ]
+    assert "[[cache]] is not played: what a cache would have given hangs on prompts, which the lake doesn't" in words
+    assert "the route 'prose' is not played: it asks for code or a schema" in words
+    assert "[[route]]" not in words

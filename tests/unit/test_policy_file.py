@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -120,6 +121,9 @@ def test_a_policy_says_what_was_written(tmp_path: Path) -> None:
         ('store = "mysql"\n', 'store: expected "memory", "sqlite" or "redis://host:6379/0", not \'mysql\''),
         ("[[budgets]]\n", "line 1: unknown entry budgets; known: budget, limit, degrade"),
         ("[[budget\n", "not valid TOML"),
+        ("store = " + "[" * 10_000, "not valid TOML"),
+        ("store = " + "9" * 5_000, "not valid TOML"),
+        ("", "is empty, as where a disk was full; write a comment if nothing is meant"),
     ],
 )
 def test_what_is_wrong_is_told_with_line_and_key(tmp_path: Path, text: str, told: str) -> None:
@@ -128,6 +132,16 @@ def test_what_is_wrong_is_told_with_line_and_key(tmp_path: Path, text: str, told
 
     assert told in str(wrong.value)
     assert str(tmp_path / "policy.toml") in str(wrong.value)
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_policy(tmp_path: Path) -> None:
+    assert _read(tmp_path, "\ufeff" + WHOLE) == _read(tmp_path, WHOLE)
+
+
+def test_a_pipe_is_no_policy_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "policy.toml")
+    with pytest.raises(PolicyError, match=r"can't be read \(it is no file\); correct SPANLEDGER_POLICY or unset it"):
+        read_policy(tmp_path / "policy.toml", load())
 
 
 def test_dollars_of_a_fraction_are_those_that_stand_there(tmp_path: Path) -> None:

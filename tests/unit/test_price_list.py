@@ -114,6 +114,12 @@ def test_a_history_is_drawn_as_steps_from_before_the_first_change_until_now() ->
     assert output.customdata[2] == "<b>$6</b> a million output<br>base:acme/rocket@2026-03-01"
 
 
+def test_a_price_that_is_to_come_is_drawn_after_now_not_back_to_it() -> None:
+    told = changes(history(BOOK, "acme", "rocket")).filter(meter="output_text_tokens")
+    (trace,) = price_figure(told, datetime(2026, 2, 1, tzinfo=UTC)).data
+    assert [f"{moment:%Y-%m-%d}" for moment in trace.x] == ["2025-12-01", "2026-03-01", "2026-03-01", "2026-05-30"]
+
+
 def test_a_period_without_a_price_is_a_gap() -> None:
     rows = changes(history(BOOK, "acme", "rocket")).filter(meter="output_text_tokens")
     later = rows.with_columns(starts_at=pl.col("starts_at") + timedelta(days=30))

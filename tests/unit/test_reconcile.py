@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,14 @@ from click.testing import CliRunner
 
 from ledger_rows import Row, call as any_call, make_lake
 from redis_server import serving
+from spanledger.guard.memory import MemoryStore
+from spanledger.guard.paid_later import PaidLater
+from spanledger.guard.policy import Budget, Threshold, make_match
 from spanledger.guard.sqlite import SqliteStore
-from spanledger.guard.store import LEASE_MS, Line, Store
+from spanledger.guard.store import LEASE_MS, Charge, Line, Store
 from spanledger.guard.stores import FILE, open_shared
 from spanledger.settings import load
+from spanledger.usage import Usage
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.controls import reconcile as module
 from spanledger_analytics.controls.reconcile import Reconciled, reconcile
@@ -121,6 +127,64 @@ def test_a_trace_that_may_change_is_waited_for_a_day_at_most(
     assert reconcile(store, ledger, NOW).confirmed == 1 + confirmed
 
 
+def read(store: Store, row: Row) -> None:
+    """Read an answer that is paid later: what the application thinks is $0.002, rounded up."""
+    at_ms, now_ms = millis(row["start_time"]), millis(datetime.now(UTC))
+    budgets = [(Budget("all", make_match({}), "total", 10**9, "usd", (Threshold(Fraction(1), "block"),)), "everything")]
+    usage = Usage(input_uncached_tokens=800, output_text_tokens=100)
+    PaidLater(store, str(row["span_id"]), budgets, "", at_ms, now_ms).end(usage, 1_999_999_001, billed=True)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_what_is_paid_later_counts_once_however_often_and_late_it_is_read(kind: str, tmp_path: Path) -> None:
+    made = datetime.now(UTC) - timedelta(days=2)
+    row, later = call(1, 1, made, "gpt-5", 800, 100, cost_usd=Decimal("0.003")), call(2, 1, made, "gpt-5", 800, 100)
+
+    with serving(tmp_path) if kind == "redis" else nullcontext() as server:
+        store = open_shared(server.url if server else "sqlite", tmp_path)
+        ledger = Ledger(make_lake(tmp_path / "lake", [row]), EVERYTHING)
+        counted = []
+        for amount in (2_000_000, 3_000_000, 3_000_000):
+            for _ in range(2):
+                read(store, row)
+            counted.append((amount, spent(store)["budget/all/everything/total"]))
+            reconcile(store, ledger, datetime.now(UTC))
+        read(store, later)
+        counted.append((5_000_000, spent(store)["budget/all/everything/total"]))
+        store.close()
+    assert [found for _, found in counted] == [(amount, 0, 0) for amount, _ in counted]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+@pytest.mark.parametrize("step", ["reserve", "confirm", "release"])
+def test_who_reads_an_answer_while_it_is_confirmed_doesn_t_count_it_again(
+    kind: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = call(1, 1, datetime.now(UTC) - timedelta(days=2), "gpt-5", 800, 100, cost_usd=Decimal("0.003"))
+    with serving(tmp_path) if kind == "redis" else nullcontext() as server:
+        store = MemoryStore() if kind == "memory" else open_shared(server.url if server else kind, tmp_path)
+        read(store, row)
+        done = getattr(store, step)
+        calls: list[object] = []
+
+        def do_and_read(*arguments: Any) -> Any:
+            found = done(*arguments)
+            calls.append(arguments)
+            if len(calls) == 1:
+                read(store, row)
+            return found
+
+        ledger = Ledger(make_lake(tmp_path / "lake", [row]), EVERYTHING)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, step, do_and_read)
+            assert reconcile(store, ledger, datetime.now(UTC)).confirmed >= 1
+        store.sweep(millis(datetime.now(UTC)) + 2 * LEASE_MS)
+        read(store, row)
+        left = {account.key: (account.spent, account.held) for account in store.accounts() if account.kind == "budget"}
+        store.close()
+    assert left == {"budget/all/everything/total": (3_000_000, 0)}
+
+
 def test_calls_that_wait_don_t_hide_later_ones(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,8 +193,17 @@ def test_calls_that_wait_don_t_hide_later_ones(
     for row in rows:
         charge(store, row)
     ledger = Ledger(make_lake(tmp_path / "lake", rows), EVERYTHING)
+    listed, charges = [], store.charges
 
+    def listing(*asked: Any) -> list[Charge]:
+        page = charges(*asked)
+        listed.append([charge.call for charge in page])
+        return page
+
+    monkeypatch.setattr(store, "charges", listing)
     done = reconcile(store, ledger, NOW)
+    ids = [str(row["span_id"]) for row in rows]
+    assert listed == [*(ids[place : place + 2] for place in range(0, 12, 2)), []]  # each once
     assert (done.confirmed, done.waiting) == (4, 8)
     cost = 1000 * 1250 + 100 * 10_000
     assert spent(store)[KEY] == (4 * cost + 8 * ESTIMATE, 0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from guarded_rows import DAY, FLOOD, MONTH, controlled_ledger, refused
 from ledger_rows import call, make_lake
 from spanledger_analytics.connection import Ledger, connect
+from spanledger_analytics.controls.turned_away import turned_away
 from spanledger_analytics.counting import refresh_rollups
 from spanledger_analytics.reports.answer import Answer
 from spanledger_analytics.reports.calendar import Calendar, Period
@@ -41,6 +42,15 @@ def asked(ledger: Ledger, name: str, *by: str, where: Sequence[str] = (), period
 
 def usd(amount: str | None) -> Decimal | None:
     return None if amount is None else Decimal(amount)
+
+
+@pytest.mark.parametrize(("by_session", "session"), [((), None), ((MONTH,), "s-1")])
+def test_the_smallest_estimate_that_a_budget_refused_is_known_by_whom_it_was_for(
+    ledger: Ledger, by_session: tuple[str, ...], session: str | None
+) -> None:
+    found = turned_away(ledger, FIRST, LAST, by_session).rows()
+    assert found == [(MONTH, "team_id=support", session, usd("0.25"), DAY + timedelta(minutes=2))]
+    assert turned_away(ledger, LAST, LAST, by_session).rows() == []
 
 
 def test_refusals_by_day_and_rule(ledger: Ledger) -> None:
@@ -109,7 +119,7 @@ def test_rows_add_up_to_the_same_in_every_direction(ledger: Ledger, name: str) -
     assert {key: (rest[key] or 0) + (parts[0][key] or 0) for key in whole} == whole
 
 
-@pytest.mark.parametrize("name", ["refusals", "avoided"])
+@pytest.mark.parametrize("name", ["refusals", "avoided", "routes", "decisions"])
 def test_days_that_are_kept_say_the_same(tmp_path: Path, name: str) -> None:
     lake = make_lake(tmp_path / "lake", controlled_ledger())
     questions = [(("day", "feature"), ()), (("team",), ("feature=answers",)), (("hour", "user"), ())]
@@ -125,6 +135,17 @@ def test_days_that_are_kept_say_the_same(tmp_path: Path, name: str) -> None:
     refresh_rollups(lake)
     assert [told(), told()] == [before, before]
     assert list(tmp_path.rglob(f"kept/{name}-*/*.parquet"))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 200])
+@pytest.mark.parametrize("where", [[], ["team=support"], ["team!=support"], ["feature=nothing"]])
+def test_the_latest_decisions_of_kept_days_are_those_of_spans(tmp_path: Path, most: int, where: list[str]) -> None:
+    lake = make_lake(tmp_path / "lake", controlled_ledger())
+    question = Question(DAYS, (), parse_where(where))
+    refresh_rollups(lake)
+    found = REPORTS["decisions"].answer(Ledger(lake, EVERYTHING), question, most=most)
+    every = REPORTS["decisions"].answer(Ledger(lake, EVERYTHING), question, most=201)  # more than is kept
+    assert found.frame.rows() == every.frame.rows()[:most]
 
 
 def test_a_team_is_told_of_its_own_calls_alone(lake: Path) -> None:

@@ -130,6 +130,8 @@ def test_a_table_has_millionths_of_a_dollar_and_the_other_formats_all_places(tmp
         (["--where", "team"], "write dimension=value"),
         (["--zone", "Mars"], "no time zone is called 'Mars'"),
         (["--from", "2026-11-10", "--to", "2026-11-09"], "--from comes before --to"),
+        (["--to", "0001-01-01"], "no call is of the year 1; choose days from 2000-01-01 to 2099-12-31"),
+        (["--from", "9999-12-31", "--to", "9999-12-31"], "no call is of the year 9999"),
         (["-o", "/nowhere/at/all.csv"], "can't be written"),
     ],
 )

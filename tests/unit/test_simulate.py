@@ -115,6 +115,74 @@ def test_shares_warn_once_a_window_and_then_have_another_model_answer(tmp_path: 
     assert (found.changed_calls, found.would_cost_usd) == (4, Decimal("1.8"))
 
 
+def test_results_of_batches_count_and_are_never_refused(tmp_path: Path) -> None:
+    rows = [dollar(number, at(number), is_batch=True) for number in range(5)] + [dollar(9, at(9))]
+    found = played(tmp_path, budget(), rows)
+    assert (found.refused_calls, found.would_cost_usd) == (1, Decimal(5))
+
+
+def test_results_of_batches_count_for_the_model_that_answered(tmp_path: Path) -> None:
+    rows = [dollar(number, at(number), is_batch=True, request_model=None) for number in range(3)] + [dollar(9, at(9))]
+    rows += [dollar(10, at(8), request_model=None)]
+    rules = budget().replace('user_id = "*"', 'model = "gpt-5"')
+    found = played(tmp_path, rules, rows)
+    assert (found.refused_calls, found.would_cost_usd) == (1, Decimal(4))
+
+
+ROUTE = """
+[[route]]
+name = "short"
+match = { user_id = "ann" }
+max_input_tokens = 4000
+max_turn = 2
+tools = false
+to = { "gpt-5" = "gpt-5-mini" }
+"""
+
+
+def cheap(number: int, **columns: Any) -> Row:
+    """Build a call of a dollar that a rule of the router fits: another model would have cost 20 cents."""
+    return dollar(number, at(number), **{"turn": 1, "tool_count": 0, "session_id": f"s{number}"} | columns)
+
+
+def test_what_a_route_in_shadow_would_have_saved_is_told_by_the_facts_on_spans(tmp_path: Path) -> None:
+    rows = [
+        cheap(0),
+        cheap(1, turn=2, session_id="s0"),
+        cheap(2, turn=3),
+        cheap(3, tool_count=4, tools_size=100),
+        cheap(4, turn=None),
+        cheap(5, input_tokens=40_000, input_uncached_tokens=40_000),
+        cheap(6, user_id="bob"),
+    ]
+    found = played(tmp_path, ROUTE, rows)
+    assert found.effects == {Key("short", "route", True, DAY): Effect(routed=2, saved_usd=Decimal("1.6"))}
+    assert (found.changed_calls, found.would_cost_usd) == (0, Decimal(7))
+
+
+def test_a_percentage_routes_the_sessions_that_it_would_route_and_says_what_the_rest_would_save(tmp_path: Path) -> None:
+    rows = [cheap(number) for number in range(40)]
+    path = tmp_path / "policy.toml"
+    rule = ROUTE + 'mode = "percentage"\npercent = 40\nholdout = 10\n'
+    path.write_text(rule, "utf-8")
+    (route,) = read_policy(path, load(home=tmp_path)).more["route"]
+    routed = sum(route.arm(row["session_id"]) == "routed" for row in rows)
+    assert 0 < routed < 40
+    found = played(tmp_path / "lake", rule, rows)
+    each = Decimal("0.8")
+    assert found.effects == {
+        Key("short", "route", False, DAY): Effect(routed=routed, saved_usd=routed * each),
+        Key("short", "route", True, DAY): Effect(routed=40 - routed, saved_usd=(40 - routed) * each),
+    }
+    assert (found.changed_calls, found.would_cost_usd) == (routed, 40 - routed * each)
+
+
+def test_a_route_by_a_budget_begins_when_that_is_spent(tmp_path: Path) -> None:
+    by_budget = ROUTE + 'budget = { "b" = "40%" }\nmode = "percentage"\npercent = 100\n'
+    found = played(tmp_path, budget(usd=10) + by_budget, [cheap(number) for number in range(6)])
+    assert found.effects == {Key("short", "route", False, DAY): Effect(routed=2, saved_usd=Decimal("1.6"))}
+
+
 def test_a_limit_has_calls_wait_and_refuses_those_that_would_wait_too_long(tmp_path: Path) -> None:
     rows = [dollar(number, at(0) + timedelta(seconds=number)) for number in range(4)]
     limit = '[[limit]]\nname = "l"\nconcurrent = 2\nmax_wait = "1s"\n'

@@ -52,6 +52,17 @@ def test_of_tables_ours_are_proposed_and_not_those_of_the_catalogue() -> None:
     )
 
 
+@pytest.mark.parametrize("type_", ["UHUGEINT", "BIGNUM", "BIT"])
+def test_a_number_that_would_come_out_as_another_is_refused(type_: str) -> None:
+    told = f"n can't be given out as {type_}; cast it to varchar"
+    assert [said(f"select '1'::{type_} as n"), said(f"select ['1'::{type_}] as n")] == [told] * 2
+
+
+def test_an_error_without_a_kind_is_told_in_words_too() -> None:
+    error = '{"exception_type":"Extension Autoloading","exception_message":"httpfs is not there"}'
+    assert explained(error, "attach 'http://localhost/a.db'", VIEWS) == "Extension Autoloading: httpfs is not there"
+
+
 def test_a_function_is_proposed() -> None:
     assert said("select summ(cost_usd) from llm_calls").splitlines()[:2] == [
         "Catalog Error: Scalar Function with name summ does not exist!",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spanledger_analytics.connection import open_connection
+from spanledger_analytics.plain_values import in_reach
 from spanledger_analytics.saved_queries import examples
 from spanledger_dashboard.sql.answers import as_csv, as_held, as_parquet, places_of, shown
 from spanledger_dashboard.sql.sheet import Sheet, parse
@@ -112,6 +114,11 @@ def test_texts_that_turn_around_or_never_end_are_made_fit_to_be_seen() -> None:
     assert told.to_list() == ["plain", "a\\u202eb\\u000a", "x" * 1999 + "…", None]
 
 
+def test_only_the_first_columns_are_shown_those_of_one_name_numbered() -> None:
+    wide = pa.Table.from_arrays([pa.array([1])] * 20_000, ["a"] * 20_000)
+    assert shown(wide, 10).columns == ["a", *(f"a ({number})" for number in range(2, 501))]
+
+
 def test_only_the_first_rows_are_shown() -> None:
     assert shown(answered("select * from range(100) as t(n)"), 3)["n"].to_list() == [0, 1, 2]
 
@@ -144,3 +151,23 @@ def test_files_have_every_digit_and_character() -> None:
             "lasting": "0 months 1 days 0:00:00",
         }
     ]
+
+
+def test_what_parquet_has_no_type_for_is_written_as_text() -> None:
+    table = answered("select [interval 1 day] as days, [union_value(x := 1)] as one, map {'k': [1]} as tags")
+    assert pq.read_table(io.BytesIO(as_parquet(table))).to_pylist() == [
+        {"days": '["0 months 1 days 0:00:00"]', "one": "[1]", "tags": [("k", [1])]}
+    ]
+
+
+def test_days_that_never_come_and_names_that_are_taken_are_answers_too() -> None:
+    table = answered(
+        "select 'infinity'::date as a, timestamptz '-infinity' as b, date '9999-12-31' + interval 5 year as c,"
+        " date '2026-11-03' as d union all select date '2026-11-03', null, null, null order by d nulls last"
+    )
+    lines = ["a,b,c,d", "infinity,-infinity,10004-12-31 00:00:00.000000,2026-11-03", "2026-11-03,,,"]
+    assert as_csv(table).decode().splitlines() == lines
+    assert list(csv.reader(lines))[1:] == [
+        ["" if value is None else str(value) for value in row] for row in shown(in_reach(table), 10).iter_rows()
+    ]
+    assert shown(answered('select 1 as a, 2 as a, 3 as "a (2)", 4 as a'), 1).columns == ["a", "a (3)", "a (2)", "a (4)"]

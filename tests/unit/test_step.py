@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from spanledger_dashboard.components.step import attempts, recorded
+from spanledger_dashboard.components.step import attempts, recorded, table
 
 
 def test_what_was_said_and_heard_is_not_shown_to_who_looks_at_costs() -> None:
@@ -38,3 +38,13 @@ def test_each_attempt_says_how_it_was_answered_and_whether_it_was_billed() -> No
         (3, "ok", "1.5 s", "yes", ""),
     ]
     assert attempts({"events": None}).is_empty()
+
+
+def test_what_a_stranger_says_of_an_attempt_stays_in_its_cell_and_numbers_that_are_none_are_counted() -> None:
+    told = {"error.type": "x@|![](http://198.51.100.1/a)|\\\\|y", "spanledger.attempt.number": "first"}
+    tries = attempts({"events": json.dumps([{"name": "spanledger.attempt", "attributes": told}])})
+    assert tries.rows() == [(1, told["error.type"], "0 ms", "perhaps", "")]
+    (line,) = table(tries).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert (cells[:2], cells[3:]) == (["", "1"], ["0 ms", "perhaps", "", ""])
+    assert "`x@¦![](http://198.51.100.1/a)¦" in cells[2]

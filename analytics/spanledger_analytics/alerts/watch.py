@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from spanledger.entries import is_being_written
 from spanledger.errors import SpanledgerError
 from spanledger.settings import Settings
 from spanledger_analytics.connection import Ledger
@@ -83,7 +84,7 @@ class Watch:
         except OSError as error:
             LOG.warning("%s can't be looked at (%s); the rules before it stay in force", self._path, error)
             return
-        if stamp == self._stamp:
+        if stamp == self._stamp or (stamp and self._rules.rules and is_being_written(stamp[0])):
             return
         self._stamp = stamp
         try:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from spanledger.guard.decisions import moment
 from spanledger.guard.keys import read_budget_key
-from spanledger.guard.policy import Action, Budget
+from spanledger.guard.policy import Budget, Threshold
 from spanledger.guard.store import Account
 
 _TEN_THOUSANDTHS: Final = 10_000
@@ -28,6 +28,8 @@ class BudgetBalance(NamedTuple):
     flagged: int | None
     resets_at: datetime | None
     """When the window ends (UTC); None where it doesn't."""
+    turns_away: bool = False
+    """What is left is too little for calls as they come, which are refused, or put off."""
 
     @property
     def used(self) -> int:
@@ -43,14 +45,18 @@ class BudgetBalance(NamedTuple):
 
     @property
     def state(self) -> str:
-        """What is done to the next call: ok, or the action of the highest share that is reached."""
-        reached: list[Action] = [
-            one.action for one in self.budget.at if self._is_at(one.share) and self.spent is not None
-        ]
-        return reached[-1] if reached and reached[-1] != "allow" else "ok"
+        """What is done to the next call: ok, or the action of the highest share that is reached or too near."""
+        reached = [one for one in self.budget.at if self._is_at(one.share) and self.spent is not None]
+        if self.turns_away and not any(map(_stops, reached)):
+            reached += list(filter(_stops, self.budget.at))[:1]
+        return reached[-1].action if reached and reached[-1].action != "allow" else "ok"
 
     def _is_at(self, share: Fraction) -> bool:
         return self.used >= self.budget.cap * share
+
+
+def _stops(one: Threshold) -> bool:
+    return one.action in ("block", "defer")
 
 
 def balances(budgets: Sequence[Budget], accounts: Iterable[Account], now_ms: int) -> list[BudgetBalance]:

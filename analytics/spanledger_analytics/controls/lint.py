@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from spanledger.guard.breaker import Breaker
-from spanledger.guard.capabilities import MODELS, known
+from spanledger.guard.cache.lookup import GOOD_ENDS
+from spanledger.guard.capabilities import PROVIDERS, known
 from spanledger.guard.decisions import shown
 from spanledger.guard.policy import Budget, Limit, Policy, Threshold
 from spanledger.pricing import price
@@ -33,13 +34,16 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def lint(policy: Policy, workers: int, seen: Mapping[str, Seen] | None, at_ns: int) -> list[Finding]:
+def lint(
+    policy: Policy, workers: int, seen: Mapping[str, Seen] | None, ends: Mapping[str, Mapping[str, int]], at_ns: int
+) -> list[Finding]:
     """Return what is likely wrong, in the policy's order.
 
     Args:
         policy: The rules.
         workers: Processes that the application seems to have.
         seen: Name of a budget or limit to calls of the last week that it is about; None where the lake has none at all.
+        ends: Name of a cache to how many answers of the last week ended by what.
         at_ns: When prices are looked up.
     """
     found = [*_store(policy, workers), *_names(policy)]
@@ -47,7 +51,7 @@ def lint(policy: Policy, workers: int, seen: Mapping[str, Seen] | None, at_ns: i
         found += _budget(policy, budget, None if seen is None else seen[budget.name])
     for limit in policy.limits:
         found += _limit(limit, None if seen is None else seen[limit.name])
-    return [*found, *_degrades(policy, seen, at_ns), *_routes(policy, seen, at_ns)]
+    return [*found, *_degrades(policy, seen, at_ns), *_routes(policy, seen, at_ns), *_caches(policy, ends)]
 
 
 def _store(policy: Policy, workers: int) -> Iterator[Finding]:
@@ -97,8 +101,8 @@ def _budget(policy: Policy, budget: Budget, seen: Seen | None) -> Iterator[Findi
         if used.unpriced_calls and budget.unit == "usd" and budget.unknown_price == "allow":
             yield _warning(
                 budget,
-                f"{used.unpriced_calls:,} calls of {used.model} had no price, and counted nothing: set unknown_price,"
-                " or a price in the contract",
+                f"{used.unpriced_calls:,} of the calls of {used.model} had no price, and counted nothing: set"
+                " unknown_price, or a price in the contract",
             )
 
 
@@ -173,14 +177,28 @@ def _routes(policy: Policy, seen: Mapping[str, Seen] | None, at_ns: int) -> Iter
             pairs.append((route.name, model, to, route.supports))
             yield from _dearer(route.name, model, to, _providers(seen, model), at_ns)
     for rule, _, to, supports in pairs:
-        if not supports and not any(known(provider, to) for provider in MODELS):
+        if not supports and not any(known(provider, to) for provider in PROVIDERS):
             yield Finding(
                 "warning", rule, f"nothing is known of what {to} takes, so no call goes there: say it, supports"
             )
 
 
+def _caches(policy: Policy, ends: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
+    for rule in policy.more.get("cache", ()):
+        ended = ends.get(rule.name, {})
+        cut = {reason: count for reason, count in ended.items() if reason not in GOOD_ENDS}
+        if cut and 2 * sum(cut.values()) >= sum(ended.values()):
+            told = f"{sum(cut.values()):,} of the {sum(ended.values()):,} answers of the last week that it is about"
+            yield Finding(
+                "warning",
+                rule.name,
+                f"{told} ended by {', '.join(sorted(cut))}: such are not kept; with a larger max_tokens they may end by"
+                " themselves",
+            )
+
+
 def _dearer(rule: str, model: str, to: str, providers: Collection[str], at_ns: int) -> Iterator[Finding]:
-    for provider in providers or ("openai", "anthropic"):
+    for provider in providers or ("openai", "anthropic", *(("gcp.gemini",) if model.startswith("gemini") else ())):
         before, after = (price(provider, name, _TRIED, at_ns, itemised=False).cost_pico for name in (model, to))
         if before is not None and after is not None and after >= before:
             usd = [f"${Decimal(pico).scaleb(-12).normalize():f}" for pico in (before, after)]

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from spanledger.guard.decisions import moment
+from spanledger.guard.keys import is_later, span_of
+from spanledger.guard.paid_later import confirm_once
 from spanledger.guard.store import Charge, Store
 from spanledger_analytics.connection import Ledger
 
@@ -61,15 +63,16 @@ def reconcile(
     now_ms = millis(now)
     swept = store.sweep(now_ms)
     confirmed = changed = difference = waiting = 0
-    while page := store.charges(now_ms, 2 * waiting + _PAGE)[waiting:]:  # those that wait come first, again
+    page: list[Charge] = []
+    while page := store.charges(now_ms, _PAGE, page[-1] if page else None):
         booked = _booked(ledger, [charge for charge in page if charge.at_ms >= since_ms])
         for charge in page:
-            found = booked.get(charge.call)
+            found = booked.get(span_of(charge.call))
             if found is None or (found.provisional and not provisional and charge.at_ms > now_ms - _SETTLED_MS):
                 waiting += 1
                 continue
             tokens = charge.tokens if found.tokens is None else found.tokens
-            if not store.confirm(charge.call, found.nano_usd, tokens):
+            if not _confirm(store, charge, found.nano_usd, tokens, now_ms):
                 continue
             confirmed += 1
             changed += (charge.usd, charge.tokens) != (found.nano_usd, tokens)
@@ -77,12 +80,18 @@ def reconcile(
     return Reconciled(swept, confirmed, changed, difference, waiting)
 
 
+def _confirm(store: Store, charge: Charge, usd: int, tokens: int, now_ms: int) -> bool:
+    if is_later(charge.call):  # whoever reads the answer once more would count it once more
+        return confirm_once(store, charge, usd, tokens, now_ms)
+    return store.confirm(charge.call, usd, tokens)
+
+
 def _booked(ledger: Ledger, charges: Sequence[Charge]) -> dict[str, _Booked]:
     booked: dict[str, _Booked] = {}
     for place in range(0, len(charges), _PAGE):
         some = charges[place : place + _PAGE]
         begin, end = moment(some[0].at_ms) - _AROUND, moment(some[-1].at_ms) + _AROUND
-        ids = [charge.call for charge in some]
+        ids = [span_of(charge.call) for charge in some]
         found = ledger.ask_between("controls/booked", begin, end, begin=begin, end=end, ids=ids)
         for span_id, cost_usd, tokens, provisional in found.iter_rows():
             booked[span_id] = _Booked(_nano(cost_usd), tokens, provisional)

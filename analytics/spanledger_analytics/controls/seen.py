@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from spanledger.guard.cache.rule import CacheRule
 from spanledger.guard.policy import Budget, Limit
 from spanledger_analytics.connection import Ledger
 
@@ -38,6 +40,18 @@ def seen(ledger: Ledger, rules: Iterable[Budget | Limit], begin: datetime, end: 
     if ledger.version() < 0 or ledger.reach()[1] < begin:
         return None
     return {rule.name: _seen(ledger, rule, begin, end) for rule in rules}
+
+
+def ends(ledger: Ledger, rules: Collection[CacheRule], begin: datetime, end: datetime) -> dict[str, Counter[str]]:
+    """Return by what answers between two moments ended, by the name of the cache's rule; of those that say so."""
+    if ledger.version() < 0 or ledger.reach()[1] < begin:
+        return {}
+    found = {rule.name: Counter[str]() for rule in rules}
+    for rule in rules:
+        for _, row in matching(ledger, rule.match, [begin], end, ("finish_reason",)):
+            if row["finish_reason"]:
+                found[rule.name][row["finish_reason"]] += row["calls"]
+    return found
 
 
 def _seen(ledger: Ledger, rule: Budget | Limit, begin: datetime, end: datetime) -> Seen:

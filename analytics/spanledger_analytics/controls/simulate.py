@@ -16,7 +16,7 @@ from spanledger import names
 from spanledger.guard.decisions import Decision
 from spanledger.guard.keys import budget_key
 from spanledger.guard.policy import WIRE_NAMES, Policy
-from spanledger.guard.rehearsal import Outcome, PastCall, Rehearsal
+from spanledger.guard.rehearsal import Asked, Outcome, PastCall, Rehearsal
 from spanledger.guard.store import Unit
 from spanledger.settings import Settings
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS, Usage
@@ -50,9 +50,11 @@ class Effect:
     put_off: int = 0
     throttled: int = 0
     degraded: int = 0
+    routed: int = 0
+    """Of a rule in shadow, or left out by its percentage: what would have been."""
     warned: int = 0
     saved_usd: Decimal = _NOTHING
-    """What the calls it refused or put off had cost, and what stand-in models cost less."""
+    """What the calls it refused or put off had cost, and what stand-in and chosen models cost less."""
 
 
 @dataclass(slots=True)
@@ -82,10 +84,12 @@ class Simulation:
         saved_usd = before - after
         for decision in outcome.decisions:
             self._note(decision, outcome, day, saved_usd)
-            if decision.action == "degrade" and not decision.shadow:
+            if (decision.kind == "route" or decision.action == "degrade") and not decision.shadow:
                 saved_usd = _NOTHING  # the first rule that asked for the other model has saved it
 
     def _note(self, decision: Decision, outcome: Outcome, day: date, saved_usd: Decimal) -> None:
+        if decision.kind == "route" and decision.shadow and decision.would_save_pico is None:
+            return  # it fits, and yet the other model can't be asked, or has no price
         effect = self.effects.setdefault(Key(decision.rule, decision.kind, decision.shadow, day), Effect())
         if decision.action in ("block", "defer"):
             effect.refused += decision.action == "block"
@@ -94,6 +98,10 @@ class Simulation:
         elif decision.action == "degrade":
             effect.degraded += 1
             effect.saved_usd += _NOTHING if decision.shadow or outcome.refused else saved_usd
+        elif decision.kind == "route":
+            effect.routed += not outcome.refused
+            would_save = saved_usd if not decision.shadow else _usd(decision.would_save_pico)
+            effect.saved_usd += _NOTHING if outcome.refused else would_save
         effect.throttled += decision.action == "throttle"
         effect.warned += decision.action == "warn"
 
@@ -169,6 +177,14 @@ def _call(row: Mapping[str, Any]) -> PastCall:
         most=row["max_tokens"],
         usage=_usage(row),
         cost_pico=None if cost_usd is None else int(cost_usd.scaleb(12)),
+        asked=Asked(
+            row["turn"],
+            row["history_size"],
+            bool(row["tool_count"]),
+            row["tool_results_size"] > 0,
+            bool(row["input_image_tokens"]),
+        ),
+        paid_later=bool(row["is_batch"]),
     )
 
 

@@ -80,7 +80,7 @@ def matching(
         match: Which calls.
         begins: When windows begin, each of which ends where the next one begins.
         end: When the last one ends.
-        by: Keys of `match` by which rows are told apart besides.
+        by: Keys of `match`, or `finish_reason`, by which rows are told apart besides.
         by_session: Tell sessions apart, and traces that are in none.
     """
     keys = [key for key, *_ in match.keys]

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from spanledger_analytics.errors import QuestionError
 
 from .answer import Option
-from .calendar import UNITS, Calendar, Period
+from .calendar import UNITS, Calendar, Period, check_reach
 
 AGAINST: Final = ("previous", "week", "month", "year")
 _DAYS: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
@@ -74,7 +74,7 @@ def moment(text: str | None, calendar: Calendar) -> datetime:
     """Read a moment, in the calendar's zone unless it says another (None: now); UTC.
 
     Raises:
-        QuestionError: it can't be read.
+        QuestionError: it can't be read, or no call can be of it.
     """
     if text is None:
         return datetime.now(UTC)
@@ -82,6 +82,7 @@ def moment(text: str | None, calendar: Calendar) -> datetime:
         said = datetime.fromisoformat(text)
     except ValueError:
         raise QuestionError(f"can't read the moment {text!r}; write it as 2026-11-05T14:00") from None
+    check_reach(said)
     return (said if said.tzinfo else said.replace(tzinfo=ZoneInfo(calendar.zone))).astimezone(UTC)
 
 

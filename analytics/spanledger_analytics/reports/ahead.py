@@ -13,6 +13,7 @@ from spanledger_analytics.kept import DayQuestion, answered, lacking
 from .avoided import CELLS as AVOIDED_CELLS
 from .cache_breaks import line_cells
 from .cache_health import prefix_cells
+from .decisions import DECISION_DAYS
 from .drivers import DRIVER_CELLS
 from .efficiency import finding_cells
 from .far_requests import REQUEST_COSTS
@@ -20,6 +21,7 @@ from .growth import growth_cells
 from .hours_apart import HOURS_APART
 from .loops import loop_cells
 from .refusals import CELLS as REFUSAL_CELLS
+from .routes import ROUTE_CELLS
 from .tag_coverage import TAG_CELLS
 from .totals import HOURS, PEOPLE, USER_HOURS
 from .work import cells_of_work, traces_of_work
@@ -35,6 +37,7 @@ AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
     (USER_HOURS, _WEEKS),
     (cells_of_work("session"), _FORTNIGHT),
     (traces_of_work("session"), _FORTNIGHT),
+    (DECISION_DAYS, _WEEKS),
     *(
         (cells.of_days(), _WEEKS)
         for cells in (
@@ -47,6 +50,7 @@ AHEAD: Final[tuple[tuple[DayQuestion, int], ...]] = (
             prefix_cells(),
             REFUSAL_CELLS,
             AVOIDED_CELLS,
+            ROUTE_CELLS,
         )
     ),
 )

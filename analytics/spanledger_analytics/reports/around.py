@@ -17,6 +17,8 @@ from .effect import DRAWS, Group, Interval, Window, effect, group, matched, weig
 from .question import Question, instead
 
 _PICO: Final = Decimal("0.000000000001")
+_MOST_DAYS: Final = 400
+"""The lake holds nothing older."""
 
 
 def around(
@@ -44,9 +46,9 @@ def around(
 
 def _window(at: datetime, days: int, now: datetime) -> Window:
     if at >= now:
-        raise QuestionError("the moment of --at isn't over; choose one that is")
-    if days < 1:
-        raise QuestionError("--around is a number of days, at least 1")
+        raise QuestionError("that moment isn't over; choose one that is")
+    if not 1 <= days <= _MOST_DAYS:
+        raise QuestionError(f"--around is a number of days, from 1 to {_MOST_DAYS}")
     return Window(at - timedelta(days=days), at, min(at + timedelta(days=days), now))
 
 

@@ -21,6 +21,21 @@ UNITS: Final[tuple[Unit, ...]] = ("hour", "day", "week", "month")
 LAST_BILLING_DAY: Final = 28
 _DAY: Final = timedelta(days=1)
 _QUARTER_MINUTES: Final = 15
+FIRST_DAY: Final = date(2000, 1, 1)
+LAST_DAY: Final = date(2099, 12, 31)
+"""Beyond these there is no call, and somewhere no day before or after."""
+_YEARS: Final = range(1900, 2200)
+"""What is compared with days in reach may lie beyond these."""
+
+
+def check_reach(day: date) -> None:
+    """See that there is a day before and after it in every zone, and for any period.
+
+    Raises:
+        QuestionError: nobody can have made a call on it.
+    """
+    if day.year not in _YEARS:
+        raise QuestionError(f"no call is of the year {day.year}; choose days from {FIRST_DAY} to {LAST_DAY}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,8 @@ class Period:
     def __post_init__(self) -> None:
         if self.first > self.last:
             raise QuestionError(f"the days from {self.first} to {self.last} are none; --from comes before --to")
+        check_reach(self.first)
+        check_reach(self.last)
 
     @property
     def begin(self) -> datetime:

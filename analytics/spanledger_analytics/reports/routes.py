@@ -1,12 +1,12 @@
 """How the arms of the router do: what was routed, what was held back or only looked at, cost and success of each.
 
 Arms are compared by work, a session or the trace of calls that name none, because a session stays in its arm. A work
-counts in each row that it has calls in, so works of several rows don't add up; calls and dollars do.
+counts in each row that it has calls in, so works of several rows don't add up; calls and dollars do. What work has in
+a day that is over is kept, outcomes are not: they may come any time.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -17,10 +17,12 @@ from spanledger_analytics.what_if import ask_priced
 from spanledger_collector.tables import OUTCOMES
 
 from .answer import Answer, Report, calls_told, share, usd
+from .cells import Cells, ask_cells
 from .concentration import SHARE, rounded
 from .controlled import SUM
 from .question import Question
 from .totals import labelled, parameters
+from .work import outcomes_told, with_ends
 
 LOWEST_SUCCESS: Final = Decimal("0.5")
 COLUMNS: Final = {
@@ -44,17 +46,9 @@ _MONEY: Final = ("cost_usd", "avoided_usd", "would_save_usd")
 
 def routes(ledger: Ledger, asked: Question) -> Answer:
     """Return a row for each of what is asked for, rule, arm and chosen model, in that order."""
-    first, last = asked.period.utc_days()
-    found = ask_priced(
-        ledger,
-        "routes",
-        "routes_rows",
-        first=first,
-        last=last,
-        outcomes=ledger.files_of(OUTCOMES, first - timedelta(days=1)),
-        at_least=f"{LOWEST_SUCCESS:f}",
-        **parameters(asked, asked.by),
-    )
+    cells = labelled(ask_cells(ledger, asked, ROUTE_CELLS), asked, asked.by)
+    told = outcomes_told(ledger, asked, None, LOWEST_SUCCESS) if cells.height else None
+    found = with_ends(cells, cells.lazy().select("trace", "work", "is_session").unique(), told)
     keys = [*asked.by, *_KEYS]
     sums = [pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).cast(SUM).sum()).alias(name) for name in _MONEY]
     work, ended = pl.col("work"), pl.col("succeeded")
@@ -63,11 +57,21 @@ def routes(ledger: Ledger, asked: Question) -> Answer:
         work.filter(ended.is_not_null()).n_unique().alias("judged"),
         work.filter(ended).n_unique().alias("successes"),
     ]
-    rows = labelled(found, asked, asked.by).group_by(keys)
-    frame = rows.agg(*(pl.col(name).sum() for name in _COUNTS), *works, *sums).sort(keys, nulls_last=True)
+    frame = (
+        found.group_by(keys).agg(*(pl.col(name).sum() for name in _COUNTS), *works, *sums).sort(keys, nulls_last=True)
+    )
     rates = [rounded(row["successes"], row["judged"]) if row["judged"] else None for row in frame.to_dicts()]
     frame = frame.with_columns(pl.Series("success_rate", rates, SHARE))
     return Answer(frame.select(*asked.by, *COLUMNS), _said(frame))
+
+
+def _ask(ledger: Ledger, asked: Question) -> pl.DataFrame:
+    first, last = asked.period.utc_days()
+    return ask_priced(ledger, "routes", "routes_rows", first=first, last=last, **parameters(asked, asked.by))
+
+
+ROUTE_CELLS: Final = Cells("routes", ("routes", "routes_rows"), _ask, prices=True)
+"""The question about calls that the report adds up."""
 
 
 def _said(frame: pl.DataFrame) -> tuple[str, ...]:
@@ -96,6 +100,6 @@ ROUTES: Final = Report(
     spanledger report routes
     spanledger report routes --by feature --from 2026-11-01
 
-Reads spans (docs/reports.md).""",
+Reads spans, of days that are over once (docs/reports.md).""",
     beside=(OUTCOMES,),
 )

@@ -64,11 +64,7 @@ def work(
     pieces = _pieces(parts.cells, by)
     if parts.by_day:
         pieces = _begun_once(pieces, parts.traces)
-    told = _outcomes(ledger, asked, outcome, at_least)
-    if told is None:
-        pieces = pieces.with_columns(pl.lit(None, pl.Boolean()).alias("succeeded"))
-    else:
-        pieces = pieces.join(_ended(told, parts.traces), on="work", how="left")
+    pieces = with_ends(pieces, parts.traces, outcomes_told(ledger, asked, outcome, at_least))
     units: list[Unit] = [unit for unit in UNITS if unit in asked.by]
     return pieces.with_columns(
         *(asked.period.calendar.labels("began", unit) for unit in units),
@@ -81,6 +77,16 @@ def work(
         .otherwise(pl.lit("undecided"))
         .alias("state"),
     )
+
+
+def with_ends(pieces: pl.DataFrame, traces: pl.LazyFrame, told: pl.DataFrame | None) -> pl.DataFrame:
+    """Return rows about `work` with whether it `succeeded`, NULL where nobody said.
+
+    `traces` has the traces of work (`trace`, `work`, `is_session`), `told` what `outcomes_told` does.
+    """
+    if told is None:
+        return pieces.with_columns(pl.lit(None, pl.Boolean()).alias("succeeded"))
+    return pieces.join(_ended(told, traces), on="work", how="left")
 
 
 def cells_of_work(kind: Kind) -> DayQuestion:
@@ -120,7 +126,7 @@ def _ask(ledger: Ledger, query: str, asked: Question, kind: Kind) -> pl.DataFram
     return ledger.ask(query, first=first, last=last, by_session=kind == "session", **parameters(asked, asked.by))
 
 
-def _outcomes(ledger: Ledger, asked: Question, outcome: str | None, at_least: Decimal) -> pl.DataFrame | None:
+def outcomes_told(ledger: Ledger, asked: Question, outcome: str | None, at_least: Decimal) -> pl.DataFrame | None:
     """Return what was said of sessions and traces; None where nothing was."""
     first, last = asked.period.utc_days()
     files = ledger.files_of(OUTCOMES, first - _DAY)

@@ -1,4 +1,5 @@
--- What did rules decide lately? One row a decision, the latest first, at most `$most`; of breakers the changes of their state.
+-- What did rules decide lately? One row a decision, the latest first, at most `$most`, or with `$apart` so many of each day and
+-- what cells are told apart by; of breakers the changes of their state.
 select
     columns('^by_(.+)$') as '\1',
     start_time as time,
@@ -19,5 +20,8 @@ from (
     from asked_controlled_in($files, $begin, $end, $bucket, $by, $tags)
 )
 where (one.action <> 'allow' or one.kind = 'breaker') and (one.kind is distinct from 'cache' or coalesce(one.shadow, false))
-order by start_time desc, span_id, one.rule, one.action
-limit $most;
+qualify row_number() over (
+    partition by case when $apart then [dt::varchar, by_team, by_feature, by_model, by_environment] end
+    order by start_time desc, span_id, one.rule, one.action
+) <= $most
+order by start_time desc, span_id, one.rule, one.action;

@@ -19,7 +19,13 @@ from .event_stream import CONTENT_TYPE, Message
 from .tokens import Segment, make_segment
 from .wire import Endpoint, JsonObject, child, cut, objects, whole
 
-_ERRORS: Final = {400: "ValidationException", 429: "ThrottlingException", 503: "ServiceUnavailableException"}
+_ERRORS: Final = {
+    400: "ValidationException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
 _FINISH: Final = {"stop": "end_turn", "tool": "tool_use", "length": "max_tokens"}
 _REQUEST_ID: Final = "x-amzn-requestid"
 

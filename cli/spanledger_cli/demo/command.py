@@ -27,12 +27,12 @@ from spanledger_cli.collect import PORT
 from spanledger_collector.serve import state_path
 
 from . import history, people
-from .controlled import write_policy
 from .errors import HistoryError, LateError
 from .ports import HOST, Ports, claim
 from .processes import Child, Children
 from .progress import counting, say
 from .provider import LocalProvider
+from .starting_file import write_starting_file
 from .summary import count_missing, show, summarise
 
 START_S: Final = 60.0
@@ -106,7 +106,7 @@ def command(
     place = Place((lake or own / "lake").absolute(), (home or own / "home").absolute(), ports, seed)
     lakes.make_folder(place.home, "--home")
     lakes.make_folder(place.lake, "--lake")
-    write_policy(place.home)
+    write_starting_file("policy.toml", place.home)
     started = datetime.now(UTC)
     provider = LocalProvider(fault_rate=FAULT_RATE, delay_s=PROVIDER_DELAY_S, bill=place.home / "bill.jsonl")
     with _stops_like_ctrl_c(), provider, Children(place.home / "logs") as children:
@@ -135,6 +135,8 @@ def _fill(place: Place, children: Children, provider: LocalProvider) -> None:
         children.forget(child)
     say("waiting until the last span can be asked for")
     _wait_queryable(place, collector, [call.response_id for call in provider.billed if call.response_id], last_span)
+    # Not before: what budgets had used before the last hour is asked once a quarter of an hour.
+    write_starting_file("alerts.toml", place.home)
 
 
 def _start_collector(place: Place, children: Children) -> Child:

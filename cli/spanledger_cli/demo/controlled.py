@@ -6,7 +6,6 @@ They are ordinary code: nothing here knows of the policy but the one `except` th
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Final
 
 import anthropic
@@ -18,18 +17,9 @@ from .people import DIGEST_MODEL, PLANNING_MODEL, RUNAWAY_MODEL
 from .plans import plan_header
 from .tokens import make_text
 
-POLICY: Final = "policy.toml"
-_STARTING_FILE: Final = Path(__file__).with_name(POLICY)
 _STEPS: Final = 12
 _DRAFTS: Final = 8
 _ASKED: Final = 4
-
-
-def write_policy(home: Path) -> None:
-    """Put the policy into the demo's home, unless there is one."""
-    path = home / POLICY
-    if not path.exists():
-        path.write_text(_STARTING_FILE.read_text("utf-8"), "utf-8")
 
 
 def scout_flights(client: anthropic.Anthropic, chance: random.Random) -> None:

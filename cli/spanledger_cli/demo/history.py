@@ -22,12 +22,13 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from spanledger import names
+from spanledger.record import AttributeValue
 from spanledger.usage import Usage
 
 from .answers import SNAPSHOTS
 from .errors import HistoryError
 from .people import CHAT_MODEL, EMBEDDING_MODEL, PLANNING_MODEL, RUNAWAY_MODEL, SERVICE, SMALL_CHAT_MODEL
-from .steps import Ending, Prompt, Step
+from .steps import Ending, Prompt, Step, wire_tags
 from .workload import hour_steps, past_hours
 
 DAYS: Final = 30
@@ -40,7 +41,7 @@ _KINDS: Final = {
     "tool": (Span.SPAN_KIND_INTERNAL, "execute_tool", names.TOOL_NAME),
 }
 
-Value = str | int | float | bool | bytes | tuple[str, ...]
+Value = AttributeValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,9 @@ def _span(step: Step) -> Span:
         span.name = f"{operation} {step.name}"
         attributes = {names.OPERATION: operation, name_key: step.name}
     if step.kind == "call" and step.usage is None:
-        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message="The server had an error"))
-        attributes[names.ERROR_TYPE] = "openai.InternalServerError"
+        message = "The server had an error" if step.was_sent else "BudgetExceeded"
+        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=message))
+        attributes.setdefault(names.ERROR_TYPE, "openai.InternalServerError")
     for key, value in {**attributes, **_tags(step)}.items():
         span.attributes.append(_attribute(key, value))
     if step.ending is not None:
@@ -176,8 +178,10 @@ def _call_attributes(step: Step, operation: str) -> dict[str, Value]:
         names.PROVIDER: provider,
         names.REQUEST_MODEL: step.model,
         names.SERVER_ADDRESS: f"api.{provider}.com",
-        names.ATTEMPTS: step.attempts,
+        **step.controls,
     }
+    if step.was_sent:
+        attributes[names.ATTEMPTS] = step.attempts
     if step.stream:
         attributes[names.STREAM] = True
         attributes[names.FIRST_CHUNK_S] = (step.end_ns - step.start_ns) / 4e9
@@ -225,14 +229,7 @@ def _usage_attributes(usage: Usage) -> dict[str, Value]:
 
 
 def _tags(step: Step) -> dict[str, Value]:
-    return {
-        names.USER_ID: step.tags["user_id"],
-        names.TEAM_ID: step.tags["team_id"],
-        names.CUSTOMER_ID: step.tags["customer_id"],
-        names.FEATURE: step.tags["feature"],
-        names.SESSION_ID: step.tags["session_id"],
-        HISTORY_TAG: "true",
-    }
+    return {**wire_tags(step.tags), HISTORY_TAG: "true"}
 
 
 def _attribute(key: str, value: Value) -> KeyValue:

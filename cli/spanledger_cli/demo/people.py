@@ -48,7 +48,7 @@ REVIEW_DIGEST: Final = Feature("review-digest", "content", 0.14)
 FLIGHT_SCOUT: Final = Feature("flight-scout", "planning", 0)
 NEWSLETTER: Final = Feature("newsletter", "marketing", 0)
 FAQ: Final = Feature("faq", "support", 0)
-"""These three are not part of the history: the demo's policy is about what runs now."""
+"""The demo's policy is about these three; they run at times of their own."""
 FEATURES: Final = (HOTEL_SEARCH, SUPPORT_CHAT, DOCUMENT_SEARCH, TRIP_PLANNER, REVIEW_DIGEST)
 
 HOTEL_QUERY: Final = "Find the best hotel in Paris under $200/night for next weekend"

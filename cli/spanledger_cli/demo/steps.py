@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
+from spanledger import names
+from spanledger.record import Attributes
 from spanledger.usage import Usage
 
 Kind = Literal["agent", "tool", "call"]
@@ -24,16 +26,31 @@ FRONTS: Final[Mapping[str, tuple[int, int]]] = {
     "trip planner": (300, 300),
     "review digest": (0, 350),
     "tuned model trial": (0, 120),
+    "flight scout": (0, 0),
+    "newsletter": (0, 0),
+    "faq": (0, 0),
 }
 """Agent to the tokens of its tools and of its system prompt, which open every prompt of its calls."""
 ENDINGS: Final[Mapping[str, tuple[str, float, str]]] = {
     "hotel search": ("hotel booked", 0.58, "12.50"),
     "support chat": ("ticket resolved", 0.83, "4.00"),
+    "flight scout": ("flight found", 0, "0"),
 }
 """Agent to how its work may end: name of the outcome, how often it is a success, and what that is worth, dollars."""
 _SAID: Final = 0.9
 """How often somebody says how it ended."""
 _BYTES_A_TOKEN: Final = 4
+
+
+def wire_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a request by the names that they have on spans."""
+    return {
+        names.USER_ID: tags["user_id"],
+        names.TEAM_ID: tags["team_id"],
+        names.CUSTOMER_ID: tags["customer_id"],
+        names.FEATURE: tags["feature"],
+        names.SESSION_ID: tags["session_id"],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,13 @@ class Step:
     """None for what has none, such as an embedding."""
     ending: Ending | None = None
     """Of an agent, where somebody said it."""
+    controls: Attributes = field(default_factory=dict)
+    """What the policy did to a call, by wire name."""
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether a call came to the provider at all."""
+        return self.controls.get(names.GUARD_ACTION) != "block" and names.CACHE_HIT not in self.controls
 
 
 @dataclass(slots=True)
@@ -135,11 +159,19 @@ class Request:
         """Run a tool."""
         self._add("tool", name, milliseconds)
 
-    def call(self, model: str, usage: Usage | None, *, stream: bool = False, attempts: int = 1) -> None:
-        """Call a model; None for a call that fails."""
+    def call(
+        self,
+        model: str,
+        usage: Usage | None,
+        *,
+        stream: bool = False,
+        attempts: int = 1,
+        controls: Attributes | None = None,
+    ) -> None:
+        """Call a model; None for a call that fails. `controls` are attributes that say what the policy did to it."""
         output = usage.output_tokens if usage else 0
         milliseconds = 300 + output * 12 + self.chance.between(0, 400) + 700 * (attempts - 1)
-        self._add("call", model, milliseconds, usage, stream, attempts, self._prompt(model, usage))
+        self._add("call", model, milliseconds, usage, stream, attempts, self._prompt(model, usage), controls or {})
 
     def finish(self) -> list[Step]:
         """Return the spans, the agent's first."""
@@ -191,6 +223,7 @@ class Request:
         stream: bool = False,
         attempts: int = 1,
         prompt: Prompt | None = None,
+        controls: Attributes | None = None,
     ) -> None:
         digest = self._digest(str(len(self.steps)))
         start_ns, self.clock_ns = self.clock_ns, self.clock_ns + milliseconds * 1_000_000
@@ -210,6 +243,7 @@ class Request:
                 stream=stream,
                 attempts=attempts,
                 prompt=prompt,
+                controls=controls or {},
             )
         )
         self.clock_ns += 1_000_000

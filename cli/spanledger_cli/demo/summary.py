@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spanledger_analytics.connection import connect, load_query
+from spanledger_dashboard.format import many
 
 from . import hotel
 from .people import HOTEL_QUERY, SERVICE
@@ -136,15 +137,15 @@ def _totals_table(summary: Summary) -> Table:
         ("most expensive request", summary.request),
     ):
         if dearest:
-            table.add_row(title, f"{dearest.name}: {dollars(dearest.cost_usd)} in {dearest.calls:,} calls")
+            table.add_row(title, f"{dearest.name}: {dollars(dearest.cost_usd)} in {many(dearest.calls, 'call')}")
     if summary.request:
         table.add_row("its trace", summary.request.trace_id)
     table.add_row("provider's bill, this run", f"{summary.billed_calls} calls, {summary.billed_tokens:,} tokens")
     table.add_row("the same in the ledger", f"{summary.booked_calls} calls, {summary.booked_tokens:,} tokens")
     done = summary.controls
-    stopped = f"{done.refused_calls} calls of a runaway agent, expected to cost {dollars(done.refused_usd)}"
+    stopped = f"{many(done.refused_calls, 'call')} of a runaway agent, expected to cost {dollars(done.refused_usd)}"
     table.add_row("refused by the policy", stopped)
-    ways = f"{done.degraded_calls} calls at a cheaper model, {done.cached_calls} from the cache"
+    ways = f"{many(done.degraded_calls, 'call')} at a cheaper model, {done.cached_calls} from the cache"
     saved = f"{dollars(done.avoided_usd)}: {ways}"
     table.add_row("saved by it", saved)
     return table

@@ -13,6 +13,7 @@ from typing import Final
 
 from spanledger.usage import Usage
 
+from .past_controls import controlled_steps
 from .people import (
     CHAT_MODEL,
     DIGEST_MODEL,
@@ -68,7 +69,11 @@ def hour_steps(seed: int, hour: datetime) -> list[Step]:
         for index, (count, minute) in enumerate(_RUNAWAY_STEPS):
             moment = start_ns + minute * 60 * 10**9
             steps += _run_away(_request(f"{key}/runaway/{index}", RUNAWAY_USER, TRIP_PLANNER, moment), count)
-    return steps
+
+    def at_half_past(what: str, person: Person, feature: Feature) -> Request:
+        return _request(f"{key}/{what}", person, feature, start_ns + HOUR_NS // 2)
+
+    return steps + controlled_steps(seed, hour, at_half_past)
 
 
 def is_runaway(hour: datetime) -> bool:

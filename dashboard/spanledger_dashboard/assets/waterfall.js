@@ -53,20 +53,26 @@ class Waterfall {
     this.pick = pick;
     const another = data.trace !== this.trace;
     const before = this.picked;
+    // A request that is under way has more steps than it had.
+    const other = another || data.rows.length !== this.rows.length || data.rows.some((row, place) => row.id !== this.rows[place].id);
+    const known = new Map(another ? [] : this.rows.map((row, place) => [row.id, this.opened.has(place)]));
     Object.assign(this, { trace: data.trace, rows: data.rows, folds: data.folds, picked: data.picked });
     this.root.style.setProperty("--tallest", `${data.tallest}px`);
     this.box.setAttribute("aria-label", data.label);
-    if (another) {
+    if (other) {
       this.children = new Map();
       this.rows.forEach((row, place) => {
         if (!this.children.has(row.parent)) this.children.set(row.parent, []);
         this.children.get(row.parent).push(place);
       });
       this.reset();
+      this.rows.forEach((row, place) => {
+        if (known.has(row.id)) this.opened[known.get(row.id) ? "add" : "delete"](place);
+      });
       this.header(data);
       this.active = 0;
     }
-    if (another || this.picked !== before) this.reveal(this.picked);
+    if (other || this.picked !== before) this.reveal(this.picked);
     this.lay();
     // Two frames later it is on the screen.
     if (another && data.waited) requestAnimationFrame(() => requestAnimationFrame(drawn));

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+import streamlit as st
+
 from spanledger_analytics.reports.answer import Answer
 from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.spend import Doubts
-from spanledger_dashboard.budgets import Allowed
+from spanledger_dashboard.budgets import Allowed, Budgets
 from spanledger_dashboard.charts.burn import Burn, burn_figure, burn_of, moment_name
 from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.figure import show_figure
@@ -34,15 +36,20 @@ def question_of(one: Allowed | None, calendar: Calendar) -> Question:
 
 
 @card("plan", _PLAN_PX)
-def show_plan(every: Sequence[Allowed], calendar: Calendar) -> None:
-    """List all budgets, the one that is used most by its end first."""
+def show_plan(known: Budgets, calendar: Calendar) -> None:
+    """List budgets, the one that is used most by its end first."""
     lake = shown_lake()
-    found = [(one, _burn(lake, one, calendar)) for one in every]
+    found = [(one, _burn(lake, one, calendar)) for one in known.listed]
     found.sort(key=lambda pair: -_needed(*pair))
     show_heading(
-        _answer(found), "By the forecast of each, made of the last 90 days; days are those of your zone.", Doubts()
+        _answer(found, known),
+        "By the forecast of each, made of the last 90 days; days are those of your zone.",
+        Doubts(),
     )
     show_rows([_row(one, burn) for one, burn in found])
+    if known.more:
+        gone = f"; {known.more_used_up} of them {_are(known.more_used_up)} used up" if known.more_used_up else ""
+        st.caption(f"{many(known.more, 'more budget')}, of which less is used, {_are(known.more)}n't listed{gone}.")
 
 
 def _needed(one: Allowed, burn: Burn | None) -> Decimal:
@@ -55,16 +62,24 @@ def _burn(lake: Lake, one: Allowed, calendar: Calendar) -> Burn | None:
     return burn_of(answer.frame, one.usd)
 
 
-def _answer(found: Sequence[tuple[Allowed, Burn | None]]) -> str:
-    used = [one for one, burn in found if burn and burn.used_up]
-    out = [one for one, burn in found if burn and burn.expected]
-    whole = many(len(found), "budget")
+def _answer(found: Sequence[tuple[Allowed, Burn | None]], known: Budgets) -> str:
+    """Say how many of all budgets are used up, and how many of those with a forecast, which are listed, run out."""
+    used = sum(bool(burn and burn.used_up) for _, burn in found) + known.more_used_up
+    out = sum(bool(burn and burn.expected) for _, burn in found)
+    whole = many(len(found) + known.more, "budget")
     if not used and not out:
+        if known.more:
+            return f"The {len(found)} listed of {whole} last"
         return "The budget lasts" if len(found) == 1 else f"All {whole} last"
-    said = [f"{len(used)} of {whole} {'is' if len(used) == 1 else 'are'} used up"] if used else []
-    runs = "runs" if len(out) == 1 else "run"
-    said += [f"{len(out)} {runs} out" if used else f"{len(out)} of {whole} {runs} out"] if out else []
+    said = [f"{used} of {whole} {_are(used)} used up"] if used else []
+    runs = "runs" if out == 1 else "run"
+    listed = f" of the {len(found)} that are listed" if known.more else "" if used else f" of {whole}"
+    said += [f"{out}{listed} {runs} out"] if out else []
     return ", ".join(said)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _row(one: Allowed, burn: Burn | None) -> Row:

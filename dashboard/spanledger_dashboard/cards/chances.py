@@ -11,7 +11,7 @@ import polars as pl
 import streamlit as st
 
 from spanledger_analytics.reports.registry import REPORTS
-from spanledger_analytics.spend import cost_of, doubts
+from spanledger_analytics.spend import cost_of, doubts, sum_of
 from spanledger_dashboard.charts.colours import ORANGE, RED
 from spanledger_dashboard.charts.ranking import Rank, ranking_figure
 from spanledger_dashboard.components.card import card
@@ -49,8 +49,8 @@ def show_chances(asked: Window) -> None:
     totals = lake.totals(asked.question())
     spent = cost_of(totals)
     found = sorted(_chances(lake, asked), key=lambda chance: (-chance.cost_usd, chance.name))
-    answer = _answer(found, spent)
-    show_heading(answer, _READING, doubts(totals), lake.unpriced(asked.period.first, asked.period.last, asked.filters))
+    answer = _answer(found, spent, sum_of(totals, "calls"))
+    show_heading(answer, _READING, doubts(totals), lake.unpriced(*asked.period.utc_days(), asked.filters))
     if not found:
         return
     ranks = [
@@ -62,7 +62,11 @@ def show_chances(asked: Window) -> None:
     st.caption(markdown(f"Percent are of the {usd(spent)} that these days cost."))
 
 
-def _answer(found: list[Chance], spent: Decimal | None) -> str:
+def _answer(found: list[Chance], spent: Decimal | None, calls: int) -> str:
+    if not calls:
+        return "No calls on these days"
+    if spent is None:
+        return "No call of these days has a price"
     if not found:
         return "Nothing is being wasted that can be counted" if spent else "Nothing was spent on these days"
     first = found[0]

@@ -9,9 +9,8 @@ from typing import Final
 import streamlit as st
 
 from spanledger_analytics.reports.against import AGAINST, moment
-from spanledger_analytics.spend import DIMENSIONS
+from spanledger_dashboard.components.options import cut_apart
 from spanledger_dashboard.data import Lake
-from spanledger_dashboard.format import visible
 from spanledger_dashboard.state import Window, go
 
 from .compared import AROUND, KINDS, MOMENT, NOTHING, PERIODS, SLICES, against, kind_of
@@ -50,7 +49,7 @@ def _first(kind: str, asked: Window, lake: Lake) -> Window:
     """Return what a kind begins with: the two dearest of something, or the middle of the days."""
     plain = asked.told(**NOTHING)
     if kind == SLICES:
-        first, second = [*slices(lake, asked)[:2], "", ""][:2]
+        first, second = [*slices(lake)[:2], "", ""][:2]
         return plain.told(a=first or "team=", b=second)
     if kind == MOMENT:
         middle = asked.period.last - timedelta(days=max(1, min(7, asked.period.days // 2)))
@@ -58,12 +57,9 @@ def _first(kind: str, asked: Window, lake: Lake) -> Window:
     return plain
 
 
-def slices(lake: Lake, asked: Window) -> list[str]:
+def slices(lake: Lake) -> list[str]:
     """Return conditions to choose from, by dimension, dearest first."""
-    today = asked.period.calendar.today()
-    return [
-        f"{dimension}={_quoted(value)}" for dimension in DIMENSIONS for value in lake.known(dimension, today) if value
-    ]
+    return [f"{dimension}={_quoted(value)}" for dimension, values in lake.known().items() for value in values if value]
 
 
 def _quoted(value: str) -> str:
@@ -126,7 +122,7 @@ def _show_other_days(asked: Window, current: str) -> None:
 
 
 def _show_slices(asked: Window, lake: Lake) -> None:
-    known = slices(lake, asked)
+    known = slices(lake)
     _show_condition(asked, "a", "One, as team=search", known)
     st.markdown("against", width="content")
     _show_condition(asked, "b", "The other, as team=support", known)
@@ -150,6 +146,7 @@ def _show_moment(asked: Window, lake: Lake) -> None:
         "Day",
         key="compare-day",
         format="YYYY-MM-DD",
+        min_value=min(at.date(), date(2020, 1, 1)),
         max_value=max(today, at.date()),
         on_change=chosen,
         label_visibility="collapsed",
@@ -166,20 +163,22 @@ def _show_moment(asked: Window, lake: Lake) -> None:
         format_func=lambda days: f"{days} {'day' if days == '1' else 'days'} each side",
         width=170,
     )
-    _show_condition(asked, "control", "Control: others that cost alike", slices(lake, asked))
+    _show_condition(asked, "control", "Control: others that cost alike", slices(lake))
 
 
 def _show_condition(asked: Window, name: str, placeholder: str, known: Sequence[str]) -> None:
     key = f"compare-{name}"
     picked = asked.own[name] or None
+    offered = [*known, *([picked] if picked and picked not in known else [])]
+    words = cut_apart({text: text for text in offered}, 60)
     st.session_state[key] = picked
     st.selectbox(
         placeholder,
-        [*known, *([picked] if picked and picked not in known else [])],
+        offered,
         index=None,
         key=key,
         placeholder=placeholder,
-        format_func=lambda text: visible(text, 60),
+        format_func=words.__getitem__,
         accept_new_options=True,
         on_change=_rewrite(asked, name),
         label_visibility="collapsed",

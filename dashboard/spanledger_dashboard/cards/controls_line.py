@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from spanledger_analytics.reports.calendar import Calendar
+from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_dashboard.components.links import show_link
 from spanledger_dashboard.data import now, shown_lake
 from spanledger_dashboard.format import many, markdown, usd
@@ -19,7 +19,8 @@ _DAYS: Final = 7
 def show_line(calendar: Calendar) -> None:
     """Say what controls refused and saved in the last seven days, with a way to them."""
     today = calendar.today(now())
-    words = line_of(shown_lake().controls_seen(today - timedelta(days=_DAYS - 1), today))
+    days = Period(today - timedelta(days=_DAYS - 1), today, calendar)
+    words = line_of(shown_lake().controls_seen(*days.utc_days()))
     if words:
         with st.container(horizontal=True, vertical_alignment="center", key="controls-line"):
             st.caption(markdown(words, 200), width="content")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
+from spanledger_analytics.alerts.errors import StoreError
+from spanledger_analytics.alerts.reading import fingerprint
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.spend import Doubts
 from spanledger_dashboard import silencing
@@ -20,11 +24,14 @@ from spanledger_dashboard.data import now, shown_lake
 from spanledger_dashboard.format import ago, day_name, many, markdown
 from spanledger_dashboard.state import Window
 
+_LOG: Final = logging.getLogger(__name__)
 _FIRING_PX: Final = 220
 _HISTORY_PX: Final = 300
 _MOST: Final = 12
 _LENGTHS: Final = {"1 hour": 1, "4 hours": 4, "1 day": 24, "7 days": 168}
 _NO_RULES: Final = "No rule was ever evaluated here. spanledger alerts init writes the first ones."
+_SAID: Final = "silence-said"
+"""What went wrong with a silence, in the session until it is shown."""
 _PART: Final = "You see the alerts of your teams. Silences are for who sees everything."
 
 
@@ -38,9 +45,11 @@ def show_firing(asked: Window) -> None:
     title = _firing(firing)
     reading = "The rules are evaluated every 20 seconds." if silencing.is_evaluated() else _NO_RULES
     show_heading(title, reading if lake.is_whole else f"{reading} {_PART}", Doubts())
+    if said := st.session_state.pop(_SAID, None):
+        st.warning(markdown(said, 600))
     told = _told(current)
-    for number, rows in enumerate(told[:_MOST]):
-        _show(number, rows)
+    for rows in told[:_MOST]:
+        _show(rows)
     if len(told) > _MOST:
         st.caption(f"{len(told) - _MOST} more are in the table of what has fired.")
     _show_silences()
@@ -61,7 +70,7 @@ def _told(current: pl.DataFrame) -> list[list[dict[str, Any]]]:
     return list(groups.values())
 
 
-def _show(number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     row = rows[0]
     since = "about to fire" if row["fired_at"] is None else f"since {ago(row['fired_at'], now()).removesuffix(' ago')}"
     more = f" · {len(rows)} thresholds" if len(rows) > 1 else ""
@@ -70,20 +79,32 @@ def _show(number: int, rows: Sequence[Mapping[str, Any]]) -> None:
             st.markdown(f"**{markdown(lane(row) + more, 160)}**  ·  {row['severity']}, {since}")
             st.caption(markdown(row["summary"], 400))
         if silencing.may_silence():
-            _offer(number, rows)
+            _offer(rows)
 
 
-def _offer(number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def _offer(rows: Sequence[Mapping[str, Any]]) -> None:
+    # Not by its place, which changes when another fires; a group goes by its oldest, because younger ones join it.
+    key = fingerprint({name: rows[-1][name] for name in ("rule", "scope", "severity")})
+
     def chosen() -> None:
-        length = timedelta(hours=_LENGTHS[st.session_state[f"length-{number}"]])
+        length = timedelta(hours=_LENGTHS[st.session_state[f"length-{key}"]])
         for row in rows:
-            silencing.silence(row["rule"], row["scope"], length, st.session_state[f"comment-{number}"])
+            silencing.silence(row["rule"], row["scope"], length, st.session_state[f"comment-{key}"])
 
-    with st.popover("Silence", type="secondary", key=f"silence-{number}"):
-        st.segmented_control("For", list(_LENGTHS), default="4 hours", key=f"length-{number}", required=True)
-        st.text_input("Why, for those who come after", key=f"comment-{number}", max_chars=200)
-        st.button("Silence it", key=f"do-silence-{number}", on_click=chosen, type="primary")
+    with st.popover("Silence", type="secondary", key=f"silence-{key}"):
+        st.segmented_control("For", list(_LENGTHS), default="4 hours", key=f"length-{key}", required=True)
+        st.text_input("Why, for those who come after", key=f"comment-{key}", max_chars=200)
+        st.button("Silence it", key=f"do-silence-{key}", on_click=_keep, args=(chosen,), type="primary")
         st.caption("It still fires and is listed; nobody is told.")
+
+
+def _keep(change: Callable[[], None]) -> None:
+    """Change silences from a callback, where nothing can be drawn; what goes wrong is told by the card."""
+    try:
+        change()
+    except StoreError as error:
+        _LOG.error("silences", exc_info=error)
+        st.session_state[_SAID] = f"That wasn't kept: {error}."
 
 
 def _show_silences() -> None:
@@ -93,7 +114,7 @@ def _show_silences() -> None:
         until = f"{day_name(one.until.date())} {one.until:%H:%M} UTC"
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(markdown(f"Silent until {until}: {words}{why}", 300))
-            st.button("End it", key=f"end-{one.number}", on_click=silencing.end, args=(one.number,))
+            st.button("End it", key=f"end-{one.number}", on_click=_keep, args=(partial(silencing.end, one.number),))
 
 
 @card("history", _HISTORY_PX)

@@ -27,9 +27,11 @@ from spanledger_dashboard.policies import Standing
 _BUDGETS_PX: Final = 320
 _RULES_PX: Final = 220
 _MOST: Final = 12
+_MOST_TOLD: Final = 4
+"""Accounts that are told of in words, too."""
 _READING: Final = (
-    "Spent, and held by calls under way, of what may be spent; marks are where something is done. What the lake doesn't"
-    " have yet is in it by estimate."
+    "Spent, and held by calls under way, of what may be spent. A colour is what is done to the next call, pale in"
+    " shadow; marks are where that begins. What the lake doesn't have yet is in it by estimate."
 )
 _STATES: Final = {
     "closed": "lets every call through",
@@ -54,7 +56,10 @@ def show_budgets(budgets: Sequence[BudgetBalance]) -> None:
         show_figure(
             holds_figure(used[:_MOST]), key="holds", alt=f"Bars of what is used of each budget. {answer_of(budgets)}."
         )
-    show_rows([_reached(one) for one in used[:_MOST] if one.state != "ok"])
+    reached = [one for one in used if one.state != "ok"]
+    show_rows([_reached(one) for one in reached[:_MOST_TOLD]])
+    if len(reached) > _MOST_TOLD:
+        st.caption(f"{len(reached) - _MOST_TOLD} more are in the table.")
     for one in (one for one in budgets if one.share is None):
         st.caption(markdown(_unused(one), 300))
     _show_table(budgets, len(used))
@@ -96,11 +101,13 @@ def _reached(one: BudgetBalance) -> Row:
     flagged = f" {amount_words(one.flagged, unit)} of it is by estimate." if one.flagged else ""
     shadow = " In shadow: it stops nothing." if one.budget.shadow else ""
     held = f", {amount_words(one.held, unit)} held" if one.held else ""
+    little = one.turns_away and one.used < one.budget.cap
+    left = f" What is left is too little for calls that were {DONE[one.state]}." if little else ""
     return Row(
         f"{(one.share or Decimal(0)) * 100:.0f} %",
         f"{name_of(one)}: calls {'would be' if one.budget.shadow else 'are'} {DONE.get(one.state, one.state)}",
         f"{amount_words(one.spent, unit)} spent{held} of {amount_words(one.budget.cap, unit)} {_per(one)}."
-        f"{_resets(one)}{flagged}{shadow}",
+        f"{left}{_resets(one)}{flagged}{shadow}",
     )
 
 
@@ -129,7 +136,10 @@ def _show_table(budgets: Sequence[BudgetBalance], used: int) -> None:
     if fold.open:
         with fold:
             st.dataframe(table_of(budgets), key="holds-table", hide_index=True)
-            st.caption("The same on the command line, and past windows by the lake:")
+            st.caption(
+                "A hold of a process that died stays until it is ended: within a minute by an application or a"
+                " collector, else by the first of these. The second tells past windows by the lake:"
+            )
             st.code("spanledger budget status\nspanledger budget history", language="bash")
 
 
@@ -176,8 +186,8 @@ def show_limits(known: Standing) -> None:
 def limit_row(limit: Limit, running: int | None) -> Row:
     """Say what a limit lets through, and for whom."""
     most = [
-        *([f"{limit.requests_per_minute:,} calls a minute"] if limit.requests_per_minute is not None else []),
-        *([f"{limit.tokens_per_minute:,} tokens a minute"] if limit.tokens_per_minute is not None else []),
+        *([f"{many(limit.requests_per_minute, 'call')} a minute"] if limit.requests_per_minute is not None else []),
+        *([f"{many(limit.tokens_per_minute, 'token')} a minute"] if limit.tokens_per_minute is not None else []),
         *([f"{limit.concurrent:,} at a time"] if limit.concurrent is not None else []),
     ]
     waits = f" A call waits up to {limit.max_wait_ms / 1000:g} s." if limit.max_wait_ms else ""

@@ -40,7 +40,7 @@ def show_icicle(asked: Window) -> None:
         return
     lake = shown_lake()
     about = question(asked, levels)
-    colours = lake.colours(asked.period.calendar.today())
+    colours = lake.colours()
     slabs = slabs_of(lake.totals(about), levels, {level: value_name(level, "") for level in levels}, colours)
     whole = sum((slab.cost_usd for slab in slabs if slab.level == 0), Decimal(0))
     answer = words.inside(slabs, whole)

@@ -18,8 +18,8 @@ from spanledger_dashboard.charts.expected import expected_figure
 from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.options import cut_apart
 from spanledger_dashboard.data import shown_lake
-from spanledger_dashboard.format import visible
 from spanledger_dashboard.state import Window, go
 
 from .strange import row_of
@@ -74,12 +74,14 @@ def _show_choice(asked: Window, picked: str, found: Mapping[str, Mapping[str, An
     def chosen() -> None:
         go(asked.told(**{FOUND: st.session_state["series-found"]}))
 
+    told = {key: row_of(row) for key, row in found.items()}
+    words = cut_apart({key: f"{row.title}, {row.amount}" for key, row in told.items()}, 100)
     st.session_state["series-found"] = picked
     st.selectbox(
         "Series",
         list(found),
         key="series-found",
-        format_func=lambda key: visible(f"{row_of(found[key]).title}, {row_of(found[key]).amount}", 100),
+        format_func=words.__getitem__,
         on_change=chosen,
         label_visibility="collapsed",
         width=460,

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from spanledger_analytics.reports.question import Question
-from spanledger_analytics.spend import cost_of
+from spanledger_analytics.spend import cost_of, sum_of
 from spanledger_dashboard import attribution_words as words
 from spanledger_dashboard.charts.colours import GREY
 from spanledger_dashboard.charts.coverage import coverage_figure
@@ -35,7 +35,7 @@ def show_unallocated(asked: Window) -> None:
     lake, by = shown_lake(), asked.own["by"]
     about = question(asked)
     totals = lake.totals(about)
-    whole, calls = cost_of(totals) or Decimal(0), int(totals["calls"].sum())
+    whole, calls = cost_of(totals), sum_of(totals, "calls")
     services = _silent_services(lake, replace(about, by=(_SERVICE,)), by)
     silent = cost_of(services) or Decimal(0)
     most = services.row(0, named=True) if services.height > 1 else None
@@ -43,16 +43,17 @@ def show_unallocated(asked: Window) -> None:
     with st.container(gap="xxsmall"):
         st.subheader(markdown(answer, 300), anchor=False)
         st.caption("What calls say of themselves, by the cost of those that do. Named and unnamed add up to the total.")
-    left, right = st.columns(2, gap="large")
-    with left:
-        tags = lake.report("tag-coverage", about).frame.filter(pl.col("tag").is_not_null()).head(_MOST_TAGS)
-        show_figure(
-            coverage_figure(tags.to_dicts(), whole, calls, by),
-            key="coverage",
-            alt=f"Bars of the share of the cost that names each tag. {answer}.",
-        )
-    with right:
-        _show_services(services, silent, by)
+    if whole is not None:
+        left, right = st.columns(2, gap="large")
+        with left:
+            tags = lake.report("tag-coverage", about).frame.filter(pl.col("tag").is_not_null()).head(_MOST_TAGS)
+            show_figure(
+                coverage_figure(tags.to_dicts(), whole, calls, by),
+                key="coverage",
+                alt=f"Bars of the share of the cost that names each tag. {answer}.",
+            )
+        with right:
+            _show_services(services, silent, by)
     show_answer(lake, "unallocated", "tag-coverage", about)
 
 

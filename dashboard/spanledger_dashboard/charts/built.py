@@ -67,7 +67,8 @@ def places(frame: pl.DataFrame) -> list[str]:
 
 def groups(frame: pl.DataFrame) -> list[str]:
     """Return the columns that can be a colour: texts, dates, whole numbers and truths."""
-    return [name for name in places(frame) if not _is_measured(frame.schema[name])]
+    schema = frame.schema
+    return [name for name in places(frame) if not _is_measured(schema[name])]
 
 
 def suggested(frame: pl.DataFrame) -> Choice | None:
@@ -75,8 +76,8 @@ def suggested(frame: pl.DataFrame) -> Choice | None:
 
     Along time if a column has it, else a bar a row; money before other numbers.
     """
-    numbers = measures(frame)
-    along = [name for name in places(frame) if frame.schema[name].is_temporal()]
+    numbers, schema = measures(frame), frame.schema
+    along = [name for name in places(frame) if schema[name].is_temporal()]
     names = [name for name in groups(frame) if name not in numbers and name not in along]
     x = next(iter(along or names), None)
     y = next((name for name in numbers if _is_money(name)), next((name for name in numbers if name != x), None))

@@ -13,15 +13,10 @@ import polars as pl
 from spanledger_dashboard.format import day_name, share, usd, usd_exact
 
 from .colours import BLUE, GREY, RED
-from .layout import base
+from .layout import TIMES, base
 
 _HEIGHT_PX: Final = 280
 _CONE: Final = "rgba(86, 180, 233, 0.28)"
-_STOPS: Final = [
-    {"dtickrange": [None, 43_200_000], "value": "%H:%M"},
-    {"dtickrange": [43_200_000, None], "value": "%-d %b"},
-]
-"""Hours within a day, else days."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 
@@ -95,9 +90,7 @@ def burn_figure(frame: pl.DataFrame, budget: Decimal | None) -> go.Figure:
             heights = [_height(cost, budget) for cost in rows[column]]
             hovers = [_hover(row, column, budget) for row in rows.to_dicts()]
             _add_line(figure, name, _times(rows), heights, line, hovers)
-    figure.update_layout(
-        xaxis={"type": "date", "nticks": 8, "tickformatstops": _STOPS}, yaxis={"tickprefix": "$", "nticks": 6}
-    )
+    figure.update_layout(xaxis=TIMES, yaxis={"tickprefix": "$", "nticks": 6})
     if budget is not None:
         figure.add_shape(
             type="line", xref="paper", x0=0, x1=1, y0=0, y1=0, line={"color": RED, "width": 1.5}, layer="below"

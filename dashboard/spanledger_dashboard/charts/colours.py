@@ -15,11 +15,21 @@ SKY: Final = "#56B4E9"
 GREEN: Final = "#009E73"
 ORANGE: Final = "#E69F00"
 VERMILLION: Final = "#D55E00"
+OLIVE: Final = "#B9A300"
+PURPLE: Final = "#7E57A0"
+BROWN: Final = "#A84300"
 GREY: Final = "#8A94A0"
 PALE: Final = "#B9C1C9"
 RED: Final = "#D92D20"
 WHITE: Final = "#FFFFFF"
 DARK: Final = "#14202B"
+
+INK: Final = {"light": "#4A5866", "dark": "#C5D0DA"}
+"""Of a figure's words, by theme: Streamlit's own grey is too pale to read on white."""
+PAPER: Final = {"light": "#FFFFFF", "dark": "#0E151C"}
+"""Of pages, by theme."""
+LINE: Final = {"light": "#DFE5EA", "dark": "#2A3743"}
+"""Of borders, by theme."""
 
 _ANTHROPIC: Final = ("#D55E00", "#E69F00", "#F3C766", "#A84300", "#F08A3C", "#8C6A1A")
 _OPENAI: Final = ("#0072B2", "#56B4E9", "#A9D6F2", "#3D5FC4", "#3F8FD0", "#7C9CC9")

@@ -53,11 +53,11 @@ def _beside(row: dict[str, Any], whole: Decimal) -> str:
 
 
 def _hover(row: dict[str, Any], whole: Decimal, calls: int) -> str:
-    named = row["cost_usd"] or Decimal(0)
+    silent = whole - (row["cost_usd"] or Decimal(0))
     lines = [
         f"<b>{figure_text(row['tag'])}</b>",
-        f"named by {many(row['calls'], 'call')}: <b>{usd_exact(named)}</b>",
-        f"not by {many(calls - row['calls'], 'call')}: <b>{usd_exact(whole - named)}</b>",
+        f"named by {many(row['calls'], 'call')}: <b>{usd_exact(row['cost_usd'])}</b>",
+        f"not by {many(calls - row['calls'], 'call')}: <b>{usd_exact(silent)}</b>",
         f"together {usd_exact(whole)}",
     ]
     return "<br>".join(lines)

@@ -12,7 +12,7 @@ import polars as pl
 from spanledger_dashboard.format import day_name, figure_text
 
 from .colours import GREY, ORANGE, RED
-from .layout import base
+from .layout import TIMES, base
 
 SEVERITIES: Final[Mapping[str, str]] = {"critical": RED, "warning": ORANGE, "info": GREY}
 """To the colour of its bars."""
@@ -46,7 +46,7 @@ def episodes_figure(frame: pl.DataFrame, begin: datetime, until: datetime) -> go
             hovertemplate="%{customdata[0]}<extra></extra>",
         )
     figure.update_layout(
-        xaxis={"type": "date", "range": [_clock(begin), _clock(until)], "nticks": 8, "showgrid": True},
+        xaxis=TIMES | {"range": [_clock(begin), _clock(until)], "showgrid": True},
         yaxis={
             "tickvals": list(range(len(lanes))),
             "ticktext": [figure_text(name, 34) for name in lanes],

@@ -11,7 +11,7 @@ import polars as pl
 from spanledger_dashboard.format import day_name, usd, usd_exact
 
 from .colours import BLUE, GREY, RED
-from .layout import base
+from .layout import TIMES, base
 
 _HEIGHT_PX: Final = 320
 _BAND: Final = "rgba(86, 180, 233, 0.25)"
@@ -50,7 +50,7 @@ def expected_figure(frame: pl.DataFrame) -> go.Figure:
         hovertemplate="%{customdata[0]}<extra></extra>",
     )
     _add_episodes(figure, rows)
-    figure.update_layout(xaxis={"type": "date", "nticks": 8}, yaxis={"tickprefix": "$", "rangemode": "tozero"})
+    figure.update_layout(xaxis=TIMES, yaxis={"tickprefix": "$", "rangemode": "tozero"})
     return figure
 
 

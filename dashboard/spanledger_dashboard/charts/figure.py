@@ -7,11 +7,9 @@ that a page does for it. This one is checked where a test, or whoever else, look
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any, Final
 
 import plotly.graph_objects as go
-import plotly.io as pio
 
 Properties = dict[str, Any]
 _WHOLE: Final = frozenset({"error_x", "error_y", "paper_bgcolor", "plot_bgcolor"})
@@ -23,7 +21,7 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._traces: list[Properties] = []
-        self._properties: Properties = {"template": _template(pio.templates.default)}
+        self._properties: Properties = {}
 
     def add_bar(self, **properties: Any) -> None:
         """Add bars."""
@@ -71,13 +69,6 @@ class Figure(go.Figure):  # type: ignore[misc]
         axes = {kind, *(name for name in self._properties if re.fullmatch(rf"{kind}\d+", name))}
         for axis in sorted(axes):
             _merged(self._properties.setdefault(axis, {}), properties)
-
-
-@cache
-def _template(_name: str) -> Properties:
-    """Return how plotly draws what nobody told, which Streamlit replaces by a template of its own."""
-    template: Properties = go.Figure().to_dict()["layout"]["template"]
-    return template
 
 
 def _merged(into: Properties, properties: Properties) -> Properties:

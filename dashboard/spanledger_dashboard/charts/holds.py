@@ -12,7 +12,7 @@ from spanledger.guard.store import Unit
 from spanledger_analytics.controls.balances import BudgetBalance
 from spanledger_dashboard.format import figure_text, share, usd, visible
 
-from .colours import BLUE, GREY, ORANGE, SKY, VERMILLION
+from .colours import BLUE, BROWN, GREY, OLIVE, ORANGE, PURPLE, SKY, VERMILLION
 from .layout import add_beside, add_hit_rows, base
 
 _ROW_PX: Final = 34
@@ -22,12 +22,15 @@ _LONGEST: Final = 1.08
 """A bar of more than the budget ends here."""
 _COLOURS: Final = {
     "ok": BLUE,
-    "warn": BLUE,
-    "throttle": ORANGE,
+    "warn": OLIVE,
+    "throttle": PURPLE,
     "degrade": ORANGE,
-    "defer": VERMILLION,
+    "defer": BROWN,
     "block": VERMILLION,
 }
+"""By what is done to the next call, the mildest first."""
+_IN_SHADOW: Final = 0.45
+_LEGEND_PX: Final = 26
 DONE: Final = {
     "warn": "warned of",
     "throttle": "slowed down",
@@ -36,23 +39,19 @@ DONE: Final = {
     "block": "refused",
 }
 """Action to what becomes of calls."""
+_SHORT: Final = {**DONE, "ok": "room left", "degrade": "cheaper model"}
+"""The same in few words, for what stands beside a bar and explains its colour."""
 
 
 def holds_figure(rows: Sequence[BudgetBalance]) -> go.Figure:
     """Draw budgets that have an account, in the order given."""
-    figure = base(_ROW_PX * len(rows) + 24, bargap=0.45, barmode="overlay")
+    legend_px = _LEGEND_PX if any(one.held for one in rows) or {one.state for one in rows} != {"ok"} else 0
+    figure = base(_ROW_PX * len(rows) + 24 + legend_px, bargap=0.45, barmode="overlay")
     places = list(range(len(rows)))
     spent = [min(_LONGEST, _part(one.spent, one)) for one in rows]
     held = [max(0.0, min(_LONGEST - most, _part(one.held, one))) for one, most in zip(rows, spent, strict=True)]
-    figure.add_bar(
-        name="spent",
-        y=places,
-        x=spent,
-        orientation="h",
-        marker={"color": [_COLOURS[one.state] for one in rows], "line": {"width": 0}},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    for state in _COLOURS:
+        _add_spent(figure, state, [(place, spent[place], one) for place, one in enumerate(rows) if one.state == state])
     figure.add_bar(
         name="held by calls under way",
         y=places,
@@ -63,6 +62,7 @@ def holds_figure(rows: Sequence[BudgetBalance]) -> go.Figure:
         hoverinfo="skip",
         showlegend=any(held),
     )
+    figure.update_layout(showlegend=legend_px > 0)
     for place, one in enumerate(rows):
         for threshold in one.budget.at:
             _add_mark(figure, place, float(threshold.share))
@@ -100,13 +100,29 @@ def _label(one: BudgetBalance) -> str:
 
 
 def beside(one: BudgetBalance) -> str:
-    """Say what part is used of how much."""
-    return f"{share(one.used, one.budget.cap)} of {amount_words(one.budget.cap, one.budget.unit)}"
+    """Say what part is used of how much, and what is done about it."""
+    done = "" if one.state == "ok" else f", {_SHORT[one.state]}{' in shadow' if one.budget.shadow else ''}"
+    return f"{share(one.used, one.budget.cap)} of {amount_words(one.budget.cap, one.budget.unit)}{done}"
 
 
 def _part(amount: int | None, one: BudgetBalance) -> float:
     """Money becomes a float here, where it becomes a length."""
     return (amount or 0) / one.budget.cap
+
+
+def _add_spent(figure: go.Figure, state: str, rows: Sequence[tuple[int, float, BudgetBalance]]) -> None:
+    """Draw what is spent of accounts that do the same to the next call; pale where it is done in shadow."""
+    if not rows:
+        return
+    opacity = [_IN_SHADOW if one.budget.shadow and state != "ok" else 1 for *_, one in rows]
+    figure.add_bar(
+        name=_SHORT[state],
+        y=[place for place, *_ in rows],
+        x=[length for _, length, _ in rows],
+        orientation="h",
+        marker={"color": _COLOURS[state], "opacity": opacity, "line": {"width": 0}},
+        hoverinfo="skip",
+    )
 
 
 def _add_mark(figure: go.Figure, place: int, share: float) -> None:

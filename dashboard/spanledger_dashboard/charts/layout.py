@@ -21,11 +21,37 @@ _GAP_PX: Final = 12
 _LINE_PX: Final = 26
 """Of what is written under the axis."""
 CLEAR: Final = "rgba(0, 0, 0, 0)"
+LEGEND: Final[dict[str, Any]] = {
+    "orientation": "h",
+    "maxheight": 1,
+    "y": 1.02,
+    "yanchor": "bottom",
+    "x": 0,
+    "traceorder": "normal",
+}
+"""Above the plot; on a phone, where it is a column, as high as that, so that it doesn't scroll."""
+TIMES: Final[dict[str, Any]] = {
+    "type": "date",
+    "nticks": 8,
+    "tickformatstops": [
+        {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%-d %b"},
+        {"dtickrange": [43_200_000, None], "value": "%-d %b"},
+    ],
+}
+"""An axis of moments, which says hours within a day, else days."""
+_FONT: Final = '"Source Sans", sans-serif'
+_DRAWN: Final = 1
+"""Streamlit tells plotly of each figure twice, in two copies: with this, the second is known to be the first.
+
+Another figure never takes the place of one that is drawn. Nothing else may differ either, so Streamlit may lay no
+theme over figures: it would be another one each time.
+"""
 
 
 def base(height: int, **layout: Any) -> go.Figure:
     """Return an empty figure in the house style."""
     figure = Figure()
+    figure.update_layout(font={"family": _FONT, "size": 12}, margin_pad=8, datarevision=_DRAWN)
     figure.update_layout(
         **{
             "height": height,
@@ -37,14 +63,15 @@ def base(height: int, **layout: Any) -> go.Figure:
             # "x unified" breaks selection.
             "hovermode": "closest",
             "hoverlabel": {"align": "left"},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+            "legend": LEGEND,
             "paper_bgcolor": CLEAR,
             "plot_bgcolor": CLEAR,
         }
         | layout
     )
-    figure.update_xaxes(fixedrange=True, showgrid=False, zeroline=False)
-    figure.update_yaxes(fixedrange=True, gridcolor=GRID, zeroline=False)
+    quiet = {"fixedrange": True, "zeroline": False, "automargin": True, "title": {"font": {"size": 14}}}
+    figure.update_xaxes(**quiet, showgrid=False, title_standoff=20)
+    figure.update_yaxes(**quiet, gridcolor=GRID, title_standoff=24)
     return figure
 
 

@@ -138,6 +138,8 @@ def _add_running(figure: go.Figure, running: Sequence[float], told: Pareto) -> N
             "dtick": _TICK,
             "ticksuffix": " %",
             "showgrid": False,
+            "zeroline": False,
+            "automargin": True,
             "fixedrange": True,
         }
     )

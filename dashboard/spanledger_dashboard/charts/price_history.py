@@ -22,8 +22,8 @@ _NAMES: Final = {
     "reasoning_tokens": ("reasoning", VERMILLION),
 }
 """Meter to its name and colour, those of a request's parts."""
-_BEFORE: Final = timedelta(days=90)
-"""Drawn of what has held since ever."""
+_OPEN: Final = timedelta(days=90)
+"""Drawn of what has held since ever, and of what is to hold from a day to come."""
 _HEIGHT_PX: Final = 300
 
 
@@ -38,28 +38,29 @@ def changes(history: pl.DataFrame) -> pl.DataFrame:
 
 
 def price_figure(history: pl.DataFrame, now: datetime) -> go.Figure:
-    """Draw `changes` as steps, dollars a million tokens; what has no end goes on until `now`."""
+    """Draw `changes` as steps, dollars a million tokens; an open end is `now`, or after what is to come."""
     figure = base(_HEIGHT_PX)
     edges = [moment for name in ("starts_at", "ends_at") for moment in history[name].drop_nulls()]
-    first = min(edges, default=now) - _BEFORE
+    first = min(edges, default=now) - _OPEN
+    last = now if max(edges, default=now) <= now else max(edges) + _OPEN
     for meter, rows in history.group_by("meter", maintain_order=True):
         name, colour = _NAMES.get(str(meter[0]), (meter_name(str(meter[0])), GREY))
         figure.add_scatter(
             name=name,
             mode="lines",
             line={"color": colour, "width": 2.5, "shape": "hv"},
-            **_steps(rows.sort("starts_at", nulls_last=False), name, first, now),
+            **_steps(rows.sort("starts_at", nulls_last=False), name, first, last),
         )
     figure.update_layout(yaxis={"tickprefix": "$", "rangemode": "tozero", "nticks": 6}, showlegend=True)
     return figure
 
 
-def _steps(rows: pl.DataFrame, name: str, first: datetime, now: datetime) -> dict[str, Any]:
+def _steps(rows: pl.DataFrame, name: str, first: datetime, last: datetime) -> dict[str, Any]:
     along: list[datetime | None] = []
     prices: list[float | None] = []
     hovers: list[str] = []
     for row in rows.iter_rows(named=True):
-        start, end = row["starts_at"] or first, row["ends_at"] or now
+        start, end = row["starts_at"] or first, row["ends_at"] or last
         if along and along[-1] is not None and along[-1] < start:
             along.append(None)  # nothing was charged by the book in between
             prices.append(None)

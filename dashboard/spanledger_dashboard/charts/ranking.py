@@ -10,7 +10,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import polars as pl
 
-from spanledger_dashboard.format import change, count, figure_text, many, share, usd, usd_exact, visible
+from spanledger_dashboard.format import change, cost_and_share, count, figure_text, many, share, usd, usd_exact, visible
 
 from .colours import BLUE, GREY
 from .layout import add_hit_rows, base, keep_margins
@@ -87,7 +87,7 @@ def users_figure(users: pl.DataFrame, whole: Decimal | None, room: float = 0.3, 
 
 
 def _beside(rank: Rank, whole: Decimal | None) -> str:
-    words = f"{usd(rank.cost_usd)}  ·  {share(rank.cost_usd, whole)}"
+    words = cost_and_share(rank.cost_usd, whole)
     changed = change(rank.cost_usd, rank.before_usd)
     return "  ·  ".join(part for part in (words, changed, rank.more) if part)
 
@@ -99,9 +99,10 @@ def _a_request(row: dict[str, Any]) -> str:
 
 def _user_hover(row: dict[str, Any], whole: Decimal | None) -> str:
     name = figure_text(row["user_id"]) if row["user_id"] else NO_USER
+    part = "" if row["cost_usd"] is None else f" · {share(row['cost_usd'], whole)} of the total"
     lines = [
         f"<b>{name}</b>",
-        f"<b>{usd_exact(row['cost_usd'])}</b> · {share(row['cost_usd'], whole)} of the total",
+        f"<b>{usd_exact(row['cost_usd'])}</b>{part}",
         f"{many(row['requests'], 'request')} · {many(row['calls'], 'call')}",
         f"{count(row['input_tokens'])} tokens in · {count(row['output_tokens'])} out",
     ]

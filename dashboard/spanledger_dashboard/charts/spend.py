@@ -110,29 +110,28 @@ def _stack(
     models = [model for model, cost in order.iter_rows() if cost]
     shown = models[:MOST_MODELS] if len(models) > MOST_MODELS + 1 else models
     costs: dict[tuple[str, object], float] = {}
-    for row in by_model.iter_rows(named=True):
-        series = row["model"] if row["model"] in shown else OTHER
-        key = (series, row[column])
-        costs[key] = costs.get(key, 0.0) + _pixels(row["cost_usd"])
+    for model, place, cost in by_model.select("model", column, "cost_usd").iter_rows():
+        key = (model if model in shown else OTHER, place)
+        costs[key] = costs.get(key, 0.0) + _pixels(cost)
     series_shown = [*shown, OTHER] if len(shown) < len(models) else shown
-    hatch = ["/" if place in unfinished else "" for place in places]
+    fill: dict[str, Any] = {"line": {"width": 0}}
+    if unfinished:
+        hatch = ["/" if place in unfinished else "" for place in places]
+        fill["pattern"] = {"shape": hatch, "fillmode": "overlay", "size": 6, "fgopacity": 0.5}
     for series in series_shown:
         figure.add_bar(
             name=figure_text(series, 32) or NO_MODEL,
             x=list(labels),
             y=[costs.get((series, place), 0.0) for place in places],
-            marker={
-                "color": colours.get(series, GREY),
-                "pattern": {"shape": hatch, "fillmode": "overlay", "size": 6, "fgopacity": 0.5},
-                "line": {"width": 0},
-            },
+            marker={"color": colours.get(series, GREY), **fill},
             hoverinfo="skip",
         )
 
 
 def _dearest_models(by_model: pl.DataFrame, column: str) -> dict[object, list[dict[str, Any]]]:
     """Return the rows of each place whose cost is known and not nothing, dearest first."""
-    rows = by_model.filter(pl.col("cost_usd") > 0).sort("cost_usd", "model", descending=[True, False])
+    told = by_model.select(column, "model", "cost_usd").filter(pl.col("cost_usd") > 0)
+    rows = told.sort("cost_usd", "model", descending=[True, False])
     found: dict[object, list[dict[str, Any]]] = {}
     for row in rows.iter_rows(named=True):
         found.setdefault(row[column], []).append(row)

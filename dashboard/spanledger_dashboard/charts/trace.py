@@ -131,7 +131,8 @@ def _add_call_costs(figure: go.Figure, split: Resent, numbers: list[int]) -> Non
 
 
 def _call_hover(call: CallInput) -> str:
+    part = "" if call.cost_usd is None else f"; {share(call.resent_usd, call.cost_usd)} of it for history"
     return (
         f"{figure_text(call.model)}: {count(call.input_tokens)} in, {count(call.output_tokens)} out, "
-        f"{usd_exact(call.cost_usd)}; {share(call.resent_usd, call.cost_usd)} of it for history"
+        f"{usd_exact(call.cost_usd)}{part}"
     )

@@ -35,5 +35,5 @@ def show_bar(lake: Lake, own: Own = NONE, *, filters: bool = True, usual: int = 
             show_days(asked)
             st.caption(asked.period.calendar.zone, width="content")
         if filters:
-            show_filters(asked, lake, asked.period.calendar.today())
+            show_filters(asked, lake)
     return asked

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
+from streamlit.elements.lib.column_types import ButtonColumnResult, ColumnConfig
 
 from spanledger_analytics.connection import load_query
+from spanledger_dashboard.charts.colours import INK, LINE, PAPER
 from spanledger_dashboard.charts.layout import CONFIG
+from spanledger_dashboard.state import while_here
 
-Columns = dict[str, ColumnConfig | str | None]
+Columns = dict[str, ColumnConfig | ButtonColumnResult | str | None]
 """Settings of a table's columns, by name."""
-INK: Final = {"light": "#4A5866", "dark": "#C5D0DA"}
-"""Colour of a figure's words: Streamlit's own grey is too pale to read on white."""
 
 
 def show_figure(figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], None] | None = None) -> None:
     """Draw a figure; a click on its hit layer calls `pick` with the id under the pointer."""
-    ink = INK["dark" if st.context.theme.type == "dark" else "light"]
-    figure.update_layout(font_color=ink, legend_font_color=ink)
-    figure.update_xaxes(tickfont_color=ink)
-    figure.update_yaxes(tickfont_color=ink)
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    figure.update_layout(
+        font_color=INK[theme],
+        hoverlabel={"bgcolor": PAPER[theme], "bordercolor": LINE[theme], "font": {"color": INK[theme]}},
+    )
     if pick is None:
-        st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+        st.plotly_chart(figure, key=key, config=CONFIG, theme=None, alt=alt)
         return
+
+    # What Streamlit makes of none; a figure that is told so at once is not drawn again.
+    figure.update_layout(dragmode="pan")
 
     def picked() -> None:
         points = st.session_state[key].selection.points
@@ -35,7 +38,9 @@ def show_figure(figure: go.Figure, *, key: str, alt: str, pick: Callable[[str], 
         if points:
             pick(points[0]["customdata"][0])
 
-    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt, on_select=picked, selection_mode="points")
+    st.plotly_chart(
+        figure, key=key, config=CONFIG, theme=None, alt=alt, on_select=while_here(picked), selection_mode="points"
+    )
 
 
 def show_table(frame: pl.DataFrame, *, key: str, query: str, config: Columns | None = None) -> None:

@@ -12,7 +12,7 @@ from spanledger_analytics.live import Rate
 from spanledger_dashboard.charts.colours import BLUE
 from spanledger_dashboard.charts.mini import line
 from spanledger_dashboard.data import now, shown_lake
-from spanledger_dashboard.format import ago, count, many, markdown, usd
+from spanledger_dashboard.format import NO_PRICE, ago, count, many, markdown, usd
 from spanledger_dashboard.health import troubles
 
 from .kpis import show_picture
@@ -38,10 +38,15 @@ def _show() -> None:
     costs = [float(cost) for cost in minutes["cost_usd"]]
     estimated = rate.estimated_usd_per_hour
     with st.grid(4, key="live", min_column_width=NARROWEST_PX):
-        _number("Spending now", f"{usd(rate.usd_per_hour)}/h", costs, f"{usd(estimated)}/h of it estimated", estimated)
+        _number("Spending now", _spending(rate), costs, f"{usd(estimated)}/h of it estimated", estimated)
         _number("Requests a minute", count(rate.requests_per_minute), minutes["requests"].to_list())
         _number("Tokens a minute", count(rate.tokens_per_minute), minutes["tokens"].to_list())
-        _health(rate, moment)
+        _health(rate, moment, is_whole=lake.is_whole)
+
+
+def _spending(rate: Rate) -> str:
+    """Write the rate; of calls that all lack a price nothing is known."""
+    return NO_PRICE if rate.calls and rate.calls == rate.unpriced_calls else f"{usd(rate.usd_per_hour)}/h"
 
 
 def _number(label: str, value: str, minutes: Sequence[float], remark: str = "", shown: object = None) -> None:
@@ -50,10 +55,10 @@ def _number(label: str, value: str, minutes: Sequence[float], remark: str = "", 
         show_picture(line(minutes, BLUE), f"{label}: the last {len(minutes)} minutes, now {value}.")
 
 
-def _health(rate: Rate, moment: datetime) -> None:
+def _health(rate: Rate, moment: datetime, *, is_whole: bool) -> None:
     with st.container(border=True, height="stretch", gap="xsmall"):
         st.metric("Last span", ago(rate.last_span, moment) if rate.last_span else "none today")
-        said = troubles(rate.last_span, moment)
+        said = troubles(rate.last_span, moment, is_whole=is_whole)
         if rate.unpriced_calls:
             said.append(f"{many(rate.unpriced_calls, 'call')} of the last minutes without a price")
         for one in said:

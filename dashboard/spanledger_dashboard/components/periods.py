@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from spanledger_dashboard.format import day_name
-from spanledger_dashboard.state import PERIODS, View, Window, go_from
+from spanledger_dashboard.state import PERIODS, View, Window, go_from, while_here
 
 
 def show_periods(days: int | None, place: Callable[[int], View | Window]) -> None:
@@ -24,7 +24,7 @@ def show_periods(days: int | None, place: Callable[[int], View | Window]) -> Non
         PERIODS,
         key="period",
         format_func=lambda length: f"{length} days",
-        on_change=chosen,
+        on_change=while_here(chosen),
         label_visibility="collapsed",
         required=days is not None,
     )

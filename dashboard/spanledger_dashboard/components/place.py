@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
-from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from spanledger_analytics.spend import ALL, DIMENSIONS
+from spanledger_analytics.spend import ALL
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import day_name, hour_name, markdown, visible
 from spanledger_dashboard.headlines import person
-from spanledger_dashboard.state import View, Window, go, go_from
+from spanledger_dashboard.state import View, Window, go, go_from, while_here
 
+from .options import cut_apart
 from .tags import show_tags
 
 _ALL: Final = {
@@ -23,6 +22,7 @@ _ALL: Final = {
     "model": "All models",
     "environment": "All environments",
 }
+_LONGEST: Final = 40
 
 
 def crumbs(view: View) -> list[tuple[str, View]]:
@@ -66,14 +66,14 @@ def show_ways_on(view: View, label: str, above: View) -> None:
         st.button(label, on_click=go, args=(above,), type="secondary" if view.filters != ALL else "primary")
 
 
-def show_filters(view: View | Window, lake: Lake, today: date) -> None:
+def show_filters(view: View | Window, lake: Lake) -> None:
     """Draw one select box a dimension, set from the URL; a value that no call has is still shown as picked."""
     with st.container(horizontal=True, gap="xsmall", key="filters", width="content"):
-        for dimension in DIMENSIONS:
+        for dimension, values in lake.known().items():
             picked = getattr(view.filters, dimension)
-            values = lake.known(dimension, today)
             if picked is not None and picked not in values:
                 values.append(picked)
+            words = cut_apart({value: value or value_name(dimension, "") for value in values}, _LONGEST)
             key = f"filter-{dimension}"
             st.session_state[key] = picked
             st.selectbox(
@@ -82,18 +82,18 @@ def show_filters(view: View | Window, lake: Lake, today: date) -> None:
                 index=None,
                 key=key,
                 placeholder=_ALL[dimension],
-                format_func=partial(value_name, dimension),
-                on_change=_refilter,
+                format_func=words.__getitem__,
+                on_change=while_here(_refilter),
                 args=(view, dimension),
                 label_visibility="collapsed",
                 width=158,
             )
-        show_tags(view, lake, today)
+        show_tags(view, lake)
 
 
 def value_name(dimension: str, value: str) -> str:
     """Name a value of a dimension, or the lack of one."""
-    return visible(value, 40) if value else f"(no {dimension})"
+    return visible(value, _LONGEST) if value else f"(no {dimension})"
 
 
 def _refilter(view: View | Window, dimension: str) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
 import polars as pl
@@ -28,7 +29,7 @@ def show_step(span: SpanRow) -> None:
     st.markdown(f"**{markdown(span['name'] or '(no name)', 200)}**  \n{markdown(_in_short(span), 300)}")
     tries = attempts(span)
     if tries.height:
-        st.markdown(_table(tries))
+        st.markdown(table(tries))
     column = st.column_config
     st.dataframe(
         recorded(span),
@@ -63,9 +64,9 @@ def attempts(span: SpanRow) -> pl.DataFrame:
     told = [event["attributes"] for event in _events(span) if event.get("name") == names.ATTEMPT_EVENT]
     rows = [
         (
-            int(each.get(names.ATTEMPT_NUMBER, number)),
+            int(_number(each.get(names.ATTEMPT_NUMBER), number)),
             str(each.get(names.HTTP_STATUS) or each.get(names.ERROR_TYPE) or "ok"),
-            duration(float(each.get(names.ATTEMPT_DURATION_S, 0)) * 1e6),
+            duration(_number(each.get(names.ATTEMPT_DURATION_S), 0) * 1e6),
             _NO.get(str(each.get(names.ATTEMPT_BILLED)), "perhaps"),
             str(each.get(names.ATTEMPT_RETRY_AFTER, "")),
         )
@@ -76,10 +77,21 @@ def attempts(span: SpanRow) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(zip(named, kinds, strict=True)), orient="row")
 
 
-def _table(tries: pl.DataFrame) -> str:
+def _number(told: object, otherwise: float) -> float:
+    """Return a number that a stranger told, if it is one."""
+    try:
+        number = float(str(told))
+    except ValueError:
+        return otherwise
+    return number if isfinite(number) else otherwise
+
+
+def table(tries: pl.DataFrame) -> str:
     """Write attempts as Markdown, because a data grid costs a tenth of a second."""
     lines = ["| " + " | ".join(tries.columns) + " |", "|--:|:--|--:|:--|:--|"]
-    lines += ["| " + " | ".join(markdown(str(value), 40) for value in row) + " |" for row in tries.iter_rows()]
+    # The bar would end a cell, also where it is escaped or code.
+    cells = ((markdown(str(value).replace("|", "¦"), 40) for value in row) for row in tries.iter_rows())
+    lines += ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from streamlit.components.v2 import component
 from spanledger_analytics.tree import Node
 from spanledger_dashboard.charts.waterfall import waterfall
 from spanledger_dashboard.format import many
+from spanledger_dashboard.state import while_here
 
 _ASSETS: Final = Path(__file__).parents[1] / "assets"
 _COMPONENT: Final = component(
@@ -54,5 +55,5 @@ def show_waterfall(
             **waterfall(nodes, colours),
         },
         on_picked_change=chosen,
-        on_drawn_change=drawn or (lambda: None),
+        on_drawn_change=while_here(drawn) if drawn else lambda: None,
     )

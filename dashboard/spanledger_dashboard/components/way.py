@@ -13,7 +13,9 @@ from typing import Final
 import streamlit as st
 
 from spanledger_dashboard.format import markdown, visible
-from spanledger_dashboard.state import View, go, is_trace
+from spanledger_dashboard.state import View, go, is_trace, while_here
+
+from .options import unlike
 
 MOST: Final = 500
 """Places that are offered; others can be typed where they have a name."""
@@ -46,18 +48,24 @@ def meant(places: Mapping[str, str], told: str) -> str | None:
     return next(begins, next((place for place, named in words.items() if typed in named), None))
 
 
+def _end(place: str) -> str:
+    """Return what tells a place from one of the same words: the end of a trace's id, as breadcrumbs have it."""
+    return place[-8:] if is_trace(place) else visible(place, len(place))
+
+
 def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
 def show_way(view: View, way: Way) -> None:
     """Draw the box; what it is told that is no place here is taken for the id of a request."""
+    words = unlike(way.places, {place: f"{_end(place)}  ·  {named}" for place, named in way.places.items()})
 
     def chosen() -> None:
         told = st.session_state[_KEY]
         if told is None:
             return
-        place = meant(way.places, told)
+        place = meant(words, told)
         if place is not None:
             way.pick(place)
         elif is_trace(told.strip()):
@@ -70,13 +78,13 @@ def show_way(view: View, way: Way) -> None:
     st.session_state[_KEY] = None
     st.selectbox(
         f"Go to {way.noun}",
-        list(way.places),
+        list(words),
         index=None,
         key=_KEY,
         placeholder=f"Go to {way.noun}",
-        format_func=lambda place: way.places.get(place) or visible(place),
+        format_func=words.__getitem__,
         accept_new_options=True,
-        on_change=chosen,
+        on_change=while_here(chosen),
         label_visibility="collapsed",
         width=_WIDTH_PX,
     )

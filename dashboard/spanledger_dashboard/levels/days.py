@@ -51,7 +51,7 @@ def show(
         show_periods(view.days, lasting)
     if compared:
         _compare(view, lake)
-    figure = days_figure(days, by_model, lake.colours(today), first, today, today)
+    figure = days_figure(days, by_model, lake.colours(), first, today, today)
     show_figure(
         figure,
         key="days",

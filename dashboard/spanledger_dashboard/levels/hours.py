@@ -18,12 +18,14 @@ from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_neighbours, show_ways_on
 from spanledger_dashboard.components.way import Way
 from spanledger_dashboard.data import Lake, at_once, now
-from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
+from spanledger_dashboard.format import change, cost_and_share, count, day_name, hour_name, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _LEADERS: Final = 8
+_SIDES: Final = (11, 5)
+"""Of the width: in sixteenths both come to whole pixels, as a rule; of a fraction plotly would draw a figure twice."""
 
 
 def show(view: View, day: date, lake: Lake) -> Way | None:
@@ -37,14 +39,13 @@ def show(view: View, day: date, lake: Lake) -> Way | None:
         lambda: lake.users(day, None, view.filters),
         lambda: lake.unpriced(day, day, view.filters),
         lambda: lake.hours_by_model(day, view.filters),
-        lambda: lake.days(day, day, view.filters),
-        lambda: lake.days(past, past, view.filters),
+        lambda: lake.day(day, view.filters, view.days),
+        lambda: lake.day(past, view.filters, view.days),
     )
-    # An unfinished day is compared with as much of the other, to the full hour.
-    compared = before if current is None else before.filter(pl.col("hour") <= current)
+    compared = cost_of(_over(hours, current)), cost_of(_over(before, current))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         show_heading(
-            headlines.day(day, hours, compared, users, so_far=current is not None),
+            headlines.day(day, hours, compared, users, current),
             "Cost by UTC hour, models stacked. Pick an hour to see who caused it.",
             doubts(hours),
             lake.unpriced(day, day, view.filters),
@@ -54,8 +55,8 @@ def show(view: View, day: date, lake: Lake) -> Way | None:
     if not hours.height:
         show_ways_on(view, "Show all days", view.top())
         return None
-    _kpis(view, day, lake, hours, compared)
-    wide, narrow = st.columns([7, 3], gap="medium")
+    _kpis(view, day, lake, hours, before, current)
+    wide, narrow = st.columns(_SIDES, gap="medium")
     with wide:
         _hours_chart(view, day, lake, hours, before, current)
     with narrow:
@@ -63,18 +64,25 @@ def show(view: View, day: date, lake: Lake) -> Way | None:
     show_table(hours, key="hours", query="hours")
     cost = cost_of(hours)
     places = {
-        str(row["hour"]): f"{hour_name(row['hour'])}  ·  {usd(row['cost_usd'])}  ·  {share(row['cost_usd'], cost)}"
+        str(row["hour"]): f"{hour_name(row['hour'])}  ·  {cost_and_share(row['cost_usd'], cost)}"
         for row in hours.iter_rows(named=True)
     }
     return Way("an hour", places, lambda hour: go(view.at_hour(int(hour))))
 
 
-def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, compared: pl.DataFrame) -> None:
-    totals = lake.days(day, day, view.filters)
-    past = lake.days(day - _WEEK, day - _WEEK, view.filters)
+def _over(hours: pl.DataFrame, current: int | None) -> pl.DataFrame:
+    """Return the hours that are over, or as many of the day that they are held against."""
+    return hours if current is None else hours.filter(pl.col("hour") < current)
+
+
+def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, before: pl.DataFrame, current: int | None) -> None:
+    totals = lake.day(day, view.filters, view.days)
+    past = lake.day(day - _WEEK, view.filters, view.days)
     cost, each = cost_of(hours), cost_per_request(totals)
-    by_now = " by this hour" if day == now().date() else ""
+    compared = _over(before, current)
     other = day_name(day - _WEEK)
+    against = f"{other}{headlines.by_hour(current)}"
+    same = f"vs {against}" if compared.height else f"no calls on {against}"
     weekday = f"vs {other}" if past.height else f"no calls on {other}"
     hour, hour_cost = _dearest(hours)
     show_kpis(
@@ -82,8 +90,8 @@ def _kpis(view: View, day: date, lake: Lake, hours: pl.DataFrame, compared: pl.D
             Kpi(
                 "Cost",
                 usd(cost),
-                change(cost, cost_of(compared)),
-                f"vs {other}{by_now}" if compared.height else f"no calls on {other}{by_now}",
+                change(cost_of(_over(hours, current)), cost_of(compared)),
+                "so far" if current == 0 else same,
                 usd_exact(cost),
             ),
             Kpi("Requests", count(sum_of(totals, "requests")), None, f"{count(sum_of(totals, 'calls'))} LLM calls"),
@@ -106,7 +114,7 @@ def _hours_chart(
 ) -> None:
     by_model = lake.hours_by_model(day, view.filters)
     week_before = day_name(day - _WEEK)
-    colours = lake.colours(now().date())
+    colours = lake.colours()
     show_figure(
         hours_figure(hours, by_model, before, week_before, colours, current),
         key="hours",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -17,15 +18,19 @@ from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_ways_on
 from spanledger_dashboard.components.way import MOST, Way
 from spanledger_dashboard.data import Lake, at_once
-from spanledger_dashboard.format import count, duration, share, times, usd, usd_exact, visible
-from spanledger_dashboard.state import View, go
+from spanledger_dashboard.format import button_text, count, duration, share, times, usd, usd_exact, visible
+from spanledger_dashboard.state import View, go, while_here
 
 _ROW_PX: Final = 36
 _MOST_ROWS: Final = 14
+_OPENED: Final = "request-opened"
 
 
 def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
-    """Draw a user's requests as a table and return the way down; picking a row goes to the trace."""
+    """Draw a user's requests as a table and return the way down; picking one goes to the trace.
+
+    By its name at once; of a click elsewhere in the row Streamlit tells after 150 ms.
+    """
     requests, users = at_once(
         lambda: lake.requests(day, view.hour, user, view.filters),
         lambda: lake.users(day, view.hour, view.filters),
@@ -34,7 +39,7 @@ def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
     more = f" The {MOST:,} dearest of {requests.height:,}." if requests.height > MOST else ""
     show_heading(
         headlines.user(user, requests),
-        f"One row a request (trace), dearest first. Pick a row to see its steps.{more}",
+        f"One row a request (trace), dearest first. Pick one to see its steps.{more}",
         doubts(requests),
     )
     if not requests.height:
@@ -49,15 +54,20 @@ def show(view: View, day: date, user: str, lake: Lake) -> Way | None:
         if rows:
             go(view.at_trace(shown["trace_id"][rows[0]]))
 
+    def opened() -> None:
+        go(view.at_trace(shown["trace_id"][st.session_state[_OPENED].row]))
+
     st.dataframe(
         _table(shown),
         key="requests",
-        on_select=picked,
+        on_select=while_here(picked),
         selection_mode=["single-row", "single-cell"],
         hide_index=True,
         row_height=_ROW_PX,
         height=_ROW_PX * (min(shown.height, _MOST_ROWS) + 1) + 2,
-        column_config=_columns(max((cost for cost in requests["cost_usd"] if cost is not None), default=Decimal(0))),
+        column_config=_columns(
+            max((cost for cost in requests["cost_usd"] if cost is not None), default=Decimal(0)), opened
+        ),
         alt=f"Requests of {headlines.person(user)}, dearest first.",
     )
     show_table(requests, key="requests-all", query="requests")
@@ -94,7 +104,7 @@ def _row(row: dict[str, Any]) -> dict[str, object]:
         "cost": row["cost_usd"],
         "of dearest": float(row["cost_usd"] or 0),
         "started": row["started"].replace(tzinfo=None),
-        "request": visible(row["name"] or "(no name)"),
+        "request": button_text(row["name"] or "(no name)"),
         "feature": visible(row["feature"] or ""),
         "models": ", ".join(visible(model, 40) or "(no model)" for model in row["models"]),
         "calls": row["calls"],
@@ -110,13 +120,14 @@ def _state(errors: int, unpriced: int, estimated: int) -> str:
     return ", ".join(f"{calls} {word}" for word, calls in said.items() if calls)
 
 
-def _columns(dearest: Decimal) -> Columns:
+def _columns(dearest: Decimal, opened: Callable[[], None]) -> Columns:
     column = st.column_config
     bar_end = float(dearest) or 1.0
     return {
         "cost": column.NumberColumn("cost, USD", format="%.4f", width="small"),
-        "of dearest": column.ProgressColumn("", format=" ", min_value=0, max_value=bar_end, width="small"),
+        "of dearest": column.ProgressColumn("", format=" ", min_value=0, max_value=bar_end, width=60),
         "started": column.DatetimeColumn("started, UTC", format="HH:mm:ss", width="small"),
+        "request": column.ButtonColumn("request", alignment="left", type="tertiary", on_click=opened, key=_OPENED),
         "calls": column.NumberColumn("calls", width="small"),
         "input": column.NumberColumn("tokens in", format="localized", width="small"),
         "output": column.NumberColumn("tokens out", format="localized", width="small"),

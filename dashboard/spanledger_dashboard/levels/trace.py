@@ -21,7 +21,7 @@ from spanledger_analytics.reports.calendar import Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.resent import Resent, resent
 from spanledger_analytics.spend import ALL, Doubts, cost_of
-from spanledger_analytics.tree import Facts, facts, nodes, steps
+from spanledger_analytics.tree import Facts, facts, nodes, steps, total
 from spanledger_dashboard import headlines
 from spanledger_dashboard.charts.drivers import NAMES, drivers_figure
 from spanledger_dashboard.charts.trace import history_figure, twin_figure
@@ -30,8 +30,9 @@ from spanledger_dashboard.components.figure import show_figure, show_table
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.step import show_step
+from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.components.waterfall import show_waterfall
-from spanledger_dashboard.data import Lake, now
+from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import count, day_name, duration, many, markdown, share, usd, usd_exact, visible
 from spanledger_dashboard.state import View, go, parse
 
@@ -44,6 +45,8 @@ _LATER: Final = ("why-later", "drivers-later")
 _DRAWN: Final = "drawn-trace"
 """The trace whose waterfall stands on the screen, in the session: no part of where the reader is."""
 _MOST_OUTCOMES: Final = 4
+_BRACKETS: Final = str.maketrans("[]", "()")
+"""A badge ends with a bracket, wherever it stands."""
 _COLOURS: Final[dict[bool | None, Literal["green", "red", "gray"]]] = {True: "green", False: "red", None: "gray"}
 """Of what is said about the end of work."""
 
@@ -63,7 +66,8 @@ def show(view: View, day: date | None, trace_id: str, lake: Lake) -> None:
         _doubts(summary),
     )
     ended = st.empty()
-    _kpis(summary, day, cost_of(lake.days(day, day, ALL)))
+    kept = view.days if view.filters == ALL else 1
+    _kpis(summary, total(cost_of(lake.day(one, ALL, kept)) for one in summary.days))
     _steps(day, trace_id, lake, has_calls=bool(summary.calls))
     if summary.calls:
         _drivers(lake, day, trace_id)
@@ -86,11 +90,11 @@ def _doubts(summary: Facts) -> Doubts:
     return Doubts(summary.unpriced_calls, estimated_calls=summary.estimated_calls, estimated_usd=summary.estimated_usd)
 
 
-def _kpis(summary: Facts, day: date, of_day: Decimal | None) -> None:
+def _kpis(summary: Facts, of_days: Decimal | None) -> None:
     cost = summary.cost_usd
     places = 4 if cost is not None and cost < 10 else None
     errors = many(summary.errors, "error") if summary.errors else "no errors"
-    part = f"{share(cost, of_day)} of {day_name(day)}" if cost else None
+    part = f"{share(cost, of_days)} of {' and '.join(map(day_name, summary.days))}" if cost else None
     show_kpis(
         [
             Kpi("Cost", usd(cost, places), None, part, usd_exact(cost)),
@@ -119,13 +123,18 @@ def _outcomes(place: DeltaGenerator, spans: pl.DataFrame, day: date, trace_id: s
     if said.height:
         with place.container(horizontal=True, gap="small", vertical_alignment="center"):
             for row in said.head(_MOST_OUTCOMES).iter_rows(named=True):
-                st.badge(markdown(headlines.outcome(row), 200), color=_COLOURS[headlines.succeeded(row)])
+                said_of = headlines.outcome(row).translate(_BRACKETS)
+                st.badge(markdown(said_of, 200), color=_COLOURS[headlines.succeeded(row)])
 
 
 @st.fragment
 def _steps(day: date, trace_id: str, lake: Lake, *, has_calls: bool) -> None:
     """Draw the waterfall and the picked step; both are in the cache when a step is picked."""
+    with told("steps"):
+        _draw_steps(day, trace_id, lake, has_calls=has_calls)
 
+
+def _draw_steps(day: date, trace_id: str, lake: Lake, *, has_calls: bool) -> None:
     def drawn() -> None:
         st.session_state[_DRAWN] = trace_id
         st.rerun(_LATER)
@@ -137,7 +146,7 @@ def _steps(day: date, trace_id: str, lake: Lake, *, has_calls: bool) -> None:
         show_waterfall(
             trace_id,
             tree,
-            lake.colours(now().date()),
+            lake.colours(),
             picked,
             lambda span: go(view.at_span(span)),
             drawn if has_calls and not _stands(trace_id) else None,

@@ -19,7 +19,7 @@ from spanledger_dashboard.components.kpis import Kpi, show_kpis
 from spanledger_dashboard.components.place import show_neighbours, show_ways_on
 from spanledger_dashboard.components.way import MOST, Way
 from spanledger_dashboard.data import Lake, at_once, now
-from spanledger_dashboard.format import change, count, day_name, hour_name, share, usd, usd_exact
+from spanledger_dashboard.format import change, cost_and_share, count, day_name, hour_name, share, usd, usd_exact
 from spanledger_dashboard.state import View, go
 
 _HOUR: Final = timedelta(hours=1)
@@ -55,9 +55,7 @@ def show(view: View, day: date, hour: int, lake: Lake) -> Way | None:
     )
     show_table(users, key="users", query="users")
     places = {
-        row[
-            "user_id"
-        ]: f"{headlines.person(row['user_id'])}  ·  {usd(row['cost_usd'])}  ·  {share(row['cost_usd'], cost)}"
+        row["user_id"]: f"{headlines.person(row['user_id'])}  ·  {cost_and_share(row['cost_usd'], cost)}"
         for row in users.head(MOST).iter_rows(named=True)
     }
     return Way("a user", places, lambda user: go(view.at_user(user)), takes_text=True)
@@ -90,7 +88,7 @@ def _kpis(view: View, day: date, hour: int, lake: Lake) -> None:
             Kpi("Cost", usd(cost), change(cost, other["cost_usd"]), same, usd_exact(cost)),
             Kpi("Requests", count(requests), change(requests, other["requests"]), calls, rise_is_bad=False),
             Kpi("Cost per request", usd(each), change(each, _each(other)), same),
-            Kpi("Share of the day", share(cost, whole), None, f"of {usd(whole)}"),
+            Kpi("Share of the day", share(cost, whole), None, None if whole is None else f"of {usd(whole)}"),
         ]
     )
 

@@ -7,7 +7,8 @@ from typing import Final
 import streamlit as st
 
 from spanledger_analytics.alerts.rules_file import RulesError
-from spanledger_dashboard.budgets import Allowed, allowed, budget_rules
+from spanledger_analytics.reports.calendar import Calendar
+from spanledger_dashboard.budgets import Budgets, budget_rules, known_budgets
 from spanledger_dashboard.cards import burn
 from spanledger_dashboard.data import Lake, configured_calendar, shown_lake
 from spanledger_dashboard.format import many, markdown
@@ -28,12 +29,13 @@ forecast = [100]
 def page() -> None:
     """Draw the page: all budgets in a list, then how each burns down."""
     lake, calendar = shown_lake(), configured_calendar()
-    every = _every(lake)
+    known = _known(lake, calendar)
+    every = known.listed
     if not every:
         burn.show_burn(0, None, calendar)
         _show_how(lake)
         return
-    burn.show_plan(every, calendar)
+    burn.show_plan(known, calendar)
     for place in range(0, min(len(every), _MOST), 2):
         for number, column in enumerate(st.columns(2, gap="small"), place):
             if number < len(every):
@@ -43,14 +45,13 @@ def page() -> None:
         st.caption(f"{many(len(every) - _MOST, 'more budget')} in the list at the top.")
 
 
-def _every(lake: Lake) -> list[Allowed]:
-    calendar = configured_calendar()
+def _known(lake: Lake, calendar: Calendar) -> Budgets:
     try:
-        return [one for rule in budget_rules() for one in allowed(rule, lake, calendar)]
+        return known_budgets(budget_rules(), lake, calendar)
     except RulesError as error:
         said = f"{error}" if lake.is_whole else "the rules on alerts can't be read"
         st.warning(markdown(f"{said[:1].upper()}{said[1:]}.", 600))
-        return []
+        return Budgets([], 0, 0)
 
 
 def _show_how(lake: Lake) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 import streamlit as st
 
+from spanledger_analytics.controls.turned_away import with_turned_away
 from spanledger_analytics.spend import Doubts
 from spanledger_dashboard.cards import holds, refused, saved
 from spanledger_dashboard.components.bar import show_bar
 from spanledger_dashboard.components.heading import show_heading
-from spanledger_dashboard.data import shown_lake
+from spanledger_dashboard.data import Lake, now, shown_lake
 from spanledger_dashboard.policies import Standing, standing
 
+_LATELY: Final = timedelta(days=6)
+"""How long ago a call may have been refused that tells that an account is full."""
 _HOW: Final = "One in policy.toml in the home folder, or where SPANLEDGER_POLICY says, begins with:"
 _BEGIN: Final = """\
 store = "sqlite"       # shared by the processes of a host
@@ -37,7 +41,7 @@ def page() -> None:
         return
     if known is not None:
         holds.show_trouble(known)
-        _show_standing(known)
+        _show_standing(known, lake)
     left, right = st.columns(2, gap="small") if seen["saving"] else (st.container(), None)
     with left:
         refused.show_refused(asked)
@@ -50,9 +54,12 @@ def page() -> None:
         refused.show_latest(asked)
 
 
-def _show_standing(known: Standing) -> None:
+def _show_standing(known: Standing, lake: Lake) -> None:
     if known.budgets:
-        holds.show_budgets(known.budgets)
+        today = now().date()
+        by_session = tuple(one.name for one in known.policy.budgets if one.per == "session")
+        refused_lately = lake.turned_away(today - _LATELY, today, by_session)
+        holds.show_budgets(with_turned_away(known.budgets, refused_lately, now()))
     shown = [*([holds.show_limits] if known.limits else []), *([holds.show_breakers] if known.breakers else [])]
     for column, show in zip(st.columns(len(shown), gap="small") if shown else (), shown, strict=True):
         with column:

@@ -13,7 +13,7 @@ import streamlit as st
 from spanledger_dashboard.components.place import show_crumbs, show_filters
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.components.way import Way, show_lost, show_way
-from spanledger_dashboard.data import Lake, now, shown_lake
+from spanledger_dashboard.data import Lake, shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.levels import days, hours, requests, trace, users
 from spanledger_dashboard.state import BadLinkError, View, go, parse
@@ -44,7 +44,7 @@ def _draw() -> None:
             show_crumbs(view)
             place = st.empty()
         if view.trace is None:
-            show_filters(view, lake, now().date())
+            show_filters(view, lake)
     below = st.empty()
     way = _level(view, lake)
     if way is not None:
@@ -55,11 +55,13 @@ def _draw() -> None:
 
 
 def _dated(view: View, lake: Lake) -> View:
-    """Return a view with the day of its trace, where it names none or another."""
-    if view.trace is None or (view.day is not None and lake.trace(view.day, view.trace).height):
+    """Return a view with the day on which its trace began, where it names none or another."""
+    if view.trace is None:
         return view
-    day = lake.day_of_trace(view.trace)
-    return view if day is None else replace(view.at_day(day), trace=view.trace, span=view.span)
+    # Close to the day that is named, which reads less than all days.
+    began = [] if view.day is None else lake.trace(view.day, view.trace)["start_time"].to_list()
+    day = min(began).date() if began else lake.day_of_trace(view.trace)
+    return view if day is None or day == view.day else replace(view.at_day(day), trace=view.trace, span=view.span)
 
 
 def _level(view: View, lake: Lake) -> Way | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spanledger.settings import load
+from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.prices.in_force import in_force
@@ -28,6 +29,11 @@ def page() -> None:
 
 @st.fragment
 def _panel() -> None:
+    with told("sql"):
+        _draw()
+
+
+def _draw() -> None:
     try:
         sheet = parse(st.query_params.to_dict())
     except BadLinkError as error:

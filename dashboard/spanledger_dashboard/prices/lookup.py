@@ -115,18 +115,21 @@ def _answer(rows: pl.DataFrame, words: str) -> str:
             if len(rows)
             else (f"The book has no model for {visible(words, 60)}")
         )
-    priced = rows.drop_nulls("output")
-    if priced.is_empty():
+    known = rows.drop_nulls("price_id")
+    if known.is_empty():
         return "No call of these days was of a model of the book"
-    dearest = priced.sort("output", descending=True).row(0, named=True)
+    dearest = known.sort("output", "input", descending=True, nulls_last=True).row(0, named=True)
+    if dearest["input"] is None and dearest["output"] is None:
+        return "The models in use are charged by their units"
     return (
         f"The dearest model in use is {visible(dearest['model'])}: {price_words(dearest['input'], dearest['output'])}"
     )
 
 
 def price_words(into: Decimal | None, out: Decimal | None) -> str:
-    """Return what a million tokens cost, in words."""
-    return f"{price(into)} in and {price(out)} out a million tokens"
+    """Return what a million tokens cost, in words; None is what has no price."""
+    told = [f"{price(amount)} {way}" for amount, way in ((into, "in"), (out, "out")) if amount is not None]
+    return f"{' and '.join(told)} a million tokens"
 
 
 def _columns(asked: Window, words: str) -> Columns:

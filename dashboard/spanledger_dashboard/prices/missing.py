@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
+from spanledger_analytics.spend import ALL, sum_of
 from spanledger_dashboard.components.card import card
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.data import Lake
@@ -29,11 +30,14 @@ def show_missing(lake: Lake, asked: Window) -> None:
     """Draw the models of the window that have no price, most calls first, each with its entry."""
     first, last = asked.period.utc_days()
     rows = lake.unpriced_models(first, last)
+    failed = sum_of(lake.unpriced(first, last, ALL).filter(reason="error"), "calls")
     show_heading(_answer(rows), "Calls without a price are in no sum. An entry goes into the contract.")
     for number, row in enumerate(rows.head(_MOST).iter_rows(named=True)):
         _show(row, unfolded=number == 0)
     if len(rows) > _MOST:
         st.caption(f"And {many(len(rows) - _MOST, 'more')}: spanledger unpriced lists all.")
+    if failed:
+        st.caption(markdown(f"Without a price, and in need of none: {many(failed, 'call')} that failed."))
     if any(rows["add"]):
         st.caption("With the prices filled in, calls that come get them; those that are booked get theirs by:")
         st.code("spanledger reprice --dry-run", language=None)
@@ -52,6 +56,6 @@ def _show(row: dict[str, Any], *, unfolded: bool) -> None:
 
 def _answer(rows: pl.DataFrame) -> str:
     if rows.is_empty():
-        return "Every call of these days has a price"
-    models = rows.select("provider", "model").n_unique()
-    return f"{many(int(rows['calls'].sum()), 'call')} of {many(models, 'model')} have no price"
+        return "No price is missing on these days"
+    calls, models = sum_of(rows, "calls"), rows.select("provider", "model").n_unique()
+    return f"{many(calls, 'call')} of {many(models, 'model')} {'has' if calls == 1 else 'have'} no price"

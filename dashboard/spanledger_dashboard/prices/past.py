@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -36,21 +37,23 @@ def show_past(asked: Window, prices: InForce) -> None:
         st.subheader(f"The book has no price for {markdown(visible(model))}", anchor=False)
         st.caption(f"spanledger prices list --model finds names that are like it. {_own(prices)}")
         return
-    show_heading(_answer(model, history, context), f"At {provider}. {_own(prices)}")
+    moment = now()
+    answer = _answer(model, history, context, moment)
+    show_heading(answer, f"At {provider}. {_own(prices)}")
     _show_contexts(asked, offered, context)
     drawn = changes(history)
     if drawn["starts_at"].count():
-        show_figure(
-            price_figure(drawn, now()), key="price-steps", alt=f"Steps of price: {_answer(model, history, context)}."
-        )
+        show_figure(price_figure(drawn, moment), key="price-steps", alt=f"Steps of price: {answer}.")
     _show_rows(history)
     st.caption("The same on the command line:")
     st.code(_command(provider, model, context), language=None)
 
 
-def _answer(model: str, history: pl.DataFrame, context: str) -> str:
-    """Return since when it costs what it does, and what it cost before."""
-    plain = history.filter(pl.col("a_million") & pl.col("ends_at").is_null())
+def _answer(model: str, history: pl.DataFrame, context: str, moment: datetime) -> str:
+    """Return what it costs at a moment, and since when."""
+    has_begun = pl.col("starts_at").is_null() | (pl.col("starts_at") <= moment)
+    goes_on = pl.col("ends_at").is_null() | (pl.col("ends_at") > moment)
+    plain = history.filter(pl.col("a_million") & has_begun & goes_on)
     now_costs = [
         f"{price(rows['price_usd'][0])} {word}"
         for meter, word in (("input_uncached_tokens", "in"), ("output_text_tokens", "out"))

@@ -7,8 +7,8 @@ out. Files have everything as it is, the CSV as `spanledger sql --format csv` wr
 from __future__ import annotations
 
 import io
-from collections import Counter
 from decimal import Decimal
+from itertools import count
 from typing import Final
 
 import polars as pl
@@ -17,6 +17,8 @@ import pyarrow as pa
 from spanledger_analytics.plain_values import cell, write_csv, write_parquet
 from spanledger_dashboard.format import visible
 
+MOST_COLUMNS: Final = 500
+"""On screen: an answer may have tens of thousands, which neither a browser nor this process could do with."""
 _TEXT_CHARACTERS: Final = 2_000
 """Of a text on screen."""
 _DIGITS: Final = 15
@@ -24,18 +26,19 @@ _ODD: Final = r"[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]"
 
 
 def shown(table: pa.Table, rows: int) -> pl.DataFrame:
-    """Return the first rows of an answer for the screen; columns of one name are numbered."""
-    part = table.slice(0, rows)
+    """Return the first rows of an answer's first columns for the screen; columns of one name are numbered."""
+    part = table.slice(0, rows).select(list(range(min(MOST_COLUMNS, table.num_columns))))
     return pl.DataFrame([_column(name, column) for name, column in zip(_names(part), part.columns, strict=True)])
 
 
 def _names(table: pa.Table) -> list[str]:
-    seen: Counter[str] = Counter()
-    names = []
+    told = set(table.column_names)
+    names: dict[str, None] = {}
     for name in table.column_names:
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return names
+        numbered = (f"{name} ({number})" for number in count(2))
+        free = name if name not in names else next(one for one in numbered if one not in told and one not in names)
+        names[free] = None
+    return list(names)
 
 
 def _column(name: str, column: pa.ChunkedArray) -> pl.Series:

@@ -2,13 +2,14 @@
 
 SQL is run as somebody else's who may do no harm (`box`): whoever opens a link runs what its writer wrote. So a link may
 run by itself: it reads what the reader may see anyway, writes nothing, reaches no network, and ends in time. What it
-could take is time, so only a few run at once, whoever asks.
+could take is time, so only a few run at once, whoever asks, and one whose page was left makes room.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +27,9 @@ LIMITS: Final = Limits(answer_mb=32)
 _AT_ONCE: Final = 2
 _PLACES: Final = threading.BoundedSemaphore(_AT_ONCE)
 _LOOK_S: Final = 0.1
+_AWAY_S: Final = 5.0
+"""A page that was left for so long won't come back: one that is loaded anew asks anew."""
+_UNASKED: Final = "Stopped before it was asked."
 _FAR: Final = (
     "SQL is asked here of files of this machine only. Copy the lake to a folder and show that with --lake, or ask with"
     " `spanledger sql`."
@@ -60,15 +64,22 @@ class Asking:
     """None while it is on its way."""
     waits: bool = True
     """Whether others are before it."""
+    copies: bool = False
+    """Whether rows are copied for it first, because its reader sees a part."""
     noted: bool = False
     """Whether it is in the history."""
     _done: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _box: Box | None = None
 
-    def start(self, files: LakeFiles, scope: Scope) -> None:
-        """Ask it over `files`; of a scope that isn't everything, over an extract of what is inside alone."""
+    def start(self, files: LakeFiles, scope: Scope, is_open: Callable[[], bool] = lambda: True) -> None:
+        """Ask it over `files`; of a scope that isn't everything, over an extract of what is inside alone.
+
+        It is ended where `is_open` says for a while that its page is not.
+        """
+        self.copies = not scope.is_everything
         threading.Thread(target=self._run, args=(files, scope), name="sql", daemon=True).start()
+        threading.Thread(target=self._watch, args=(is_open,), name="sql-page", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end, so long at most; tell whether it has ended."""
@@ -93,15 +104,23 @@ class Asking:
         finally:
             self._done.set()
 
+    def _watch(self, is_open: Callable[[], bool]) -> None:
+        seen = time.monotonic()
+        while not self._done.wait(_LOOK_S):
+            if is_open():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > _AWAY_S:
+                self.stop()
+
     def _asked(self, files: LakeFiles, scope: Scope) -> Outcome:
         if files.in_store and scope.is_everything:
             return Outcome(stopped=_FAR)
         while not _PLACES.acquire(timeout=_LOOK_S):
             if self._stopped.is_set():
-                return Outcome(stopped="Stopped before it was asked.")
+                return Outcome(stopped=_UNASKED)
         try:
             self.waits = False
-            return self._boxed(files, scope)
+            return Outcome(stopped=_UNASKED) if self._stopped.is_set() else self._boxed(files, scope)
         finally:
             _PLACES.release()
 
@@ -114,6 +133,8 @@ class Asking:
         query = f"explain {self.query}" if self.explained else self.query
         try:
             with _taken() as self._box:
+                if self._stopped.is_set():
+                    self._box.stop()
                 answer = self._box.ask(files, query, scope=scope, limits=LIMITS)
         except QueryError as error:
             return Outcome(wrong=str(error), seconds=passed())

@@ -11,7 +11,7 @@ import pyarrow as pa
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from spanledger_analytics.plain_values import cell
+from spanledger_analytics.plain_values import cell, in_reach
 from spanledger_dashboard.charts import built
 from spanledger_dashboard.charts.built import KINDS, Choice
 from spanledger_dashboard.components.figure import show_figure
@@ -19,7 +19,7 @@ from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import duration, many, markdown
 
 from . import session
-from .answers import as_csv, as_held, as_parquet, places_of, shown
+from .answers import MOST_COLUMNS, as_csv, as_held, as_parquet, places_of, shown
 from .asking import LIMITS, Asking, Outcome
 from .sheet import LOOKS, Look, Sheet, go
 
@@ -63,7 +63,8 @@ def _show_waiting(asking: Asking) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Stop", on_click=asking.stop, key="sql-stop")
         few = "A few questions are answered at once; this one is next." if asking.waits else ""
-        st.caption(few or f"{asking.passed():.0f} s; it is ended after {LIMITS.seconds:.0f} s.")
+        first = "what you may see is copied first, then " if asking.copies else ""
+        st.caption(few or f"{asking.passed():.0f} s; {first}it is ended after {LIMITS.seconds:.0f} s.")
 
 
 def _show_error(wrong: str) -> None:
@@ -78,6 +79,7 @@ def _show_error(wrong: str) -> None:
 
 
 def _show_answer(sheet: Sheet, outcome: Outcome, table: pa.Table, lake: Lake) -> None:
+    table = in_reach(table)
     frame = shown(table, _MOST_SHOWN)
     with st.container(gap="xxsmall"):
         st.subheader(markdown(_answer(table), 300), anchor=False)
@@ -88,6 +90,8 @@ def _show_answer(sheet: Sheet, outcome: Outcome, table: pa.Table, lake: Lake) ->
                 st.badge(outcome.note, color="orange", help="Nothing is known of the rows that are missing.")
             if table.num_rows > _MOST_SHOWN:
                 st.badge(f"the first {_MOST_SHOWN:,} rows are shown, files have all", color="gray")
+            if table.num_columns > MOST_COLUMNS:
+                st.badge(f"the first {MOST_COLUMNS} columns are shown, files have all", color="gray")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         _show_looks(sheet)
         with st.container(horizontal=True, gap="small", width="content"):
@@ -164,7 +168,7 @@ def _show_chart(sheet: Sheet, frame: pl.DataFrame, lake: Lake) -> None:
     if sheet.chart and choice != wanted:
         st.caption("The chart that was asked for doesn't go with these columns; this one suggests itself.")
     _show_choices(sheet, frame, choice)
-    drawn = built.build(frame, choice, lake.colours(now().date()))
+    drawn = built.build(frame, choice, lake.colours())
     show_figure(drawn.figure, key="sql-chart", alt=drawn.alt)
     for said in drawn.notes:
         st.caption(markdown(said, _LONGEST))

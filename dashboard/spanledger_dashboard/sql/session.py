@@ -6,11 +6,15 @@ It is no state of the page, which is the URL alone: lost, it is asked again.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, cast
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from spanledger_dashboard.data import Lake, now
 from spanledger_dashboard.format import duration, many
@@ -43,9 +47,17 @@ def current(sheet: Sheet, lake: Lake) -> Asking | None:
     if not sheet.query.strip():
         return None
     asking = Asking(sheet.query, sheet.explained)
-    asking.start(lake.files(), lake.scope)
+    asking.start(lake.files(), lake.scope, _page())
     st.session_state[_ASKING] = asking
     return asking
+
+
+def _page() -> Callable[[], bool]:
+    """Return what tells whether this page is still open in a browser."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return lambda: True
+    return partial(runtime.get_instance().is_active_session, context.session_id)
 
 
 def forget() -> None:

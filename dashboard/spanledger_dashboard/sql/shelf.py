@@ -78,7 +78,8 @@ def _save(home: Path, query: str) -> None:
 
 def _remove(home: Path, name: str) -> None:
     try:
-        saved_queries.remove(home, name)
+        if any(one.name == name for one in saved_queries.saved(home)):
+            saved_queries.remove(home, name)
     except SavedQueryError as error:
         st.session_state[_SAID] = str(error)
 
@@ -103,11 +104,11 @@ def show_history() -> None:
     asked = session.past()
     if not asked:
         st.caption("Nothing was asked in this session yet.")
-    for number, one in enumerate(asked):
+    for one in asked:
         with st.container(gap=None):
             st.button(
                 markdown(" ".join(one.query.split()), _PAST_CHARACTERS),
-                key=f"sql-past-{number}",
+                key=f"sql-past-{one.at:%H%M%S%f}",
                 type="tertiary",
                 on_click=open_query,
                 args=(one.query,),

@@ -1,7 +1,8 @@
 """Draining the queue: each request by itself, as far as the policy lets it, or all of a kind in a provider's batch.
 
-A request that the policy has no room for waits on. Who drains is traced like any application, so what it spends stands
-in the ledger under the tags of who had put it off.
+A request that the policy has no room for waits on, and so does one that the provider doesn't take now, because it is
+away, busy or has a fault. Who drains is traced like any application, so what it spends stands in the ledger under the
+tags of who had put it off.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from spanledger import tagging
-from spanledger.errors import LimitExceeded, Refusal, SpanledgerError
+from spanledger.errors import LimitExceeded, Refusal
 
-from .queue import Job, Queue
+from .methods import Method
+from .queue import KEEP_S, Job, Queue
 
 MOST_IN_A_BATCH: Final = 10_000
+_PASSING: Final = (408, 409, 429)
+"""HTTP statuses below 500 of what another try may help; the SDKs try these again, too."""
 _GONE: Final = ("expired", "failed", "cancelled")
-
-
-class DrainError(SpanledgerError):
-    """The queue can't be drained; says what to do."""
 
 
 class Drained(NamedTuple):
@@ -30,7 +31,7 @@ class Drained(NamedTuple):
 
     ids: tuple[str, ...]
     what: str
-    """done | failed | waits | batched."""
+    """done | failed | waits | batched | left: as it was, and will be until somebody does something about it."""
     why: str = ""
     retry_after_s: float | None = None
 
@@ -38,20 +39,22 @@ class Drained(NamedTuple):
 def drain(queue: Queue, most: int | None = None) -> Iterator[Drained]:
     """Make the requests that wait, one by one; yields what became of each.
 
-    Those of tags that the policy refuses are let be for this time, so that others get their turn.
+    Those of tags that the policy refuses, or of a provider that is away or busy, are let be for this time, so that
+    others get their turn.
     """
     held: list[Job] = []
     clients: dict[tuple[str, str], Any] = {}
+    passed_over = _PassedOver()
     try:
         while (most is None or most > 0) and (jobs := queue.take()):
             (job,) = jobs
-            if any(job.tags == other.tags and job.method == other.method for other in held):
+            if job in passed_over:
                 held.append(job)
                 continue
-            drained = _make(queue, job, clients)
-            if drained.what == "waits":
+            drained = _make(queue, job, clients, passed_over)
+            if drained.what in ("waits", "left"):
                 held.append(job)
-            most = None if most is None else most - 1
+            most = most if most is None or drained.what == "left" else most - 1
             yield drained
     finally:
         queue.give_back([job.id for job in held])
@@ -59,31 +62,88 @@ def drain(queue: Queue, most: int | None = None) -> Iterator[Drained]:
             client.close()
 
 
-def _make(queue: Queue, job: Job, clients: dict[tuple[str, str], Any]) -> Drained:
-    client = _client(queue, job, clients)
+class _PassedOver:
+    """Which requests are let be for this time."""
+
+    def __init__(self) -> None:
+        self._kinds: list[tuple[Method, Mapping[str, str] | None]] = []
+        self._without_client: set[tuple[str, str]] = set()
+
+    def __contains__(self, job: Job) -> bool:
+        if _address(job) in self._without_client:
+            return True
+        return any(job.method == method and tags in (None, job.tags) for method, tags in self._kinds)
+
+    def no_client(self, queue: Queue, job: Job, error: Exception) -> Drained:
+        """Let all requests be that need the same client, and say which wait for it as this one does."""
+        sdk, base_url = address = _address(job)
+        self._without_client.add(address)
+        alike = queue.jobs("batched" if job.state == "batched" else "waiting")
+        ids = {job.id: None} | {one.id: None for one in alike if _address(one) == address}
+        return Drained(tuple(ids), "left", f"no client of {sdk} for {base_url} can be made: {error}")
+
+    def no_batch(self, jobs: Sequence[Job], error: Exception) -> Drained:
+        """Let requests be that the provider took no batch of."""
+        method, tags = jobs[0].method, jobs[0].tags
+        self._kinds.append((method, tags))
+        return Drained(tuple(job.id for job in jobs), "left", f"{method.sdk} took no batch: {_said(error)}")
+
+    def add(self, jobs: Sequence[Job], error: Exception, *, batch: bool = False) -> Drained | None:
+        """Let requests be that another try may help, and say so; None of an error that stays.
+
+        A fault may be one request's alone, so it stops no other one, but for what would be the same `batch` again.
+        """
+        method, tags, ids = jobs[0].method, jobs[0].tags, tuple(job.id for job in jobs)
+        if isinstance(error, Refusal):
+            self._kinds.append((method, tags))
+            after_s = error.retry_after_s if isinstance(error, LimitExceeded) else None
+            return Drained(ids, "waits", str(error), after_s)
+        if not _passes(jobs[0], error):
+            return None
+        if getattr(error, "status_code", None) in (None, 429):
+            self._kinds.append((method, None))
+        elif batch:
+            self._kinds.append((method, tags))
+        return Drained(ids, "waits", _said(error))
+
+
+def _passes(job: Job, error: Exception) -> bool:
+    """Say whether another try may help."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return status in _PASSING or status >= 500
+    return isinstance(error, importlib.import_module(job.method.sdk).APIConnectionError)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _make(queue: Queue, job: Job, clients: dict[tuple[str, str], Any], passed_over: _PassedOver) -> Drained:
+    try:
+        client = _client(job, clients)
+    except Exception as error:
+        return passed_over.no_client(queue, job, error)
     token = tagging.current.set(job.tags)
     try:
         answer = job.method.of(client)(**json.loads(job.request))
-    except Refusal as refusal:
-        return Drained(
-            (job.id,), "waits", str(refusal), refusal.retry_after_s if isinstance(refusal, LimitExceeded) else None
-        )
     except Exception as error:
-        return _failed(queue, job, f"{type(error).__name__}: {error}")
+        return passed_over.add([job], error) or _failed(queue, job, _said(error))
     finally:
         tagging.current.reset(token)
     return _done(queue, job, answer)
 
 
-def _client(queue: Queue, job: Job, clients: dict[tuple[str, str], Any]) -> Any:
-    key = job.method.sdk, job.method.base_url
-    if key not in clients:
-        try:
-            clients[key] = job.method.client()
-        except Exception as error:
-            queue.give_back([job.id])
-            raise DrainError(f"no client of {job.method.sdk} can be made: {error}") from error
-    return clients[key]
+def _address(job: Job) -> tuple[str, str]:
+    return job.method.sdk, job.method.base_url
+
+
+def _client(job: Job, clients: dict[tuple[str, str], Any]) -> Any:
+    """Return the client of a request; raises whatever its SDK does where it can't be made."""
+    address = _address(job)
+    if address not in clients:
+        clients[address] = job.method.client()
+    return clients[address]
 
 
 def _done(queue: Queue, job: Job, answer: Any) -> Drained:
@@ -107,49 +167,84 @@ def _failed(queue: Queue, job: Job, why: str) -> Drained:
 
 
 def submit(queue: Queue) -> Iterator[Drained]:
-    """Hand all that waits to the providers' batch APIs, a batch for each method and tags; yields one for each batch."""
+    """Hand all that waits to the providers' batch APIs, a batch for each method and tags; yields one for each batch.
+
+    What the policy refuses, or the provider doesn't take now, waits on.
+    """
     clients: dict[tuple[str, str], Any] = {}
+    passed_over = _PassedOver()
     try:
-        while first := next(iter(queue.jobs("waiting")), None):
+        while first := next((job for job in queue.jobs("waiting") if job not in passed_over), None):
             jobs = queue.take(most=MOST_IN_A_BATCH, alike=first)
             if not jobs:
                 return
-            ids = tuple(job.id for job in jobs)
-            client = _client(queue, first, clients)
-            token = tagging.current.set(first.tags)
-            try:
-                batch = _SUBMIT[first.method.sdk](client, jobs)
-            except Exception as error:
-                queue.give_back(ids)
-                raise DrainError(f"{first.method.sdk} took no batch: {error}") from error
-            finally:
-                tagging.current.reset(token)
-            queue.batched(ids, batch)
-            yield Drained(ids, "batched", batch)
+            yield _hand_over(queue, jobs, clients, passed_over)
     finally:
         for client in clients.values():
             client.close()
 
 
+def _hand_over(queue: Queue, jobs: list[Job], clients: dict[tuple[str, str], Any], passed_over: _PassedOver) -> Drained:
+    ids, method = tuple(job.id for job in jobs), jobs[0].method
+    try:
+        client = _client(jobs[0], clients)
+    except Exception as error:
+        queue.give_back(ids)
+        return passed_over.no_client(queue, jobs[0], error)
+    token = tagging.current.set(jobs[0].tags)
+    try:
+        batch = _SUBMIT[method.sdk](client, jobs)
+    except Exception as error:
+        queue.give_back(ids)
+        return passed_over.add(jobs, error, batch=True) or passed_over.no_batch(jobs, error)
+    finally:
+        tagging.current.reset(token)
+    queue.batched(ids, batch)
+    return Drained(ids, "batched", batch)
+
+
 def collect(queue: Queue) -> Iterator[Drained]:
-    """Read the results of batches that have ended; yields one for each request."""
+    """Read the results of batches that have ended; yields one for each request.
+
+    A batch that can't be read is told of, and tried again another time.
+    """
     clients: dict[tuple[str, str], Any] = {}
+    passed_over = _PassedOver()
     try:
         by_batch: dict[str, list[Job]] = {}
         for job in queue.jobs("batched"):
             by_batch.setdefault(str(job.batch), []).append(job)
         for batch, jobs in by_batch.items():
-            client = _client(queue, jobs[0], clients)
+            if jobs[0] in passed_over:
+                continue
+            try:
+                client = _client(jobs[0], clients)
+            except Exception as error:
+                yield passed_over.no_client(queue, jobs[0], error)
+                continue
             token = tagging.current.set(jobs[0].tags)
             try:
                 results = _COLLECT[jobs[0].method.sdk](client, batch)
                 if results is not None:
                     yield from _read(queue, jobs, results)
+            except Exception as error:
+                yield from _unread(queue, batch, error)
             finally:
                 tagging.current.reset(token)
     finally:
         for client in clients.values():
             client.close()
+
+
+def _unread(queue: Queue, batch: str, error: Exception) -> Iterator[Drained]:
+    """Leave a batch's requests as they are: it may be another account's, or back soon; until nobody has it any more."""
+    left = [job for job in queue.jobs("batched") if job.batch == batch]
+    why = f"{batch} can't be read: {_said(error)}"
+    if left and left[0].at_s + KEEP_S < time.time() and not _passes(left[0], error):
+        for job in left:
+            yield _failed(queue, job, why)
+    elif left:
+        yield Drained(tuple(job.id for job in left), "waits", why)
 
 
 def _read(queue: Queue, jobs: Iterable[Job], results: Iterable[tuple[str, Any, str]]) -> Iterator[Drained]:

@@ -5,9 +5,10 @@
 --
 -- KEYS  accounts, calls, live, unsent, charged, returned, over, states
 -- ARGV  what to do, the epoch that the asker knows or '', one to use where there is none, its arguments as JSON
--- Answers begin with the epoch; one with nothing more: it is another, and nothing was done. Numbers come as one text, which
--- a client reads in a fraction of the time that it takes for as many elements. Names of constants are replaced by what they
--- stand for before this is sent: functions are made anew each time, and for each name of a local there is a search.
+-- Answers begin with the epoch; one with nothing more: it is another, and nothing was done. Reservations and settlements
+-- are answered by one text, epoch and numbers, which a client reads in a fraction of the time that as many elements take.
+-- Names of constants are replaced by what they stand for before this is sent: functions are made anew each time, and for
+-- each name of a local there is a search.
 
 local ACCOUNTS, CALLS, LIVE, UNSENT, CHARGED, RETURNED, OVER, STATES = unpack(KEYS)
 -- Of an account; of a rate SPENT is what the window number SLOT has.
@@ -239,12 +240,12 @@ end
 
 local function settle(id, usd, tokens, now, estimated)
   local row = row_of(id)
-  if not row or row[STATE] == S_SETTLED then return 0 end
-  local balances = {}
+  if not row or row[STATE] == S_SETTLED then return '0' end
+  local balances = {1}
   for i, account in ipairs(step(id, row, becomes(row, S_SETTLED, usd, tokens, estimated), now)) do
-    balances[i] = account and account[SPENT] or 0
+    balances[i + 1] = account and account[SPENT] or 0
   end
-  return 1, text_of(unpack(balances))
+  return text_of(unpack(balances))
 end
 
 -- The rest, which is made only where it is asked for: making a function takes longer than a look into a row.
@@ -259,10 +260,12 @@ local function rarely_asked()
       call('HDEL', CALLS, id)
       call('ZREM', index, id)
     end
+    return #old
   end
 
   local function forget_accounts(now, ours)
-    for _, key in ipairs(call('ZRANGEBYSCORE', OVER, '-inf', now, 'LIMIT', 0, BATCH)) do
+    local over = call('ZRANGEBYSCORE', OVER, '-inf', now, 'LIMIT', 0, BATCH)
+    for _, key in ipairs(over) do
       local account = accounts_of({key})[1]
       if not account then
         call('ZREM', OVER, key)
@@ -275,6 +278,7 @@ local function rarely_asked()
         call('ZREM', OVER, key)
       end
     end
+    return #over
   end
 
   local function floor_of(key, amount, until_ms, unit, exact)
@@ -309,15 +313,13 @@ local function rarely_asked()
     -- One host's clock alone must not have accounts forgotten that are in use elsewhere.
     local time = call('TIME')
     local ours = min(now, time[1] * 1000 + floor(time[2] / 1000))
-    forget_calls(CHARGED, ours - KEEP_CALLS_MS)
-    forget_calls(RETURNED, ours - KEEP_CALLS_MS)
+    local most = max(forget_calls(CHARGED, ours - KEEP_CALLS_MS), forget_calls(RETURNED, ours - KEEP_CALLS_MS))
     local extra = min(BATCH, call('ZCARD', CHARGED) - MOST_CALLS)
     if extra > 0 then
       local oldest = call('ZPOPMIN', CHARGED, extra)
       for i = 1, #oldest, 2 do call('HDEL', CALLS, oldest[i]) end
     end
-    forget_accounts(now, ours)
-    return ended
+    return ended, max(most, forget_accounts(now, ours)) == BATCH and 1 or 0
   end
 
   function ops.accounts(cursor)
@@ -333,12 +335,27 @@ local function rarely_asked()
     return page[1], told
   end
 
-  function ops.charges(before, limit)
-    local told = {}
-    for i, id in ipairs(call('ZRANGEBYSCORE', CHARGED, '-inf', '(' .. before, 'LIMIT', 0, limit)) do
-      local row = row_of(id)
-      told[i] = {id, row[AT], row[USD], row[TOKENS], row[ESTIMATED] and 1 or 0}
+  -- Whether a text is behind another by its bytes, as sorted sets have them; `>` would go by the server's locale.
+  local function is_behind(text, other)
+    for i = 1, min(#text, #other) do
+      local ours, theirs = text:byte(i), other:byte(i)
+      if ours ~= theirs then return ours > theirs end
     end
+    return #text > #other
+  end
+
+  function ops.charges(before, limit, at, after)
+    local told, skipped = {}, 0
+    repeat
+      local ids = call('ZRANGEBYSCORE', CHARGED, at, '(' .. before, 'LIMIT', skipped, limit)
+      for _, id in ipairs(ids) do
+        local row = row_of(id)
+        if #told < limit and (row[AT] > at or is_behind(id, after)) then
+          told[#told + 1] = {id, row[AT], row[USD], row[TOKENS], row[ESTIMATED] and 1 or 0}
+        end
+      end
+      skipped = skipped + #ids
+    until #told == limit or #ids < limit
     return told
   end
 
@@ -351,9 +368,11 @@ local function rarely_asked()
     return 1
   end
 
-  function ops.set_spent(key, amount, until_ms, unit)
+  function ops.set_spent(key, amount, until_ms, unit, expected)
+    local account = accounts_of({key})[1]
+    if expected ~= cjson.null and (account and account[SPENT] or 0) ~= expected then return 0 end
     floor_of(key, amount, until_ms, unit, true)
-    return 0
+    return 1
   end
 
   -- What a store that was emptied has to have again: floors of accounts, and calls that are under way.
@@ -389,5 +408,6 @@ if not epoch then
 end
 if ARGV[2] ~= '' and ARGV[2] ~= epoch then return {epoch} end
 local what = ARGV[1]
-local asked = what == 'reserve' and reserve or what == 'settle' and settle or rarely_asked()[what]
-return {epoch, asked(unpack(cjson.decode(ARGV[4])))}
+local often = what == 'reserve' and reserve or what == 'settle' and settle
+if often then return epoch .. ' ' .. often(unpack(cjson.decode(ARGV[4]))) end
+return {epoch, rarely_asked()[what](unpack(cjson.decode(ARGV[4])))}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from spanledger import faults, names
 from spanledger.cost import cost_pico
 from spanledger.errors import Refusal
-from spanledger.pricing import price
 from spanledger.record import Attributes, Metered
 from spanledger.sdk import Request
 from spanledger.usage import Usage
@@ -23,11 +22,12 @@ from .breakers import Watch
 from .decisions import Decision, as_json, hardest
 from .estimate import is_estimated, nano_usd, up
 from .plans import Plan, of_budget, of_limit
-from .policy import Budget, Degrade, Facts, Limit, Policy
-from .standing_in import dropped, why_not_instead
+from .policy import Budget, Degrade, Facts, Limit, Policy, fixed_price
+from .shares import of_one_call, reached
+from .standing_in import avoided, dropped, why_not_instead
 from .store import NO_CAP, Balance, Line, Reserved, Store
-from .wants import NOT_TEXT, Wants, read_wants
-from .words import Refused, alone, limit_passed, no_money, share_reached, store_away, throttled, too_fast, without_price
+from .wants import CONVERSES, NOT_TEXT, Wants, read_wants
+from .words import Refused, limit_passed, no_money, share_reached, store_away, throttled, too_fast, without_price
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -50,11 +50,16 @@ class Admission:
         "_attempts",
         "_body",
         "_changed",
+        "_counted",
         "_deadline_ms",
         "_facts",
         "_feature",
         "_gate",
+        "_is_estimated",
+        "_lines",
         "_most",
+        "_over",
+        "_paid_later",
         "_rules",
         "_sent",
         "_size",
@@ -95,6 +100,9 @@ class Admission:
         self._attempts = 0
         self._facts = facts
         self.operation = request.endpoint.operation
+        self._paid_later = request.endpoint.paid_later
+        """Nothing is spent yet: what is asked for is counted where it is read."""
+        self._is_estimated = is_estimated(self.operation) and not self._paid_later
         self._body = request.body
         self._most = most
         self.provider = facts.values[names.PROVIDER]
@@ -108,11 +116,17 @@ class Admission:
         self.held = False
         """Something is held, and to be settled."""
         self._sent = False
+        self._over = False
+        """The call has ended, though a step of it may still be asking the store in a thread."""
         self.refusal: Refusal | None = None
         self._deadline_ms: int | None = None
-        self.rewrite: Rewrite | None = None
-        """None where requests of this SDK can't be changed."""
+        self.rewrite: Rewrite | str = "requests of this SDK can't be changed"
+        """Text says why the request can't be changed."""
         self._changed: Degrade | None = None
+        self._lines: list[Line] = []
+        """What was held last."""
+        self._counted: frozenset[str] = frozenset()
+        """Rates of calls that have the call in already, by a hold that was let go for another model."""
         self._wants: Wants | None = None
         self.routing: Routing | None = None
         """Where the router may send it; None where none of its rules is about the call."""
@@ -133,14 +147,19 @@ class Admission:
             faults.report("what a call spent is not known", error)
             return None
 
-    def forget_body(self) -> None:
+    def forget_request(self) -> None:
         """Let go of what may be large: the call has ended."""
-        self._body = {}
+        self._body, self.rewrite = {}, "the call is over"
 
     def step(self) -> Step:
         """Hold what the call will cost; say what its caller has to do before it is sent, if anything."""
+        now_ms = self._gate.now_ns() // 1_000_000
         try:
-            return self._step(self._gate.now_ns() // 1_000_000)
+            try:
+                return self._step(now_ms)
+            finally:
+                if self._over:
+                    self._let_go(now_ms)
         except Exception as error:
             faults.report("call not held against the policy", error)
             return None
@@ -148,7 +167,7 @@ class Admission:
     def leaves(self) -> None:
         """Note that the request is about to be sent, or is about to be once more."""
         self._attempts += 1
-        if self.routing is not None or self.policy.degrades:
+        if self.operation in CONVERSES and (self.routing is not None or self.policy.degrades):
             self._gate.models.put(self.unit, self.model)
         if self.held and not self._sent:
             self._sent = True
@@ -163,13 +182,18 @@ class Admission:
         if self.routing is not None:
             self.routing.decide(self, now_ms)
         plans = self._plans(now_ms)
+        if self._degrades(now_ms):
+            return self._step(now_ms)
         if isinstance(plans, Refused):
             return self._refuse(plans)
         if not plans and self._watch is None:
             return None
-        if getattr(self._store, "away", False) and (closed := self._fail_closed()) is not None:
+        if (closed := store_away(self._store, self._rules)) is not None:
             return self._refuse(closed)
         reserved = self._reserve([plan.line for plan in plans], now_ms)
+        if (closed := store_away(self._store, self._rules)) is not None:  # the first that asks finds it so
+            self._let_go(now_ms)
+            return self._refuse(closed)
         if reserved.refused >= 0:
             return self._no_room(plans, reserved, now_ms)
         if self._watch is not None:
@@ -178,10 +202,8 @@ class Admission:
                 self._let_go(now_ms)
                 return self._refuse(seen)
             self.decisions.extend(seen)
-        action = self._look(plans, reserved.balances, now_ms)
-        if self._changed is None and (action == "degrade" or _asks_degrade(self.decisions)):
-            return self._degrade(now_ms)
-        return None
+        self._look(plans, reserved.balances)
+        return self._step(now_ms) if self._degrades(now_ms) else None
 
     def _reserve(self, lines: list[Line], now_ms: int) -> Reserved:
         """Draw on the accounts, if there are any: not every rule has one."""
@@ -189,8 +211,8 @@ class Admission:
             return Reserved(())
         reserved = self._store.reserve(self.id, lines, now_ms)
         if reserved.refused < 0:
-            self.held = True
             self._gate.holds(self)
+            self._lines, self.held = lines, True
         return reserved
 
     def _obey(self, watch: Watch, now_ms: int) -> Refusal | None:
@@ -199,16 +221,14 @@ class Admission:
         if isinstance(seen, Refused):
             return self._refuse(seen)
         self.decisions.extend(seen)
-        if self._changed is None and _asks_degrade(seen) and (why := self._stand_in(now_ms)):
-            self._skip_degrade(why)
+        self._degrades(now_ms)
         return None
 
     def _plans(self, now_ms: int) -> list[Plan] | Refused:
         plans: list[Plan] = []
         for rule, scope in self._rules:
             if isinstance(rule, Limit):
-                found = of_limit(rule, scope, self._tokens)
-                plans.extend(plan for plan in found if not self._is_counted(plan.line))
+                plans.extend(of_limit(rule, scope, self._tokens))
                 continue
             amount = self._amount(rule)
             if amount is None:
@@ -216,32 +236,38 @@ class Admission:
                     return without_price(rule, scope, self.provider, self.model)
                 amount = rule.unknown_price if isinstance(rule.unknown_price, int) else 0
             if rule.per == "request":
-                refused = self._alone(rule, scope, amount)
+                refused, decided = of_one_call(rule, scope, amount, self.decisions, degraded=self._changed is not None)
+                self.decisions.extend(decided)
                 if refused is not None:
                     return refused
                 continue
             plans.extend(of_budget(rule, scope, self._facts.session, amount, now_ms, self._gate.is_throttled))
         if self._watch is not None:
             plans.extend(self._watch.plans(self._likely_usd, now_ms))
-        return plans
+        return [plan for plan in plans if plan.line.key not in self._counted] if self._counted else plans
 
     def _likely_usd(self) -> int:
-        return (self._estimate(strict=False)[2] or 0) if is_estimated(self.operation) else 0
+        return (self._estimate(strict=False)[2] or 0) if self._is_estimated else 0
 
     def _tokens(self) -> int:
+        if self._paid_later:
+            return 0
         into, out, _ = self._estimate(strict=False)
         return into + out
 
-    def _is_counted(self, line: Line) -> bool:
-        """Tell whether the call is in a rate of calls already, by way of the model that it asked for first."""
-        return self._changed is not None and line.kind == "rate" and line.unit == "calls"
-
     def _amount(self, rule: Budget) -> int | None:
         """Return what a budget holds for the call; None where its price is not known."""
-        if rule.estimate == "postpaid" or not is_estimated(self.operation):
+        if not self._is_estimated:
             return 0
+        if rule.estimate == "postpaid":
+            asks = rule.unknown_price == "deny" and rule.unit == "usd"
+            return 0 if not asks or self._has_price() else None
         into, out, usd = self._estimate(strict=rule.estimate == "strict")
         return into + out if rule.unit == "tokens" else usd
+
+    def _has_price(self) -> bool:
+        """Tell whether the model has a price, without estimating what the call will cost."""
+        return nano_usd(self.provider, self.model, self.operation, 1, 1, self._gate.now_ns()) is not None
 
     def _estimate(self, *, strict: bool) -> tuple[int, int, int | None]:
         known = self._asked.get(strict)
@@ -256,41 +282,14 @@ class Admission:
             self.into, self.out = max(self.into, into), max(self.out, out)
         return known
 
-    def _look(self, plans: list[Plan], balances: Sequence[Balance], now_ms: int) -> str | None:
-        """Say what the accounts call for, now that the call is in: the hardest that isn't in shadow."""
-        found: list[Decision] = []
+    def _look(self, plans: list[Plan], balances: Sequence[Balance]) -> None:
+        """Decide what the accounts call for, now that the call is in."""
         for plan, balance in zip(plans, balances, strict=True):
             rule = plan.rule
             if isinstance(rule, Budget) and not plan.throttles:
-                found.extend(self._reached(rule, plan, balance))
+                self.decisions.extend(reached(self._gate, rule, plan, balance, degraded=self._changed is not None))
             elif rule.shadow and isinstance(rule, Limit):
-                found.extend(limit_passed(rule, plan, balance))
-        self.decisions.extend(found)
-        done = hardest(found)
-        return done.action if done is not None else None
-
-    def _reached(self, rule: Budget, plan: Plan, balance: Balance) -> list[Decision]:
-        used = balance.spent + balance.held
-        if used < rule.reached_from[0]:
-            if not rule.shadow:
-                self._gate.throttle(plan.line.key, False)
-            return []
-        levels = zip(rule.at, rule.reached_from, strict=True)
-        reached = [one for one, level in levels if used >= level and one.action != "allow"]
-        if not rule.shadow:
-            self._gate.throttle(plan.line.key, any(one.action == "throttle" for one in reached))
-            reached = [one for one in reached if one.action not in ("block", "defer")]
-        elif rule.stops_above is None or used <= rule.stops_above:
-            reached = [one for one in reached if one.action not in ("block", "defer")]
-        if not reached:
-            return []
-        last = reached[-1]
-        if last.action == "degrade" and self._changed is not None:
-            return []
-        lasting = last.action == "degrade" or rule.shadow
-        if not lasting and not self._gate.first_time(plan.line.key, last.share):
-            return []
-        return [share_reached(rule, plan, balance, last)]
+                self.decisions.extend(limit_passed(rule, plan, balance))
 
     def _no_room(self, plans: list[Plan], reserved: Reserved, now_ms: int) -> Step:
         """Wait where the rule allows it, else refuse."""
@@ -312,47 +311,28 @@ class Admission:
             degrades = next((one for one in rule.at if one.action == "degrade"), None)
             if degrades is not None and self._changed is None:
                 self.decisions.append(share_reached(rule, plan, balance, degrades))
-                why = self._stand_in(now_ms)
-                if why is None:
+                if self._degrades(now_ms):
                     return self._step(now_ms)
-                self._skip_degrade(why)
             return self._refuse(no_money(rule, plan, balance, now_ms))
         return self._refuse(too_fast(plan, balance, reserved.retry_ms))
 
-    def _alone(self, rule: Budget, scope: str, amount: int) -> Refused | None:
-        """Hold a single call against a budget of single calls."""
-        reached = [one for one in rule.at if amount > rule.cap * one.share and one.action != "allow"]
-        if not reached:
-            return None
-        found = alone(rule, scope, amount, reached[-1].action)
-        if not rule.shadow and reached[-1].action in ("block", "defer"):
-            return found
-        self.decisions.append(found.decision)
-        return None
-
-    def _fail_closed(self) -> Refused | None:
-        closed = (
-            (rule, scope)
-            for rule, scope in self._rules
-            if isinstance(rule, Budget) and rule.fail_closed and not rule.shadow
-        )
-        return next((store_away(rule, scope) for rule, scope in closed), None)
-
-    def _degrade(self, now_ms: int) -> Step:
-        """Go on with the model that stands in, if there is one."""
+    def _degrades(self, now_ms: int) -> bool:
+        """Have a model stand in where a decision asks for that; False where none does, or it can't be."""
+        if not self.decisions or self._changed is not None:
+            return False
+        if not any(one.action == "degrade" and not one.shadow for one in self.decisions):
+            return False
         why = self._stand_in(now_ms)
-        if why:
+        if why is not None:
             self._skip_degrade(why)
-            return None
-        return self._step(now_ms)
+        return why is None
 
     def _stand_in(self, now_ms: int) -> str | None:
         """Have the request ask for the model that stands in, and hold nothing for the other; why that can't be."""
         found = next((one for one in self._gate.policy.degrades if one.model == self.model), None)
         if found is None:
             return "no [[degrade]] names a model that stands in"
-        at_stand_in = self._gate.models.get(self.unit) == found.to
-        why = self.why_not(found.to, found.drop, found.supports, changes=not at_stand_in)
+        why = self.why_not(found.to, found.drop, found.supports, changes=not self.is_at(found.to))
         why = why or self.change_model(found.to, found.drop, now_ms)
         if why is None:
             self._changed = found
@@ -370,6 +350,10 @@ class Admission:
             self._wants = read_wants(self._body)
         return self._wants
 
+    @wants.setter
+    def wants(self, known: Wants) -> None:
+        self._wants = known
+
     @property
     def tokens(self) -> tuple[int, int]:
         """About how many tokens go in and come out; no text has more of them than bytes."""
@@ -386,10 +370,9 @@ class Admission:
         """Where accounts are."""
         return self._store
 
-    @property
-    def is_at_its_model(self) -> bool:
-        """Whether the call before it in its session was made at the model that is asked for now."""
-        return self._gate.models.get(self.unit) == self.model
+    def is_at(self, model: str) -> bool:
+        """Tell whether the call before it in its session was made at a model."""
+        return self._gate.models.get(self.unit) == model
 
     def budget(self, name: str) -> tuple[Budget | None, str | None]:
         """Return a budget that is about the call, and for whom it counts."""
@@ -402,8 +385,8 @@ class Admission:
 
     def change_model(self, to: str, drop: Sequence[str], now_ms: int) -> str | None:
         """Have the request ask for another model, and hold nothing for the one before; why that can't be, or None."""
-        if self.rewrite is None:
-            return "requests of this SDK can't be changed"
+        if isinstance(self.rewrite, str):
+            return self.rewrite
         why = self.rewrite(to, dropped(self, to, drop))
         if why is None:
             self.model = to
@@ -417,6 +400,7 @@ class Admission:
         if self.held:
             self._store.release(self.id, now_ms)
             self._gate.live.pop(self.id, None)
+            self._counted |= {line.key for line in self._lines if line.kind == "rate" and line.unit == "calls"}
         self.held = False
 
     def _skip_degrade(self, why: str) -> None:
@@ -436,15 +420,31 @@ class Admission:
         """Go on with the model that was asked for: the provider refused the one that stood in."""
         why = "the provider refused the request for it"
         self._changed, self.model = None, self.requested
+        self._attempts -= 1  # ours: to breakers it is no retry of the application's
+        asked, self._asked = self._asked, {}
+        for strict in asked:  # it is charged so where nobody tells what it cost
+            self._estimate(strict=strict)
+        if self.held and not self.blocks:
+            self._hold_anew(self._gate.now_ns() // 1_000_000)
         self._skip_degrade(why)
         if self.routing is not None:
             self.routing.taken_back(self, why)
 
+    def _hold_anew(self, now_ms: int) -> None:
+        """Hold what the model costs that is asked for after all, room or not: it is asked for in any case."""
+        self._let_go(now_ms)
+        plans = self._plans(now_ms)
+        lines = self._lines if isinstance(plans, Refused) else [plan.line for plan in plans]
+        self._sent = False
+        self._reserve([line._replace(cap=NO_CAP) for line in lines if line.key not in self._counted], now_ms)
+
     def end(self, usage: Usage | None, pico: int | None, *, billed: bool) -> None:
         """Settle, on the thread that made the call: with its cost or, where nothing came of it, none.
 
-        `usage` None means that nothing was reported; `billed` that the provider may charge all the same.
+        `usage` None means that nothing was reported; `billed` that the provider may charge all the same. A call that is
+        given up while a step of it asks the store has what comes of that let go by the step.
         """
+        self._over = True  # before `held` is looked at, as a step sets `held` before it looks at this
         try:
             if self.refusal is not None or not (self._rules or self._watch):
                 return
@@ -454,9 +454,13 @@ class Admission:
                 if usage is None:
                     return  # given up before it was let through
                 self._count(self._gate.now_ns() // 1_000_000)
-            self._settle(usage, pico, billed=billed and self._sent)
+            self._settle(usage, pico, billed=billed and self._sent and not self._paid_later)
         except Exception as error:
             faults.report("what a call spent is not settled", error)
+
+    def lost(self) -> None:
+        """Renew the hold no more: nobody will settle it, so it runs out and is charged by its estimate."""
+        self._gate.live.pop(self.id, None)
 
     def _count(self, now_ms: int) -> None:
         """Draw on the accounts without asking: the call was begun by its server."""
@@ -472,19 +476,22 @@ class Admission:
             self._store.release(self.id, now_ms)
             return
         if usage is None:
-            self._store.settle(self.id, self.usd, self.into + self.out, now_ms, flagged=True)
+            self._store.tell_settled(self.id, self.usd, self.into + self.out, now_ms, flagged=True)
             return
         tokens = usage.input_tokens + usage.output_tokens
         estimated = usage.state != "reported"
         if usage.state == "reported":
             self._gate.estimates.learn(self._feature, self.model, self._size, usage)
-        usd = up(pico) if pico is not None else self._fixed()
-        self._store.settle(self.id, usd, tokens, now_ms, flagged=estimated or pico is None)
+        usd = up(pico) if pico is not None else self._unpriced(usage)
+        self._store.tell_settled(self.id, usd, tokens, now_ms, flagged=estimated or pico is None)
 
-    def _fixed(self) -> int:
-        """Return what calls of unknown price are charged: the most that a budget states for them."""
-        fixed = (rule.unknown_price for rule, _ in self._rules if isinstance(rule, Budget))
-        return max((amount for amount in fixed if isinstance(amount, int)), default=0)
+    def _unpriced(self, usage: Usage) -> int:
+        """Return what an answer is charged that nobody can price, nano-dollars."""
+        if usage.state == "inconsistent" and self._is_estimated:
+            self._estimate(strict=False)  # nothing was held where all its budgets are postpaid
+            if self.usd:
+                return self.usd
+        return fixed_price(rule for rule, _ in self._rules)
 
     def attributes(self, usage: Usage | None, pico: int | None, at_ns: int) -> Attributes:
         """Say on the call's span what was done to it."""
@@ -498,13 +505,5 @@ class Admission:
         if self.model != self.requested:
             found[names.ROUTED_FROM] = self.requested
             if usage is not None and pico is not None:
-                found.update(self._avoided(usage, pico, at_ns))
+                found.update(avoided(self.provider, self.requested, usage, pico, at_ns))
         return found
-
-    def _avoided(self, usage: Usage, pico: int, at_ns: int) -> Attributes:
-        before = price(self.provider, self.requested, usage, at_ns, itemised=False).cost_pico
-        return {names.AVOIDED_PICO_USD: before - pico} if before is not None and before > pico else {}
-
-
-def _asks_degrade(decisions: Sequence[Decision]) -> bool:
-    return any(one.action == "degrade" and not one.shadow for one in decisions)

@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from .breaker import Breaker, Measured, State, key_of
 from .decisions import shown
 from .plans import MINUTE_MS
 from .store import NO_CAP, Balance, Line
-from .windows import window
+from .windows import session_until
 
 _QUARTER_MS: Final = 15 * MINUTE_MS
 _DAY_MS: Final = 96 * _QUARTER_MS
 _QUARTERS_BEFORE: Final = 95
 """Quarters of an hour in a day, without the last one."""
-_UTC: Final = ZoneInfo("UTC")
 
 
-def of_breaker(rule: Breaker, state: State, usd: int, now_ms: int) -> Iterator[Line]:
+def of_breaker(rule: Breaker, state: State, session: str, usd: int, now_ms: int) -> Iterator[Line]:
     """Yield what a call that may cost `usd` counts for in a breaker's evidence, and in its allowance if it has one."""
     home = key_of(rule.name, state.scope)
     if rule.usd_per_minute is not None:
@@ -35,7 +33,7 @@ def of_breaker(rule: Breaker, state: State, usd: int, now_ms: int) -> Iterator[L
         if rule.usual_per_hour is None:
             yield Line(f"{home}/day", "rate", "usd", usd, NO_CAP, 0, _DAY_MS)
     if rule.is_of_sessions:
-        until_ms = window("session", now_ms, _UTC).until_ms
+        until_ms = session_until(session, now_ms)
         if rule.session_usd is not None:
             yield Line(f"{home}/usd", "budget", "usd", usd, NO_CAP, until_ms)
         if rule.session_calls is not None:

@@ -193,7 +193,7 @@ class Watch:
         """Yield what the call counts for in the evidence; `usd` tells what it may cost."""
         states = self._states or [self._breakers.state(rule.name, scope) for rule, scope in self._rules]
         for (rule, scope), state in zip(self._rules, states, strict=True):
-            for line in of_breaker(rule, state, usd(), now_ms):
+            for line in of_breaker(rule, state, self._facts.session, usd(), now_ms):
                 yield Plan(line, rule, scope)
 
     def before(self, store: Store, call: str, now_ms: int) -> list[Decision] | Refused:
@@ -254,7 +254,8 @@ class Watch:
             return state
         if not self._breakers.may_look_again(state):
             return state
-        plans = [Plan(line, rule, state.scope) for line in of_breaker(rule, state, 0, now_ms)]
+        lines = of_breaker(rule, state, self._facts.session, 0, now_ms)
+        plans = [Plan(line, rule, state.scope) for line in lines]
         budget = rule.budget
         if budget is not None and (theirs := budget.match.scope(self._facts.values)) is not None:
             plans.extend(of_budget(budget, theirs, self._facts.session, 0, now_ms, lambda _: False))

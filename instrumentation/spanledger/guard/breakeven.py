@@ -17,7 +17,7 @@ from .estimate import up
 from .wants import Wants
 
 LEAST_CACHED: Final = 1024
-"""Tokens of a prefix below which providers cache nothing: OpenAI, and most of Anthropic's models."""
+"""Tokens of a prefix below which providers cache nothing: OpenAI, and most of Anthropic's models; Gemini needs more."""
 
 
 def why_not_now(
@@ -30,7 +30,7 @@ def why_not_now(
     into, cached, out = tokens
     if wants.turn is None:
         return "the provider keeps the conversation, and its cache"
-    if wants.turn == 1 or cached < LEAST_CACHED or (provider == "anthropic" and not wants.marks_cache):
+    if wants.turn == 1 or cached < LEAST_CACHED or (_is_claude(provider, asked) and not wants.marks_cache):
         return None
     stay = _nano(provider, asked, Usage(into - cached, cache_read_tokens=cached, output_text_tokens=out), at_ns)
     anew = Usage(into, output_text_tokens=out)
@@ -45,6 +45,11 @@ def why_not_now(
         f"in the middle of a session: with {cached:,} tokens cached, {asked} costs {shown(stay, 'usd')},"
         f" and {to} would cost {shown(change, 'usd')}"
     )
+
+
+def _is_claude(provider: str, model: str) -> bool:
+    """Tell whether a model is one of which only what is marked is cached, whoever serves it."""
+    return provider == "anthropic" or "claude" in model
 
 
 def _nano(provider: str, model: str, usage: Usage, at_ns: int) -> int | None:

@@ -2,7 +2,7 @@
 
 The input is priced as uncached. `expected` takes the 95th percentile of recent outputs of the same feature and model,
 so that budgets stay usable next to models that may write 128,000 tokens and never do; `strict` takes the most that the
-request allows.
+request allows, times the answers that it asks for.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class Estimates:
         else:
             into = -(-size * 11 // (_BYTES_PER_TOKEN * 10)) + (0 if asked.whole else _NOT_TEXT)
         usual = seen.usual if seen is not None else FIRST_OUTPUT
+        if most is not None:
+            most *= _answers(body)
         if strict:
-            out = most if most is not None else max(MOST_OUTPUT, usual)
+            out = most if most is not None else max(MOST_OUTPUT * _answers(body), usual)
         else:
             out = usual if most is None else min(usual, most)
         return into + asked.token_ids, out, size
@@ -76,6 +78,13 @@ class Estimates:
             seen.in_bytes, seen.in_tokens = seen.in_bytes + size, seen.in_tokens + usage.input_tokens
             if seen.in_tokens > 1 << 20:
                 seen.in_bytes, seen.in_tokens = max(1, seen.in_bytes // 2), seen.in_tokens // 2
+
+
+def _answers(body: Mapping[str, Any]) -> int:
+    """Return how many answers are written, each of which may be as long as the request allows."""
+    config = body.get("generationConfig")
+    told = body.get("n"), body.get("best_of"), config.get("candidateCount") if isinstance(config, Mapping) else None
+    return max([1, *(one for one in told if type(one) is int)])
 
 
 def is_estimated(operation: str) -> bool:

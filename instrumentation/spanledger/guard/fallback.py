@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from spanledger import faults
 
@@ -28,6 +28,8 @@ MOST_ENDED: Final = 100_000
 _FEW: Final = 50
 """Calls that are handed over while new ones wait."""
 _T = TypeVar("_T")
+_Settle: TypeAlias = Callable[..., bool | None]
+"""How a call is settled in the store: `settle` or `tell_settled`."""
 
 
 class _Ended(NamedTuple):
@@ -39,6 +41,8 @@ class _Ended(NamedTuple):
     tokens: int = 0
     flagged: bool = False
     released: bool = False
+    held_again: bool = False
+    """It had been released before, which the store doesn't know."""
 
 
 class FallbackStore:
@@ -97,14 +101,21 @@ class FallbackStore:
 
     def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
         """Swap the hold, or the estimate that was charged for it, for what was spent."""
+        return self._end(self._primary.settle, call, usd, tokens, now_ms, flagged)
+
+    def tell_settled(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> None:
+        """Settle; the store sees later to it that it was done."""
+        self._end(self._primary.tell_settled, call, usd, tokens, now_ms, flagged)
+
+    def _end(self, settle: _Settle, call: str, usd: int, tokens: int, now_ms: int, flagged: bool) -> bool:
         opened = self._known.calls.get(call)
         ended = _Ended(opened, now_ms, usd, tokens, flagged) if opened else None
-        settled = self._asked(lambda: self._settle_there(call, ended, usd, tokens, now_ms, flagged))
+        settled = self._asked(lambda: self._settle_there(settle, call, ended, usd, tokens, now_ms, flagged))
         if settled is None:
             if ended is None:
                 return False
             if not self._keep(call, ended):
-                return self.settle(call, usd, tokens, now_ms, flagged=flagged)
+                return self._end(settle, call, usd, tokens, now_ms, flagged)
             self._local.settle(call, usd, tokens, now_ms, flagged=flagged)
             settled = True
         if self._known.calls.pop(call, None) and ended:
@@ -138,18 +149,18 @@ class FallbackStore:
         told = self._asked(self._primary.accounts)
         return self._local.accounts() if told is None else told
 
-    def charges(self, before_ms: int, limit: int) -> list[Charge]:
+    def charges(self, before_ms: int, limit: int, after: Charge | None = None) -> list[Charge]:
         """List calls reserved before a moment that the lake hasn't confirmed; none while the store is away."""
-        return self._asked(lambda: self._primary.charges(before_ms, limit)) or []
+        return self._asked(lambda: self._primary.charges(before_ms, limit, after)) or []
 
     def confirm(self, call: str, usd: int, tokens: int) -> bool:
         """Put what the lake says in place of what a call was charged, and forget the call."""
         return self._asked(lambda: self._primary.confirm(call, usd, tokens)) or False
 
-    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
+    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit, expected: int | None = None) -> bool:
         """Say what a budget's account has spent; while the store is away, to this process alone."""
-        if not self._told(lambda: self._primary.set_spent(key, spent, until_ms, unit)):
-            self._local.set_spent(key, spent, until_ms, unit)
+        done = self._asked(lambda: self._primary.set_spent(key, spent, until_ms, unit, expected))
+        return self._local.set_spent(key, spent, until_ms, unit, expected) if done is None else done
 
     def raise_spent(self, floors: Mapping[str, tuple[int, int, Unit]]) -> None:
         """See that accounts have spent at least so much."""
@@ -235,7 +246,9 @@ class FallbackStore:
         with self._lock:
             if not self.away:
                 return False
-            self._ended[call] = ended
+            before = self._ended.pop(call, None)
+            again = before is not None and (before.released or before.held_again)
+            self._ended[call] = ended._replace(held_again=again)
             if len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
                 faults.report("store of budgets", "a call that wasn't handed over")
@@ -271,28 +284,46 @@ class FallbackStore:
             self.away = False
 
     def _hand_over_once(self) -> None:
-        for call, opened in self._unheld():
-            self._primary.reserve(call, opened.uncapped(), opened.now_ms)
-            opened.there = True
         for call, ended in list(self._ended.items()):
             if ended.released:
                 self._primary.release(call, ended.now_ms)
-            else:
-                self._settle_there(call, ended, ended.usd, ended.tokens, ended.now_ms, ended.flagged)
-            with self._lock:
-                if self._ended.get(call) is ended:
-                    del self._ended[call]
+                self._handed_over(call, ended)
+        for call, opened in self._unheld():
+            if call not in self._ended:  # else it was released in between, and held again: that comes first
+                self._primary.reserve(call, opened.uncapped(), opened.now_ms)
+                opened.there = True
+        for call, ended in list(self._ended.items()):
+            if not ended.released:
+                if ended.held_again and not ended.call.there:
+                    self._primary.release(call, ended.now_ms)
+                settle = self._primary.settle
+                self._settle_there(settle, call, ended, ended.usd, ended.tokens, ended.now_ms, ended.flagged)
+                self._handed_over(call, ended)
+
+    def _handed_over(self, call: str, ended: _Ended) -> None:
+        with self._lock:
+            if self._ended.get(call) is ended:
+                del self._ended[call]
 
     def _unheld(self) -> list[tuple[str, OpenCall]]:
         return [(call, opened) for call, opened in list(self._known.calls.items()) if not opened.there]
 
-    def _settle_there(self, call: str, ended: _Ended | None, usd: int, tokens: int, now_ms: int, flagged: bool) -> bool:
+    def _settle_there(
+        self,
+        settle: _Settle,
+        call: str,
+        ended: _Ended | None,
+        usd: int,
+        tokens: int,
+        now_ms: int,
+        flagged: bool,
+    ) -> bool:
         """Settle a call in the store, where it may never have been held."""
         if ended is not None and not ended.call.there:
             budgets = [line for line in ended.call.uncapped() if line.kind == "budget"]
             self._primary.reserve(call, budgets, ended.call.now_ms)
             ended.call.there = True
-        return self._primary.settle(call, usd, tokens, now_ms, flagged=flagged)
+        return settle(call, usd, tokens, now_ms, flagged=flagged) is not False
 
     def _saw_state(self, key: str, value: str | None) -> None:
         rest = {name: text for name, text in self._states.items() if name != key}

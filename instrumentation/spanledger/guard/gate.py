@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spanledger import faults, names
+from spanledger.cost import priced_by_book
+from spanledger.entries import is_being_written
 from spanledger.record import Place
 from spanledger.sdk import Request
 from spanledger.settings import Settings
@@ -25,14 +27,16 @@ from .admission import Admission
 from .breaker import State
 from .breakers import Breakers
 from .estimate import Estimates
+from .paid_later import COUNTED_MS, PaidLater, budgets_of, remember_tags, remembered_tags
 from .policy import Facts, Policy
 from .policy_file import PolicyError, read_policy
 from .recent import Recent
 from .store import LEASE_S, Store
 from .stores import open_store
+from .windows import Trace
 
 if TYPE_CHECKING:
-    from spanledger.record import Attributes
+    from spanledger.record import Attributes, Metered
 
     from .cache.response_cache import ResponseCache
     from .router import Router
@@ -66,7 +70,7 @@ class Gate:
         self.live: dict[str, Admission] = {}
         """Calls that hold something, by span id."""
         self._told: dict[tuple[str, object], None] = {}
-        self._throttled: set[str] = set()
+        self._throttled: Recent[bool] = Recent()
         self._renewer: threading.Thread | None = None
         self._closed = threading.Event()
         self._environment = settings.environment
@@ -76,18 +80,17 @@ class Gate:
         self, request: Request, provider: str, tags: Mapping[str, str], place: Place, asked: Attributes
     ) -> Admission | None:
         """Return what a call has to pass; None where no rule is about it."""
-        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
-            self._look()
-        policy, store = self.policy, self.store
-        if store is None or request.endpoint.free:
+        self._keep_up()
+        policy, store, endpoint = self.policy, self.store, request.endpoint
+        if store is None or (endpoint.free and not endpoint.paid_later):
             return None
         if not self._ready.is_set():
             self._ready.wait(_PRICES_WITHIN_S)
         values = self.values(tags, provider, request.model)
         rules = policy.about(values)
-        facts = Facts(values, values.get(names.SESSION_ID) or f"{place.trace_id:032x}")
+        facts = Facts(values, values.get(names.SESSION_ID) or Trace(f"{place.trace_id:032x}"))
         watch = self.breakers.watch(facts)
-        routing = self.router.about(values, place) if self.router is not None else None
+        routing = self.router.about(values, place) if self.router is not None and not endpoint.free else None
         if not rules and watch is None and routing is None:
             return None
         most = asked.get(names.MAX_TOKENS)
@@ -96,6 +99,47 @@ class Gate:
         )
         admission.routing = routing
         return admission
+
+    def paid_later(self, attributes: Attributes, metered: Metered, place: Place, start_ns: int) -> PaidLater | None:
+        """Return what an answer counts for that was asked for by a call that is over; None where no budget is about it.
+
+        `attributes` are those of its span. Where nobody knows which model was asked for, it counts for the one that
+        answered, by its name in the price book.
+        """
+        try:
+            return self._paid_later(attributes, metered, place, start_ns // 1_000_000)
+        except Exception as error:  # the charge is recorded all the same
+            faults.report("what was paid later is in no budget", error)
+            return None
+
+    def _paid_later(self, attributes: Attributes, metered: Metered, place: Place, at_ms: int) -> PaidLater | None:
+        self._keep_up()
+        now_ms = self.now_ns() // 1_000_000
+        if self.store is None or at_ms <= now_ms - COUNTED_MS:
+            return None
+        tags = {name: value for name, value in attributes.items() if isinstance(value, str)}
+        model = metered.request_model or priced_by_book(metered, at_ms * 1_000_000).matched_model or metered.model
+        budgets = budgets_of(self.policy.about(self.values(tags, metered.provider, model)))
+        if not budgets:
+            return None
+        session = tags.get(names.SESSION_ID) or Trace(f"{place.trace_id:032x}")
+        return PaidLater(self.store, f"{place.span_id:016x}", budgets, session, at_ms, now_ms, metered)
+
+    def remember_batch(self, batch: str, tags: Mapping[str, str]) -> None:
+        """Keep for other processes who asked for a batch, where there is a policy that budgets are in."""
+        try:
+            if self.store is not None and self.policy.budgets and tags:
+                remember_tags(self.store, batch, tags, self.now_ns() // 1_000_000)
+        except Exception as error:
+            faults.report("who asked for a batch is not kept", error)
+
+    def tags_of_batch(self, batch: str) -> Mapping[str, str]:
+        """Return who asked for a batch, in whatever process; nothing where that isn't known."""
+        try:
+            return remembered_tags(self.store, batch) if self.store is not None and self.policy.budgets else {}
+        except Exception as error:
+            faults.report("who asked for a batch is not known", error)
+            return {}
 
     def values(self, tags: Mapping[str, str], provider: str, model: str) -> Mapping[str, str]:
         """Return what rules look at, by wire name."""
@@ -112,8 +156,7 @@ class Gate:
 
         Raises UnknownFlagError where no breaker names the flag.
         """
-        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
-            self._look()
+        self._keep_up()
         place = current_place()
         session = tags.get(names.SESSION_ID) or (f"{place.trace_id:032x}" if place is not None else "")
         return self.breakers.off(flag, self.values(tags, tags.get(names.PROVIDER, ""), ""), session)
@@ -134,14 +177,14 @@ class Gate:
 
     def throttle(self, key: str, on: bool) -> None:
         """Note whether an account has come to the point where its calls are slowed down."""
-        if on and len(self._throttled) < _MOST_TOLD:
-            self._throttled.add(key)
-        elif not on:
-            self._throttled.discard(key)
+        if on:
+            self._throttled.put(key, True)
+        else:
+            self._throttled.drop(key)
 
     def is_throttled(self, key: str) -> bool:
         """Tell whether an account's calls are slowed down."""
-        return key in self._throttled
+        return self._throttled.get(key) is not None
 
     def holds(self, admission: Admission) -> None:
         """Take a call in whose hold is to be renewed until it ends."""
@@ -163,6 +206,11 @@ class Gate:
         if self.router is not None and self.store is not None:
             self.router.share(self.store, at_once=True)
 
+    def _keep_up(self) -> None:
+        """Look at the policy, now and then."""
+        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
+            self._look()
+
     def _look(self) -> None:
         """Read the policy if it is new; keep what there was if it can't be used."""
         with self._lock:
@@ -170,14 +218,18 @@ class Gate:
             try:
                 found = self._path.stat()
                 stamp = found.st_mtime_ns, found.st_size
-                if stamp == self._stamp:
+                if stamp == self._stamp or (self.store is not None and is_being_written(found.st_mtime_ns)):
                     return
                 self._stamp = stamp
                 self._use(read_policy(self._path, self._settings))
             except PolicyError as error:
-                faults.report("policy not used, the last good one holds", f"{error}", expected=True)
+                faults.report(self._not_used(), f"{error}", expected=True)
             except Exception as error:
-                faults.report("policy not used, the last good one holds", error, expected=isinstance(error, OSError))
+                faults.report(self._not_used(), error, expected=isinstance(error, OSError))
+
+    def _not_used(self) -> str:
+        holds = "calls go on without any rule" if self.store is None else "the last good one holds"
+        return f"policy not used, {holds}"
 
     def _use(self, policy: Policy) -> None:
         if self.store is None or policy.store != self.policy.store:

@@ -1,4 +1,4 @@
-"""Keys of accounts of budgets: rule, scope and window; the gate writes them, and those read them who show accounts."""
+"""Keys of accounts of budgets (rule, scope and window) and ids of calls: the gate writes them, others read them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .policy import Budget
 
 _BUDGET: Final = "budget"
 _SESSION: Final = "session:"
+_LATER: Final = "later/"
 
 
 class BudgetKey(NamedTuple):
@@ -44,3 +45,18 @@ def read_budget_key(key: str, budgets: Iterable[Budget]) -> BudgetKey | None:
             if found and not window.startswith(_SESSION):
                 return BudgetKey(budget, scope, window)
     return None
+
+
+def later_call(span_id: str) -> str:
+    """Return the id, in a store, of what is charged later."""
+    return _LATER + span_id
+
+
+def is_later(call: str) -> bool:
+    """Tell whether a call is one that is charged later."""
+    return call.startswith(_LATER)
+
+
+def span_of(call: str) -> str:
+    """Return the span id, hexadecimal, of a call."""
+    return call.removeprefix(_LATER)

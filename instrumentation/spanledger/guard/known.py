@@ -41,13 +41,14 @@ class Known:
         self._spent: dict[str, tuple[int, int, Unit]] = {}
         self._lock = threading.RLock()
 
-    def saw(self, lines: Sequence[Line], spent: Sequence[int]) -> None:
-        """Note what the accounts of lines have spent, in their order."""
+    def saw(self, lines: Sequence[Line], spent: Sequence[int], *, at_least: bool = False) -> None:
+        """Note what the accounts of lines have spent, in their order; `at_least`: it may be from a while ago."""
         with self._lock:
             for line, amount in zip(lines, spent, strict=True):
                 if line.kind == "budget":
-                    self._spent.pop(line.key, None)
-                    self._spent[line.key] = amount, line.until_ms, line.unit
+                    known = self._spent.pop(line.key, None)
+                    most = max(amount, known[0]) if at_least and known else amount
+                    self._spent[line.key] = most, line.until_ms, line.unit
             while len(self._spent) > MOST_ACCOUNTS:
                 del self._spent[next(iter(self._spent))]
 

@@ -9,121 +9,26 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from heapq import heappop, heappush
+from typing import Final
 
-from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, UNSENT, Fate, count
-from .sliding import Slid, corrected, room_in_ms, slide
+from .counting import CHARGED, GONE, RETURNED, SENT, SETTLED, Fate
+from .entries import Call, Entry
+from .sliding import room_in_ms
 from .store import KEEP_ACCOUNTS_MS, KEEP_CALLS_MS, LEASE_MS, Account, Balance, Charge, Kind, Line, Reserved, Unit
 
 MOST_CALLS: Final = 10_000
 """Calls that are kept after their end; nobody in another process could confirm them anyway."""
+_AT_ONCE: Final = 500
+"""Accounts that a sweep looks at before calls have their turn."""
+_TRIES: Final = range(3)
+"""Of holding a call: as it is, with its accounts opened, and after a signal handler that took of them in between."""
 _NOTHING: Final = Balance(0, 0)
 _new: Final = tuple.__new__  # of a named tuple: half of what calling it costs
-
-
-class _Entry:
-    """An account; of a rate `spent` is what the window number `slot` has."""
-
-    __slots__ = ("flagged", "held", "kind", "previous", "slot", "spent", "unit", "until_ms", "window_ms")
-
-    def __init__(self, kind: Kind, unit: Unit, until_ms: int, window_ms: int) -> None:
-        self.kind: Kind = kind
-        self.unit: Unit = unit
-        self.until_ms = until_ms
-        self.window_ms = window_ms
-        self.spent = self.held = self.flagged = self.slot = self.previous = 0
-
-    def slid(self, window_ms: int, now_ms: int) -> Slid:
-        """Return a rate's windows as they are now; those of another length start anew."""
-        known = window_ms == self.window_ms
-        return slide(self.spent if known else 0, self.previous if known else 0, self.slot, window_ms, now_ms)
-
-    def used(self, window_ms: int, now_ms: int) -> int:
-        """Return what the sliding window of a rate has."""
-        if now_ms // window_ms == self.slot and window_ms == self.window_ms:  # `slid`, for most calls
-            if not self.previous:
-                return self.spent
-            return self.spent + self.previous * (window_ms - now_ms % window_ms) // window_ms
-        return self.slid(window_ms, now_ms).used(window_ms)
-
-    def add(self, amount: int, window_ms: int, now_ms: int) -> None:
-        """Count something in a rate now."""
-        if now_ms // window_ms != self.slot or window_ms != self.window_ms:
-            self.spent, self.previous, self.slot, _ = self.slid(window_ms, now_ms)
-            self.window_ms = window_ms
-        self.spent += amount
-
-    def step(self, amount: int, before: Fate, after: Fate, at_ms: int, now_ms: int) -> None:
-        """Count a call for what becomes of it, and no more for what it was."""
-        old, new = count(before, self.kind, self.unit, amount), count(after, self.kind, self.unit, amount)
-        difference = new.spent - old.spent
-        if self.kind != "rate":
-            self.held += new.held - old.held
-            self.spent = max(0, self.spent + difference)
-            self.flagged = max(0, self.flagged + new.flagged - old.flagged)
-        elif difference:
-            self.correct(difference, at_ms, now_ms)
-
-    def correct(self, difference: int, at_ms: int, now_ms: int) -> None:
-        """Set a rate right by a difference to what was counted then."""
-        window_ms = self.window_ms
-        if now_ms // window_ms == self.slot == at_ms // window_ms:  # as below, for most calls
-            self.spent = max(0, self.spent + difference)
-            return
-        slid = self.slid(window_ms, now_ms)
-        self.slot = slid.slot
-        self.spent, self.previous = corrected(slid, difference, at_ms // window_ms)
-
-    def is_over(self, now_ms: int) -> bool:
-        """Tell whether nothing is lost by forgetting it."""
-        if self.kind == "rate":
-            return now_ms // self.window_ms > self.slot + 1
-        ended = self.kind == "lease" or 0 < self.until_ms <= now_ms - KEEP_ACCOUNTS_MS
-        return ended and not self.held
-
-
-class _Call:
-    """A call and its lines; `usd`, `tokens` and `flagged` of one that was settled or charged."""
-
-    __slots__ = ("at_ms", "expires_ms", "flagged", "lines", "state", "tokens", "usd")
-
-    def __init__(self, lines: Sequence[Line], now_ms: int) -> None:
-        self.lines = lines
-        self.at_ms = now_ms
-        self.expires_ms = now_ms + LEASE_MS
-        self.state = UNSENT
-        self.usd = self.tokens = 0
-        self.flagged = False
-
-    def fate(self) -> Fate:
-        return Fate(self.state, self.usd, self.tokens, self.flagged)
-
-    def become(self, fate: Fate) -> None:
-        self.state, self.usd, self.tokens, self.flagged = fate
-
-    def estimate(self, unit: Unit) -> int:
-        """Return the largest of its estimates."""
-        return max([line.amount for line in self.lines if line.kind == "budget" and line.unit == unit], default=0)
-
-
-_Found: TypeAlias = tuple[_Entry, int, int, int]
-"""An account, the amount wanted of it, what it has, and the length of a rate's window."""
-
-
-def _held(found: list[_Found], now_ms: int) -> tuple[Balance, ...]:
-    """Hold what is wanted; returns the accounts with it."""
-    balances = []
-    for entry, amount, used, window_ms in found:
-        if window_ms:
-            entry.add(amount, window_ms, now_ms)
-            balances.append(_new(Balance, (used + amount, 0)))
-        else:
-            entry.held += amount
-            balances.append(_new(Balance, (entry.spent, entry.held)))
-    return tuple(balances)
 
 
 class MemoryStore:
@@ -131,9 +36,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._accounts: dict[str, _Entry] = {}
-        self._live: dict[str, _Call] = {}
-        self._ended: dict[str, _Call] = {}
+        self._accounts: dict[str, Entry] = {}
+        self._ends: list[tuple[int, str]] = []
+        """Accounts of budgets that end, a heap by when they are forgotten."""
+        self._in_use: set[str] = set()
+        """Accounts of rates and leases; those that are idle are forgotten."""
+        self._live: dict[str, Call] = {}
+        self._ended: dict[str, Call] = {}
         """Settled, charged and returned ones."""
         self._order: deque[str] = deque()
         """In which they ended."""
@@ -147,32 +56,68 @@ class MemoryStore:
         with self._lock:
             if call in self._live or call in self._ended:
                 return Reserved(self._balances(lines, now_ms))
-            found, fresh = self._look(lines, now_ms)
-            if len(found) < len(lines) and self._expire(now_ms):
-                found, fresh = self._look(lines, now_ms)
-            if (place := len(found)) < len(lines):
-                return Reserved(self._balances(lines, now_ms), place, self._room_in_ms(lines[place], now_ms))
-            if fresh:
-                self._accounts.update(fresh)
-            made = self._live[call] = _Call(lines, now_ms)
+            for _ in _TRIES:
+                balances = self._held(lines, now_ms)
+                if balances is not None:
+                    break
+                place = self._refused(lines, now_ms)
+                if place >= 0 and self._expire(now_ms):
+                    place = self._refused(lines, now_ms)
+                if place >= 0:
+                    return Reserved(self._balances(lines, now_ms), place, self._room_in_ms(lines[place], now_ms))
+                self._make_ready(lines, now_ms)
+            else:
+                raise ValueError("two lines of a call are of one account, which has no room for both")
+            made = self._live[call] = Call(lines, now_ms)
             if made.expires_ms < self._next_expiry_ms or len(self._live) == 1:
                 self._next_expiry_ms = made.expires_ms
-            return _new(Reserved, (_held(found, now_ms), -1, 0))
+            return _new(Reserved, (tuple(balances), -1, 0))
 
-    def _look(self, lines: Sequence[Line], now_ms: int) -> tuple[list[_Found], dict[str, _Entry]]:
-        """Return the accounts of lines, up to the line without room, and those of them that weren't there."""
+    def _held(self, lines: Sequence[Line], now_ms: int) -> list[Balance] | None:
+        """Hold all lines; None, and nothing held, if one has no room, or its account isn't ready."""
         find = self._accounts.get
-        found: list[_Found] = []
-        fresh: dict[str, _Entry] = {}
-        for key, kind, unit, amount, cap, until_ms, window_ms in lines:
+        balances: list[Balance] = []
+        for key, _kind, _unit, amount, cap, _until_ms, window_ms in lines:
             entry = find(key)
             if entry is None:
-                entry = fresh[key] = _Entry(kind, unit, until_ms, window_ms)
-            used = entry.used(window_ms, now_ms) if window_ms else entry.spent + entry.held
-            if used + amount > cap >= 0:
                 break
-            found.append((entry, amount, used, window_ms))
-        return found, fresh
+            if window_ms:
+                # The clock may have gone back into the window before.
+                if window_ms != entry.window_ms or not 0 <= entry.slot - now_ms // window_ms <= 1:
+                    break
+                used, held = entry.used(window_ms, now_ms) + amount, 0
+                if used > cap >= 0:
+                    break
+                entry.spent += amount
+            else:
+                used, held = entry.spent, entry.held + amount
+                if used + held > cap >= 0:
+                    break
+                entry.held += amount
+            balances.append(_new(Balance, (used, held)))
+        else:
+            return balances
+        for line in lines[: len(balances)]:
+            entry = self._accounts[line.key]
+            if line.window_ms:
+                entry.spent -= line.amount
+            else:
+                entry.held -= line.amount
+        return None
+
+    def _make_ready(self, lines: Sequence[Line], now_ms: int) -> None:
+        """Open accounts that aren't there, and move the windows of rates to now, which a refused call must not do."""
+        for line in lines:
+            entry = self._opened(line.key, line.kind, line.unit, line.until_ms, line.window_ms)
+            if line.window_ms:
+                entry.move(line.window_ms, now_ms)
+
+    def _refused(self, lines: Sequence[Line], now_ms: int) -> int:
+        """Return the place of the line without room, or -1."""
+        for place, (line, balance) in enumerate(zip(lines, self._balances(lines, now_ms), strict=True)):
+            if sum(balance) + line.amount > line.cap >= 0:
+                return place
+        return -1
 
     def _balances(self, lines: Sequence[Line], now_ms: int) -> tuple[Balance, ...]:
         balances = []
@@ -189,7 +134,7 @@ class MemoryStore:
     def _room_in_ms(self, line: Line, now_ms: int) -> int:
         if line.kind != "rate":
             return 0
-        entry = self._accounts.get(line.key) or _Entry(line.kind, line.unit, 0, line.window_ms)
+        entry = self._accounts.get(line.key) or Entry(line.kind, line.unit, 0, line.window_ms)
         return room_in_ms(entry.slid(line.window_ms, now_ms), line.window_ms, line.amount, line.cap, now_ms)
 
     def sent(self, call: str) -> None:
@@ -212,7 +157,7 @@ class MemoryStore:
             self._step(found, Fate(SETTLED, usd, tokens, flagged), now_ms)
             return True
 
-    def _settle(self, call: _Call, usd: int, tokens: int, now_ms: int, flagged: bool) -> None:
+    def _settle(self, call: Call, usd: int, tokens: int, now_ms: int, flagged: bool) -> None:
         """`_step`, for the way that most calls go."""
         find = self._accounts.get
         for key, kind, unit, amount, _cap, _until_ms, _window_ms in call.lines:
@@ -231,7 +176,7 @@ class MemoryStore:
                 entry.correct(actual - amount, call.at_ms, now_ms)
         call.state, call.usd, call.tokens, call.flagged = SETTLED, usd, tokens, flagged
 
-    def _step(self, call: _Call, after: Fate, now_ms: int, kind: Kind | None = None) -> None:
+    def _step(self, call: Call, after: Fate, now_ms: int, kind: Kind | None = None) -> None:
         """Count a call for what becomes of it, in accounts of one kind or all."""
         before = call.fate()
         for line in call.lines:
@@ -239,6 +184,10 @@ class MemoryStore:
             if entry and (kind is None or entry.kind == kind):
                 entry.step(line.amount, before, after, call.at_ms, now_ms)
         call.become(after)
+
+    def tell_settled(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> None:
+        """Settle: there is nothing to wait for but the work."""
+        self.settle(call, usd, tokens, now_ms, flagged=flagged)
 
     def release(self, call: str, now_ms: int) -> bool:
         """Give back all that a call holds, rates of calls but for that."""
@@ -267,9 +216,37 @@ class MemoryStore:
             ended = self._expire(now_ms)
             for call in [call for call, found in self._ended.items() if found.at_ms <= now_ms - KEEP_CALLS_MS]:
                 del self._ended[call]
-            for key in [key for key, entry in self._accounts.items() if entry.is_over(now_ms)]:
-                del self._accounts[key]
-            return ended
+        self._forget_accounts(now_ms)
+        return ended
+
+    def _forget_accounts(self, now_ms: int) -> None:
+        """Forget accounts that are over, some at a time; calls wait for none of the others, one for each session."""
+        in_use, held = list(self._in_use), list[tuple[int, str]]()
+        for start in range(0, len(in_use), _AT_ONCE):
+            with self._lock:
+                some = in_use[start : start + _AT_ONCE]
+                self._in_use.difference_update([key for key in some if self._forget(key, now_ms)])
+            time.sleep(0)  # has whoever waits for the lock go on
+        while self._ends and self._ends[0][0] <= now_ms:
+            with self._lock:
+                for _ in range(_AT_ONCE):
+                    if not self._ends or self._ends[0][0] > now_ms:
+                        break
+                    end = heappop(self._ends)
+                    if not self._forget(end[1], now_ms):
+                        held.append(end)
+            time.sleep(0)
+        with self._lock:
+            for end in held:
+                heappush(self._ends, end)
+
+    def _forget(self, key: str, now_ms: int) -> bool:
+        """Forget an account if it is over; False where it isn't."""
+        entry = self._accounts.get(key)
+        if entry is not None and not entry.is_over(now_ms):
+            return False
+        self._accounts.pop(key, None)
+        return True
 
     def _expire(self, now_ms: int) -> int:
         if now_ms < self._next_expiry_ms:
@@ -283,7 +260,7 @@ class MemoryStore:
         self._next_expiry_ms = min([found.expires_ms for found in self._live.values()], default=0)
         return len(expired)
 
-    def _keep(self, call: str, found: _Call) -> None:
+    def _keep(self, call: str, found: Call) -> None:
         self._ended[call] = found
         self._order.append(call)
         if len(self._order) > MOST_CALLS:
@@ -297,13 +274,15 @@ class MemoryStore:
                 for key, entry in sorted(self._accounts.items())
             ]
 
-    def charges(self, before_ms: int, limit: int) -> list[Charge]:
-        """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
+    def charges(self, before_ms: int, limit: int, after: Charge | None = None) -> list[Charge]:
+        """List calls reserved before a moment that the lake hasn't confirmed, oldest first; those `after` one."""
         with self._lock:
             found = [
                 Charge(call, one.at_ms, one.usd, one.tokens, one.flagged)
                 for call, one in self._ended.items()
-                if one.at_ms < before_ms and one.state != RETURNED
+                if one.at_ms < before_ms
+                and one.state != RETURNED
+                and (after is None or (one.at_ms, call) > (after.at_ms, after.call))
             ]
         return sorted(found, key=lambda charge: (charge.at_ms, charge.call))[:limit]
 
@@ -317,21 +296,33 @@ class MemoryStore:
             del self._ended[call]
             return True
 
-    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
-        """Say what a budget's account has spent; holds stay."""
+    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit, expected: int | None = None) -> bool:
+        """Say what a budget's account has spent, if that was `expected`; holds stay."""
         with self._lock:
-            entry = self._budget(key, until_ms, unit)
+            known = self._accounts.get(key)
+            if expected is not None and (known.spent if known else 0) != expected:
+                return False
+            entry = self._opened(key, "budget", unit, until_ms, 0)
             entry.spent, entry.flagged = spent, 0
+            return True
 
     def raise_spent(self, floors: Mapping[str, tuple[int, int, Unit]]) -> None:
         """See that accounts have spent at least so much."""
         with self._lock:
             for key, (spent, until_ms, unit) in floors.items():
-                entry = self._budget(key, until_ms, unit)
+                entry = self._opened(key, "budget", unit, until_ms, 0)
                 entry.spent = max(entry.spent, spent)
 
-    def _budget(self, key: str, until_ms: int, unit: Unit) -> _Entry:
-        return self._accounts.setdefault(key, _Entry("budget", unit, until_ms, 0))
+    def _opened(self, key: str, kind: Kind, unit: Unit, until_ms: int, window_ms: int) -> Entry:
+        """Return an account, opened if it isn't there."""
+        entry = self._accounts.get(key)
+        if entry is None:
+            entry = self._accounts[key] = Entry(kind, unit, until_ms, window_ms)
+            if kind != "budget":
+                self._in_use.add(key)
+            elif until_ms > 0:
+                heappush(self._ends, (until_ms + KEEP_ACCOUNTS_MS, key))
+        return entry
 
     def states(self, prefix: str) -> dict[str, str]:
         """Return what was kept under keys that begin with this."""

@@ -9,6 +9,7 @@ from .breaker import Breaker
 from .keys import budget_key, session_window
 from .policy import Budget, Limit
 from .store import NO_CAP, Line, Unit
+from .windows import session_until
 
 MINUTE_MS: Final = 60_000
 
@@ -30,15 +31,18 @@ def of_budget(
 ) -> Iterator[Plan]:
     """Yield what a call that may cost `amount` draws on for a budget."""
     window = rule.window(now_ms)
-    key = budget_key(rule, scope, session_window(session) if rule.per == "session" else window.name)
+    name, until_ms = window.name, window.until_ms
+    if rule.per == "session":
+        name, until_ms = session_window(session), session_until(session, now_ms)
+    key = budget_key(rule, scope, name)
     cap = NO_CAP
     if rule.stops_above is not None and not rule.shadow:
         # What holds nothing is refused once all is spent.
         cap = rule.stops_above - (0 if amount else 1)
-    yield Plan(Line(key, "budget", rule.unit, amount, cap, window.until_ms), rule, scope, window.until_ms)
+    yield Plan(Line(key, "budget", rule.unit, amount, cap, until_ms), rule, scope, until_ms)
     if not rule.shadow and is_throttled(key):
         line = Line(f"throttle/{rule.name}/{scope}", "rate", "calls", 1, rule.throttled_per_minute, 0, MINUTE_MS)
-        yield Plan(line, rule, scope, window.until_ms, throttles=True)
+        yield Plan(line, rule, scope, until_ms, throttles=True)
 
 
 def of_limit(rule: Limit, scope: str, tokens: Callable[[], int]) -> Iterator[Plan]:

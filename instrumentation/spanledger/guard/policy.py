@@ -7,7 +7,7 @@ from the same few keys. All rules that match a call apply; none wins over anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -41,7 +41,7 @@ class Facts(NamedTuple):
     values: Mapping[str, str]
     """By wire name: tags, provider, model, environment."""
     session: str
-    """The session, or else the trace that the call is in."""
+    """The session, or else the `Trace` that the call is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,12 @@ class Budget:
 @lru_cache(maxsize=256)
 def _kept_window(per: Per, at_s: int, zone: ZoneInfo, billing_day: int) -> Window:
     return window(per, at_s * 1000, zone, billing_day)
+
+
+def fixed_price(rules: Iterable[object]) -> int:
+    """Return what a call of unknown price is charged, nano-dollars: the most that a budget states for such."""
+    stated = (rule.unknown_price for rule in rules if isinstance(rule, Budget))
+    return max((amount for amount in stated if isinstance(amount, int)), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,3 +28,7 @@ class Recent(Generic[V]):
             with contextlib.suppress(KeyError):
                 self._kept.popitem(last=False)
         self._kept[key] = value
+
+    def drop(self, key: str) -> None:
+        """Forget a value, if there is one."""
+        self._kept.pop(key, None)

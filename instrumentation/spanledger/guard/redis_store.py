@@ -3,28 +3,36 @@
 A Redis that was restarted empty would unlock every budget, so an epoch lies among the accounts, and each question names
 the one that the asker knows. Where it is another, nothing is done; first the asker gives back what it knows: what
 budgets had spent, raised and never added, and its own calls that are under way. What only another process knew is
-missing until that asks, or until the lake's spans are compared. A Redis that drops keys when its memory is full does
-the same harm without a trace: set `maxmemory-policy noeviction`.
+missing until that asks, or somebody has budgets set from the lake: comparing with the lake adds nothing up. A Redis
+that drops keys when its memory is full, or comes back as it was a while ago, does the same harm without a trace.
+
+`tell_settled` waits for no answer. The call counts as open here until the answer has been read, and is settled again,
+which is idempotent, where it says that nothing was done, or doesn't come.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .known import Known, OpenCall
 from .redis_wire import TIMEOUT_S, Wire
 from .sliding import Slid, room_in_ms
-from .store import Account, Balance, Charge, Line, Reserved, Unit
+from .store import Account, Balance, Charge, Line, Reserved, StoreAwayError, Unit
 
 PREFIX: Final = "spanledger"
 _BATCH: Final = 500
+_MOST_ROUNDS: Final = 10
+"""Of a sweep, each of which forgets a thousand accounts at most; the next sweep goes on."""
 _HELD_ALL: Final = -1
+_Settling: TypeAlias = tuple[str, int, int, int, bool]
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -44,12 +52,14 @@ class RedisStore:
         """
         self._wire = Wire(url, prefix, timeout_s)
         self._known = Known()
+        self._lost: dict[str, _Settling] = {}
+        """Settlements of which nobody knows whether they were done."""
         self._learn(b"")
         _stores.add(self)
 
     def reserve(self, call: str, lines: Sequence[Line], now_ms: int) -> Reserved:
         """Hold the amounts of all lines for `LEASE_S` seconds, or of none."""
-        refused, *numbers = map(int, self._ask("reserve", call, lines, now_ms)[0].split())
+        refused, *numbers = map(int, self._ask("reserve", call, lines, now_ms))
         rate, numbers = (numbers[:3], numbers[3:]) if refused >= 0 else ([], numbers)
         spent = numbers[::2]
         self._known.saw(lines, spent)
@@ -68,11 +78,17 @@ class RedisStore:
 
     def settle(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> bool:
         """Swap the hold, or the estimate that was charged for it, for what was spent."""
-        settled, *told = self._ask("settle", call, usd, tokens, now_ms, flagged)
-        found = self._known.calls.pop(call, None)
-        if settled and found:
-            self._known.saw(found.lines, [int(spent) for spent in told[0].split()])
-        return bool(settled)
+        told = self._ask("settle", call, usd, tokens, now_ms, flagged)
+        self._ended(call, told)
+        return bool(told[0] != b"0")
+
+    def tell_settled(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> None:
+        """Settle without waiting for the answer."""
+        settling = call, usd, tokens, now_ms, flagged
+        self._settle_lost()
+        self._wire.run_later(
+            partial(self._hear, settling), b"settle", self._epoch, self._fresh_epoch, _encode(settling).encode()
+        )
 
     def release(self, call: str, now_ms: int) -> bool:
         """Give back all that a call holds, rates of calls but for that."""
@@ -89,11 +105,12 @@ class RedisStore:
     def sweep(self, now_ms: int) -> int:
         """End what has expired, and forget what is old."""
         self._known.forget_lost(now_ms)
-        ended = 0
+        ended = rounds = 0
         while True:
-            batch = int(self._ask("sweep", now_ms)[0])
+            batch, has_more = map(int, self._ask("sweep", now_ms))
             ended += batch
-            if not batch:
+            rounds += 1
+            if not batch and (not has_more or rounds >= _MOST_ROUNDS):
                 return ended
 
     def accounts(self) -> list[Account]:
@@ -109,9 +126,9 @@ class RedisStore:
             if cursor == "0":
                 return [told[key] for key in sorted(told)]
 
-    def charges(self, before_ms: int, limit: int) -> list[Charge]:
-        """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
-        (rows,) = self._ask("charges", before_ms, limit)
+    def charges(self, before_ms: int, limit: int, after: Charge | None = None) -> list[Charge]:
+        """List calls reserved before a moment that the lake hasn't confirmed, oldest first; those `after` one."""
+        (rows,) = self._ask("charges", before_ms, limit, *((after.at_ms, after.call) if after is not None else (0, "")))
         return [Charge(call.decode(), at_ms, usd, used, bool(flagged)) for call, at_ms, usd, used, flagged in rows]
 
     def confirm(self, call: str, usd: int, tokens: int) -> bool:
@@ -119,9 +136,10 @@ class RedisStore:
         (confirmed,) = self._ask("confirm", call, usd, tokens)
         return bool(confirmed)
 
-    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
-        """Say what a budget's account has spent; holds stay."""
-        self._ask("set_spent", key, spent, until_ms, unit)
+    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit, expected: int | None = None) -> bool:
+        """Say what a budget's account has spent, if that was `expected`; holds stay."""
+        (done,) = self._ask("set_spent", key, spent, until_ms, unit, expected)
+        return bool(done)
 
     def raise_spent(self, floors: Mapping[str, tuple[int, int, Unit]]) -> None:
         """See that accounts have spent at least so much."""
@@ -142,17 +160,47 @@ class RedisStore:
         return bool(kept)
 
     def close(self) -> None:
-        """Close the connections; the next use makes new ones."""
+        """Close the connections, once what was sent is settled; the next use makes new ones."""
+        with contextlib.suppress(StoreAwayError):
+            self._wire.catch_up()
+            self._settle_lost()
         self._wire.close()
 
     def _ask(self, what: str, *arguments: Any) -> list[Any]:
+        """Run the script, with all settled that this process has told, as far as a reservation could mind."""
+        if what != "reserve":
+            self._wire.catch_up()
+        self._settle_lost()
+        return self._run(what, *arguments)
+
+    def _hear(self, settling: _Settling, answer: Any) -> None:
+        """Hear of a settlement that was told."""
+        _, *told = _elements(answer) if answer is not None else [b""]
+        if told:
+            self._ended(settling[0], told)
+        else:
+            self._lost[settling[0]] = settling
+
+    def _settle_lost(self) -> None:
+        while self._lost:
+            for call, settling in list(self._lost.items()):
+                self._ended(call, self._run("settle", *settling))
+                self._lost.pop(call, None)
+
+    def _ended(self, call: str, told: Sequence[Any]) -> None:
+        """Note what a settlement was answered with: whether it was one, and what the accounts have spent."""
+        found = self._known.calls.pop(call, None)
+        if told[0] != b"0" and found:
+            self._known.saw(found.lines, [int(spent) for spent in told[1:]], at_least=True)
+
+    def _run(self, what: str, *arguments: Any) -> list[Any]:
         """Run the script; where the store was emptied, once more, after it has what this process knows."""
         asked = _encode(arguments).encode()
         answer: list[Any]
-        epoch, *answer = self._wire.run(what.encode(), self._epoch, self._fresh_epoch, asked)
+        epoch, *answer = _elements(self._wire.run(what.encode(), self._epoch, self._fresh_epoch, asked))
         if not answer:
             self._restore(epoch)
-            epoch, *answer = self._wire.run(what.encode(), b"", self._fresh_epoch, asked)
+            epoch, *answer = _elements(self._wire.run(what.encode(), b"", self._fresh_epoch, asked))
         elif not self._epoch:
             self._learn(epoch)
         return answer
@@ -162,6 +210,7 @@ class RedisStore:
         self._fresh_epoch = secrets.token_hex(8).encode()
 
     def _restore(self, epoch: bytes) -> None:
+        self._wire.catch_up()
         for batch in _batches(self._known.floors().items()):
             floors = [[key, *floor] for key, floor in batch]
             self._wire.run(b"restore", b"", self._fresh_epoch, _encode([floors, []]).encode())
@@ -173,6 +222,7 @@ class RedisStore:
     def _start_anew_in_child(self) -> None:
         self._wire.start_anew()
         self._known.start_anew()
+        self._lost = {}
 
 
 def _room_in_ms(line: Line, rate: Sequence[int], now_ms: int) -> int:
@@ -182,6 +232,11 @@ def _room_in_ms(line: Line, rate: Sequence[int], now_ms: int) -> int:
     elapsed = now_ms % line.window_ms if now_ms // line.window_ms == slot else 0
     slid = Slid(current, previous, slot, line.window_ms - elapsed)
     return room_in_ms(slid, line.window_ms, line.amount, line.cap, now_ms)
+
+
+def _elements(answer: Any) -> list[Any]:
+    """Return the epoch and what follows it, of an answer that may be one text."""
+    return answer.split() if isinstance(answer, bytes) else answer
 
 
 def _batches(items: Any) -> Iterator[list[Any]]:

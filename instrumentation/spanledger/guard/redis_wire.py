@@ -3,17 +3,24 @@
 redis-py speaks the protocol and makes connections; its pool and its client are left out, which would cost more than
 the question. A connection that broke while it was idle is replaced once, at once: what is asked is idempotent, by the
 id of the call. After a timeout nothing is asked again.
+
+What needs no answer at once is sent without waiting; its answer is read when the connection is used next, before
+that to what is sent then. Redis answers in order, so nothing has to be matched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any, Final, TypeVar
+from time import monotonic
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .store import StoreAwayError
+from .stores import without_secret
 
 try:
     import redis
@@ -40,8 +47,44 @@ _SCRIPT: Final = _without_names(files("spanledger.guard").joinpath("accounts.lua
 _SHA: Final = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest().encode()
 _NAMES: Final = ("accounts", "calls", "live", "unsent", "charged", "returned", "over", "states")
 _UNSENT: Final = _NAMES.index("unsent")
+_MOST_OWED: Final = 16
+"""Answers that a connection may owe."""
+_SOON_S: Final = 0.005
+"""Within that an answer that is owed needn't be there yet, and looking for it takes longer than reading it later."""
 _T = TypeVar("_T")
+_A = TypeVar("_A")
+Hear: TypeAlias = Callable[[Any], None]
+"""Gets an answer when it has been read; None: nobody knows whether anything was done."""
 _SKIP: Final = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
+
+
+class _Link:
+    """A connection, and who is to hear of the answers that it owes."""
+
+    __slots__ = ("connection", "owed", "owed_since_s")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.owed_since_s = 0.0
+        self.owed: deque[Hear] = deque()
+
+    def send(self, command: bytes) -> None:
+        self.connection.send_packed_command([command], check_health=False)
+
+    def take_in(self, *, wait: bool) -> None:
+        """Read the answers that are owed; those that are there, or all."""
+        while self.owed and (wait or self.connection.can_read(0)):
+            try:
+                answer = self.connection.read_response()
+            except ResponseError:
+                answer = None
+            self.owed.popleft()(answer)
+
+    def end(self) -> None:
+        """Close it; what it owes doesn't come any more."""
+        self.connection.disconnect()
+        while self.owed:
+            self.owed.popleft()(None)
 
 
 class Wire:
@@ -53,7 +96,7 @@ class Wire:
         self._keys = [f"{{{prefix}}}:{name}".encode() for name in _NAMES]
         self._made_by = self._home = self._pool_at()
         """What makes connections: to the URL or, of a cluster, to the node that has our keys."""
-        self._idle: list[Any] = []
+        self._idle: list[_Link] = []
         self._skips: bool | None = None
         """Whether the server knows CLIENT REPLY SKIP; some proxies don't."""
 
@@ -87,6 +130,41 @@ class Wire:
         except RedisError as error:
             raise self._away(error) from error
 
+    def run_later(self, hear: Hear, *arguments: bytes) -> None:
+        """Run the script without waiting for its answer.
+
+        Raises:
+            StoreAwayError: it couldn't be sent.
+        """
+        command = _packed([b"EVALSHA", _SHA, b"8", *self._keys, *arguments])
+
+        def send(link: _Link) -> None:
+            link.take_in(wait=len(link.owed) >= _MOST_OWED)
+            link.send(command)
+            if not link.owed:
+                link.owed_since_s = monotonic()
+            link.owed.append(hear)
+
+        self._or_away(self._on_link, send)
+
+    def catch_up(self) -> None:
+        """Read the answers that are owed on connections that nobody uses now.
+
+        Raises:
+            StoreAwayError: they don't come in time.
+        """
+        links = self._all_idle()
+        try:
+            while links:
+                self._used(links.pop(), _take_in_all)
+        except RedisError as error:
+            while links:
+                _end_in_peace(links.pop())
+            if not isinstance(error, BrokenError):
+                raise self._away(error) from error
+        finally:
+            self._idle.extend(links)
+
     def tell_sent(self, call: bytes) -> None:
         """Take a call out of those that are unsent, without waiting for an answer.
 
@@ -95,69 +173,69 @@ class Wire:
         """
         command = _packed([b"SREM", self._keys[_UNSENT], call])
         if self._skips:
-            self._or_away(self._told, _SKIP + command)
+            self._or_away(self._on_link, lambda link: link.send(_SKIP + command))
         elif self._skips is None:
-            self._skips = self._or_away(self._try_skipping, command)
+            self._skips = self._or_away(self._on_link, lambda link: _try_skipping(link, command))
         else:
             self._or_away(self._asked, command)
 
     def close(self) -> None:
         """Close the connections; the next question makes new ones."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        for link in self._all_idle():
+            _end_in_peace(link)
 
     def start_anew(self) -> None:
         """Leave the connections to the parent of this forked process."""
         self._idle = []
 
     def _asked(self, command: bytes) -> Any:
-        connection, was_idle = self._taken()
+        def ask(link: _Link) -> Any:
+            if link.owed and monotonic() - link.owed_since_s > _SOON_S:
+                link.take_in(wait=False)  # a connection that turns out broken when it is sent to gives no more of them
+            link.send(command)
+            link.take_in(wait=True)
+            return link.connection.read_response()
+
+        return self._on_link(ask)
+
+    def _on_link(self, use: Callable[[_Link], _T]) -> _T:
+        """Use a connection; where one broke while it was idle, use a new one."""
         try:
-            return self._answered(connection, command)
-        except BrokenError:
-            if not was_idle:
+            link = self._idle.pop()
+        except IndexError:
+            try:
+                return self._used(self._connection(), use)
+            except BrokenError:
                 self._made_by = self._home
                 raise
+        with contextlib.suppress(BrokenError):
+            return self._used(link, use)
         self.close()
-        return self._answered(self._connection(), command)
+        return self._used(self._connection(), use)
 
-    def _answered(self, connection: Any, command: bytes) -> Any:
-        connection.send_packed_command([command], check_health=False)
+    def _used(self, link: _Link, use: Callable[[_Link], _T]) -> _T:
         try:
-            answer = connection.read_response()
+            answer = use(link)
         except ResponseError:
-            self._idle.append(connection)
+            self._idle.append(link)
             raise
-        self._idle.append(connection)
+        except BaseException:
+            link.end()
+            raise
+        self._idle.append(link)
         return answer
 
-    def _told(self, command: bytes) -> None:
-        connection, _ = self._taken()
-        connection.send_packed_command([command], check_health=False)
-        self._idle.append(connection)
+    def _all_idle(self) -> list[_Link]:
+        """Take all connections that nobody uses now."""
+        taken: list[_Link] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._idle.pop())
+        return taken
 
-    def _try_skipping(self, command: bytes) -> bool:
-        connection, _ = self._taken()
-        connection.send_packed_command([_SKIP + command + _packed([b"PING"])], check_health=False)
-        try:
-            skips = bool(connection.read_response() == b"PONG")
-        except ResponseError:
-            skips = False
-        if not skips:
-            connection.read_response()
-            connection.read_response()
-        self._idle.append(connection)
-        return skips
-
-    def _taken(self) -> tuple[Any, bool]:
-        try:
-            return self._idle.pop(), True
-        except IndexError:
-            return self._connection(), False
-
-    def _connection(self) -> Any:
+    def _connection(self) -> _Link:
         # The pool would count those that were made, and not those that have broken.
-        return self._made_by.connection_class(**self._made_by.connection_kwargs)
+        return _Link(self._made_by.connection_class(**self._made_by.connection_kwargs))
 
     def _follow(self, moved: str) -> None:
         """Go to the node of a cluster that has our keys: `[MOVED] slot host:port`."""
@@ -165,9 +243,9 @@ class Wire:
         self.close()
         self._made_by = self._pool_at(host=host, port=int(port)) if host else self._pool_at(port=int(port))
 
-    def _or_away(self, ask: Callable[[bytes], _T], command: bytes) -> _T:
+    def _or_away(self, ask: Callable[[_A], _T], what: _A) -> _T:
         try:
-            return ask(command)
+            return ask(what)
         except RedisError as error:
             raise self._away(error) from error
 
@@ -175,10 +253,29 @@ class Wire:
         return StoreAwayError(f"{without_secret(self._url)}: {error}")
 
 
-def without_secret(url: str) -> str:
-    """Return an address without the user and the password in it."""
-    scheme, found, rest = url.partition("://")
-    return f"{scheme}{found}{rest.rpartition('@')[2]}"
+def _take_in_all(link: _Link) -> None:
+    link.take_in(wait=True)
+
+
+def _end_in_peace(link: _Link) -> None:
+    """Close a connection, of which the answers that are there are read before."""
+    with contextlib.suppress(RedisError):
+        link.take_in(wait=False)
+    link.end()
+
+
+def _try_skipping(link: _Link, command: bytes) -> bool:
+    """Send a command without an answer; tell whether the server knows of such."""
+    link.send(_SKIP + command + _packed([b"PING"]))
+    link.take_in(wait=True)
+    try:
+        skips = bool(link.connection.read_response() == b"PONG")
+    except ResponseError:
+        skips = False
+    if not skips:
+        link.connection.read_response()
+        link.connection.read_response()
+    return skips
 
 
 def _packed(arguments: list[bytes]) -> bytes:

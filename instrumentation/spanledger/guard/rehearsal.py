@@ -1,21 +1,23 @@
 """The gate in front of calls that were made already: its clock is theirs, and its accounts are in memory.
 
-What matches, is held, waits, is refused and settled is done by the code that real calls pass. Breakers begin closed,
-and see no retries. Routes and caches are left out: what they do hangs on more than a call's tags, size and cost.
+What matches, is held, waits, is routed, refused and settled is done by the code that real calls pass. Breakers begin
+closed, and see no retries; routes see no outcomes, so none of them stops. Caches are left out: what they give hangs on
+the prompt, which the ledger doesn't have.
 """
 
 from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from spanledger import names
 from spanledger.errors import Refusal
 from spanledger.pricing import price
+from spanledger.record import Place
 from spanledger.sdk import Endpoint, Request
 from spanledger.settings import Settings
 from spanledger.usage import Usage
@@ -24,11 +26,39 @@ from .admission import Admission
 from .breakers import Breakers
 from .decisions import Decision
 from .gate import Gate
-from .policy import Facts, Policy
+from .paid_later import PaidLater, budgets_of
+from .policy import Budget, Facts, Limit, Policy
+from .route import Route
 from .store import LEASE_S, Store
 
+_NOWHERE: Final = Place(0, 0)
 _RENEW_NS: Final = LEASE_S * 10**9 // 3
 _SWEEP_NS: Final = 3_600 * 10**9
+
+
+class Asked(NamedTuple):
+    """What is known of a request beside its size; None where nothing was looked at."""
+
+    turn: int | None = None
+    history_size: int = 0
+    """Bytes of `size` that had been sent before."""
+    tools: bool = False
+    tool_results: bool = False
+    images: bool = False
+
+    def body(self, size: int, most: int | None) -> Mapping[str, Any]:
+        """Return a request of which the rules' own readers read just that."""
+        before = min(self.history_size, size)
+        parts: list[dict[str, Any]] = [{"role": "user", "content": "x" * before}]
+        for _ in range((self.turn or 1) - 1):
+            parts += [{"role": "assistant", "content": ""}, {"role": "user", "content": ""}]
+        parts.append({"role": "user", "content": "x" * (size - before)})
+        parts += [{"type": "function_call_output", "output": ""}] if self.tool_results else []
+        parts += [{"role": "user", "content": [{"type": "input_image"}]}] if self.images else []
+        body: dict[str, Any] = {"input": parts}
+        if self.tools:
+            body["tools"] = [{"type": "function"}]
+        return body if most is None else body | {"max_output_tokens": most}
 
 
 class PastCall(NamedTuple):
@@ -55,6 +85,14 @@ class PastCall(NamedTuple):
     """None where nobody counted."""
     cost_pico: int | None
     """Pico-dollars, as booked; None where it has no price."""
+    asked: Asked = Asked()
+    paid_later: bool = False
+    """A result of a batch: whatever it is charged to, nobody could have refused it any more."""
+
+
+def is_played(rule: Route) -> bool:
+    """Tell whether a rule of the router hangs on nothing that the ledger doesn't have."""
+    return rule.code is None and rule.schema is None
 
 
 class Outcome(NamedTuple):
@@ -66,6 +104,8 @@ class Outcome(NamedTuple):
     cost_pico: int | None
     """What it would have cost: nothing where it is refused, or the price of the model that stands in."""
     waited_ns: int
+    model: str
+    """That would have been asked."""
 
 
 class _Attempt(NamedTuple):
@@ -87,7 +127,9 @@ class Rehearsal(Gate):
         ready.set()
         super().__init__(Path(policy.path), settings, ready)
         self.breakers = Breakers(self.now_ns, tells=False)
-        self._use(replace(policy, store="memory", more={"breaker": policy.more.get("breaker", ())}))
+        routes = tuple(rule for rule in policy.more.get("route", ()) if is_played(rule))
+        played = {"breaker": policy.more.get("breaker", ()), "route": routes}
+        self._use(replace(policy, store="memory", more=played))
 
     def _look(self) -> None:
         """Stay with the policy that was given."""
@@ -136,27 +178,43 @@ class Rehearsal(Gate):
         if call.model:
             values[names.REQUEST_MODEL] = call.model
         rules = self.policy.about(values)
+        if call.paid_later:
+            self._count(call, rules)
+            yield Outcome(call, (), False, call.cost_pico, 0, call.model)
+            return
         facts = Facts(values, call.session)
         watch = self.breakers.watch(facts)
-        if not rules and watch is None:
-            yield Outcome(call, (), False, call.cost_pico, 0)
+        routing = self.router.about(values, _NOWHERE) if self.router is not None else None
+        if not rules and watch is None and routing is None:
+            yield Outcome(call, (), False, call.cost_pico, 0, call.model)
             return
-        request = Request(_endpoint(call.operation), call.model, {"input": "x" * call.size}, {}, False)
+        body = {"input": "x" * call.size} if routing is None else call.asked.body(call.size, call.most)
+        request = Request(_endpoint(call.operation), call.model, body, {}, False)
         admission = Admission(self, self.accounts, call.id, rules, facts, request, call.most, watch)
         admission.rewrite = _rewritten
+        admission.routing = routing
+        if routing is not None and call.asked.turn is None:
+            admission.wants = admission.wants._replace(turn=None)
         yield from self._try(_Attempt(call, admission))
+
+    def _count(self, call: PastCall, rules: Sequence[tuple[Budget | Limit, str]]) -> None:
+        budgets = budgets_of(rules)
+        at_ms = call.start_ns // 1_000_000
+        PaidLater(self.accounts, call.id, budgets, call.session, at_ms, at_ms).end(
+            call.usage, call.cost_pico, billed=True
+        )
 
     def _try(self, attempt: _Attempt) -> Iterator[Outcome]:
         call, admission, waited_ns = attempt
         step = admission.step()
         if isinstance(step, Refusal):
-            yield Outcome(call, tuple(admission.decisions), True, 0, waited_ns)
+            yield Outcome(call, tuple(admission.decisions), True, 0, waited_ns, admission.model)
         elif step is not None:
             wait_ns = int(step * 1000) * 1_000_000
             self._later(wait_ns, lambda: self._try(attempt._replace(waited_ns=waited_ns + wait_ns)))
         else:
             admission.leaves()
-            admission.forget_body()
+            admission.forget_request()
             self._later(call.duration_ns, lambda: self._end(attempt))
 
     def _later(self, in_ns: int, happens: Callable[[], Iterator[Outcome]]) -> None:
@@ -166,12 +224,23 @@ class Rehearsal(Gate):
     def _end(self, attempt: _Attempt) -> Iterator[Outcome]:
         call, admission, waited_ns = attempt
         cost_pico = call.cost_pico
-        if admission.model != call.model and call.usage is not None:
-            stands_in = price(call.provider, admission.model, call.usage, call.start_ns, itemised=False).cost_pico
+        if admission.model != call.model:
+            stands_in = _price_at(admission.model, call)
             cost_pico = cost_pico if stands_in is None else stands_in
+        elif (routing := admission.routing) is not None and routing.rule is not None:
+            chosen = _price_at(routing.to, call)
+            if chosen is not None and cost_pico is not None:
+                routing.say_saving(admission, cost_pico - chosen)
         usage = call.usage or (Usage(state="estimated") if cost_pico is not None else None)
         admission.end(usage, cost_pico, billed=cost_pico is not None)
-        yield Outcome(call, tuple(admission.decisions), False, cost_pico, waited_ns)
+        yield Outcome(call, tuple(admission.decisions), False, cost_pico, waited_ns, admission.model)
+
+
+def _price_at(model: str, call: PastCall) -> int | None:
+    """Return what another model would have cost for the same tokens, cached as they were."""
+    if call.usage is None:
+        return None
+    return price(call.provider, model, call.usage, call.start_ns, itemised=False).cost_pico
 
 
 def _endpoint(operation: str) -> Endpoint:

@@ -14,12 +14,11 @@ from .decisions import Decision
 from .plans import of_budget
 from .route import Arm, Route
 from .store import NO_CAP
+from .wants import CONVERSES
 
 if TYPE_CHECKING:
     from .admission import Admission
     from .router import Router
-
-_OPERATION: Final = "chat"
 
 
 class Routing:
@@ -45,7 +44,7 @@ class Routing:
         self._decided = True
         try:
             call.decisions.extend(self._router.share(call.store))
-            if call.operation == _OPERATION:
+            if call.operation in CONVERSES:
                 self._find(call, now_ms)
         except Exception as error:
             faults.report("call not routed", error)
@@ -62,7 +61,7 @@ class Routing:
     def _apply(self, call: Admission, rule: Route, scope: str, to: str, facts: list[str], now_ms: int) -> None:
         chosen = f"{call.model} -> {to}: {', '.join(facts) or scope}"
         fresh = not self._router.is_assigned(rule, call.unit)
-        why = call.why_not(to, rule.drop, rule.supports, changes=fresh and call.is_at_its_model)
+        why = call.why_not(to, rule.drop, rule.supports, changes=fresh and call.is_at(call.model))
         if why is not None:
             self._say(call, Decision(rule.name, "route", scope, "allow", f"{chosen}; not routed: {why}", shadow=True))
             return
@@ -87,11 +86,16 @@ class Routing:
         """Say on the call's span which rule put it into which arm, and what not routing it cost."""
         if self.rule is None:
             return {}
-        if self.arm != "routed" and usage is not None and pico is not None and self._decision is not None:
+        if self.arm != "routed" and usage is not None and pico is not None:
             then = price(call.provider, self.to, _uncached(usage), at_ns, itemised=False).cost_pico
             if then is not None:
-                self._replace(call, self._decision._replace(would_save_pico=pico - then))
+                self.say_saving(call, pico - then)
         return {names.ROUTE_RULE: self.rule.name, names.ROUTE_ARM: self.arm, names.ROUTE_MODEL: self.to}
+
+    def say_saving(self, call: Admission, pico: int) -> None:
+        """Note what routing would have saved, of a call that was left where it is."""
+        if self._decision is not None and self.arm != "routed":
+            self._replace(call, self._decision._replace(would_save_pico=pico))
 
     def _say(self, call: Admission, decision: Decision) -> None:
         self._decision = decision

@@ -6,16 +6,20 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spanledger import faults
+from spanledger import faults, names
+from spanledger.pricing import price
 
 from .breakeven import why_not_now
-from .capabilities import why_not
+from .capabilities import sent_back_to, why_not, why_unlike
 from .policy import Degrade
-from .wants import cached_share
+from .wants import THOUGHTS, cached_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from spanledger.record import Attributes
+    from spanledger.usage import Usage
 
     from .admission import Admission
 
@@ -33,8 +37,8 @@ def why_not_instead(
 
     `changes`: its session would change the model. What a `[[degrade]]` says of the same two models counts, too.
     """
-    if call.rewrite is None:
-        return "requests of this SDK can't be changed"
+    if isinstance(call.rewrite, str):
+        return call.rewrite
     try:
         return _why_not(call, body, to, dropped(call, to, drop), (*supports, *_said(call, to).supports), changes)
     except Exception as error:
@@ -57,9 +61,18 @@ def _why_not(
     call: Admission, body: Mapping[str, Any], to: str, drop: Sequence[str], supports: Sequence[str], changes: bool
 ) -> str | None:
     into, out = call.tokens
-    why = why_not(call.provider, to, call.wants, into, drop, supports)
-    if why is not None or not changes or call.wants.turn == 1:
+    wants = sent_back_to(call.model, call.wants)
+    if THOUGHTS in wants.features and call.is_at(to):  # they are its own
+        wants = wants._replace(features={name: at for name, at in wants.features.items() if name != THOUGHTS})
+    why = why_unlike(call.model, to) or why_not(call.provider, to, wants, into, drop, supports)
+    if why is not None or not changes or wants.turn == 1:
         return why
     before, size = cached_share(body)
     cached = into * before // size if size else 0
-    return why_not_now(call.provider, call.model, to, call.wants, (into, cached, out), time.time_ns())
+    return why_not_now(call.provider, call.model, to, wants, (into, cached, out), time.time_ns())
+
+
+def avoided(provider: str, requested: str, usage: Usage, pico: int, at_ns: int) -> Attributes:
+    """Say on a span how much more the model that was asked for would have cost, where it would have."""
+    before = price(provider, requested, usage, at_ns, itemised=False).cost_pico
+    return {names.AVOIDED_PICO_USD: before - pico} if before is not None and before > pico else {}

@@ -116,6 +116,12 @@ class Store(Protocol):
         """
         ...
 
+    def tell_settled(self, call: str, usd: int, tokens: int, now_ms: int, *, flagged: bool = False) -> None:
+        """Settle as `settle` does; a store over a network sends it, and sees later to it that it was done.
+
+        Others may see the call held a little longer. It is counted once, whatever happens to the connection.
+        """
+
     def release(self, call: str, now_ms: int) -> bool:
         """Give back all that a call holds, rates of calls but for that: it wasn't made, or nobody bills it.
 
@@ -137,8 +143,11 @@ class Store(Protocol):
         """List all accounts, by key."""
         ...
 
-    def charges(self, before_ms: int, limit: int) -> list[Charge]:
-        """List calls reserved before a moment that the lake hasn't confirmed, oldest first."""
+    def charges(self, before_ms: int, limit: int, after: Charge | None = None) -> list[Charge]:
+        """List calls reserved before a moment that the lake hasn't confirmed, oldest first, then by id.
+
+        `after` is the last one of the page before; it need not be there any more.
+        """
         ...
 
     def confirm(self, call: str, usd: int, tokens: int) -> bool:
@@ -148,8 +157,12 @@ class Store(Protocol):
         """
         ...
 
-    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit) -> None:
-        """Say what a budget's account has spent; holds stay."""
+    def set_spent(self, key: str, spent: int, until_ms: int, unit: Unit, expected: int | None = None) -> bool:
+        """Say what a budget's account has spent; holds stay. False, and nothing done, if it had not spent `expected`.
+
+        An account that isn't there has spent 0; None expects nothing.
+        """
+        ...
 
     def raise_spent(self, floors: Mapping[str, tuple[int, int, Unit]]) -> None:
         """See that accounts have spent at least so much: key to (spent, until_ms, unit); of a store that lost them."""

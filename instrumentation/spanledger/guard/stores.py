@@ -36,10 +36,15 @@ def open_shared(name: str, home: Path, patience_s: float | None = None) -> Store
     """
     store: Store
     if name == "sqlite":
-        home.mkdir(parents=True, exist_ok=True)
         found = import_module(".sqlite", __package__)
         store = found.SqliteStore(home / FILE, found.PATIENCE_S if patience_s is None else patience_s)
     else:
         found = import_module(".redis_store", __package__)
         store = found.RedisStore(name, timeout_s=found.TIMEOUT_S if patience_s is None else patience_s)
     return store
+
+
+def without_secret(url: str) -> str:
+    """Return an address without the user and the password in it, which may be in its query, too."""
+    scheme, found, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}{found}{rest.rpartition('@')[2]}"

@@ -13,8 +13,11 @@ from zoneinfo import ZoneInfo
 Per: TypeAlias = Literal["request", "session", "hour", "day", "week", "month", "total"]
 
 _SESSION_DAYS: Final = 31
-"""A session's account is kept for so many days after its last call."""
+"""So many days after its first call a session's account ends."""
+_TRACE_MS: Final = 86_400_000
+"""So long after its first call that of a trace does, of which there is one for each request that names no session."""
 _HOUR_MS: Final = 3_600_000
+_UTC: Final = ZoneInfo("UTC")
 _NEVER_MS: Final = 32_503_680_000_000
 """The year 3000."""
 
@@ -29,6 +32,17 @@ class Window(NamedTuple):
     def holds(self, at_ms: int) -> bool:
         """Tell whether a moment is in it."""
         return self.from_ms <= at_ms < self.until_ms
+
+
+class Trace(str):
+    """The id of a trace, where it stands for a session, as a call names none."""
+
+    __slots__ = ()
+
+
+def session_until(session: str, at_ms: int) -> int:
+    """Return when the account of a session, or of a `Trace`, ends whose first call is made now."""
+    return at_ms + _TRACE_MS if isinstance(session, Trace) else window("session", at_ms, _UTC).until_ms
 
 
 def window(per: Per, at_ms: int, zone: ZoneInfo, billing_day: int = 1) -> Window:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from spanledger.errors import BudgetExceeded, LimitExceeded, Refusal
@@ -166,13 +167,17 @@ def without_price(rule: Budget, scope: str, provider: str, model: str) -> Refuse
     )
 
 
-def store_away(rule: Budget, scope: str) -> Refused:
-    """Say that a budget can't be looked up, and is one that lets nothing through then."""
-    return _closed(
-        rule,
-        scope,
-        f"The budget '{rule.name}' ({scope}) can't be looked up: its store is away, and store_away is closed.",
-    )
+def store_away(store: object, rules: Iterable[tuple[object, str]]) -> Refused | None:
+    """Say that a budget can't be looked up, and is one that lets nothing through then; None: none of these is."""
+    if not getattr(store, "away", False):
+        return None
+    for rule, scope in rules:
+        if isinstance(rule, Budget) and rule.fail_closed and not rule.shadow:
+            message = (
+                f"The budget '{rule.name}' ({scope}) can't be looked up: its store is away, and store_away is closed."
+            )
+            return _closed(rule, scope, message)
+    return None
 
 
 def rate_words(line: Line, cap: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from spanledger import names, stream
 from spanledger.begin import begin_request
 from spanledger.call import Call
+from spanledger.instead import Arguments, Changeable, Given, with_places, without
 from spanledger.prompts import Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk
@@ -40,6 +41,12 @@ _OPERATIONS: Final = (("embed", "embeddings"), ("rerank", "rerank"), ("image", "
 """Part of a model's id to what it is invoked for; any other model chats."""
 _MAX_TOKENS_KEYS: Final = ("max_tokens", "max_gen_len", "maxTokens", "max_new_tokens", "maxTokenCount")
 _CONFIGS: Final = ("inferenceConfig", "textGenerationConfig")
+_PLACES: Final = frozenset({"inferenceConfig", "toolConfig", "additionalModelRequestFields"})
+"""Parameters of Converse that are places for others."""
+_PLAIN_ARNS: Final = (":foundation-model/", ":inference-profile/")
+"""ARNs that have a model's own id in them."""
+_ENVELOPE: Final = frozenset({"modelId", "body", "accept", "contentType", "trace", "requestMetadata"})
+"""Parameters of InvokeModel that ask nothing of a model."""
 _LARGEST_BODY_READ: Final = 256 * 1024
 """A longer request body, pictures most likely, is not parsed for its parameters."""
 
@@ -54,7 +61,11 @@ def _begin(client: Any, operation_name: Any = None, api_params: Any = None, *_ar
     # Stands before everything else: an application that uses S3 comes by here, too.
     if operation_name not in SDK.endpoints:
         return None
-    return begin_request(SDK, lambda: _read_request(client, operation_name, api_params))
+    return begin_request(
+        SDK,
+        lambda: _read_request(client, operation_name, api_params),
+        lambda: _changeable(client, operation_name, api_params),
+    )
 
 
 def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Request | None:
@@ -65,7 +76,7 @@ def _read_request(client: Any, operation: str, params: Mapping[str, Any]) -> Req
     return Request(
         endpoint=endpoint_of(operation, model),
         model=model,
-        body=_read_body(params.get("body")) if invoked else params,
+        body=_read_invoked(params) if invoked else params,
         server=_server(client.meta.endpoint_url),
         stream=operation in _STREAMS,
         region=client.meta.region_name,
@@ -78,6 +89,45 @@ def endpoint_of(operation: str, model: str) -> Endpoint:
     if operation.startswith("InvokeModel"):
         return _invoking(next((name for part, name in _OPERATIONS if part in model), "chat"))
     return SDK.endpoints[operation]
+
+
+def _changeable(client: Any, operation: str, params: Mapping[str, Any]) -> Changeable | str:
+    model = text(params, "modelId") or ""
+    if operation.startswith("InvokeModel") and "anthropic_version" not in _read_body(params.get("body")):
+        return "its body is not read, or as one family of models has it"
+    if not (any(kind in model for kind in _PLAIN_ARNS) if model.startswith("arn:") else "." in model):
+        return f"{model} is somebody's own, and what is behind it is not known"
+    return Arguments(((client, operation, params), {}), _instead)
+
+
+def _instead(given: Given, model: str, drop: Sequence[str]) -> Given | str:
+    client, operation, params = given[0]
+    if not operation.startswith("InvokeModel"):
+        kept = without(params, with_places(drop))
+        for place in _PLACES.intersection(kept):
+            if isinstance(kept[place], Mapping):
+                kept[place] = without(kept[place], drop)
+        return (client, operation, {**kept, "modelId": model}), {}
+    if "anthropic." not in model:
+        return f"its body is Anthropic's, and {model} is not"
+    return (client, operation, {**without(params, drop), "modelId": model, "body": _without(params["body"], drop)}), {}
+
+
+def _without(body: str | bytes | bytearray, drop: Sequence[str]) -> str | bytes | bytearray:
+    """Return a body of InvokeModel without some parameters; as it is where it has none of them."""
+    asked = _read_body(body)
+    kept = without(asked, drop)
+    if len(kept) == len(asked):
+        return body
+    written = json.dumps(kept)
+    return written if isinstance(body, str) else written.encode()
+
+
+def _read_invoked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the body, and what InvokeModel is asked beside it."""
+    body = _read_body(params.get("body"))
+    beside = {key: value for key, value in params.items() if key not in _ENVELOPE}
+    return {**body, **beside} if beside else body
 
 
 def _read_body(body: object) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ so a stream may be watched by an iterator of ours: the application holds the SDK
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
@@ -17,6 +17,7 @@ from spanledger import names, stream
 from spanledger.admit import admit
 from spanledger.begin import begin_request
 from spanledger.call import Call, in_flight
+from spanledger.instead import Arguments, Changeable, Given, parameter, with_places, without
 from spanledger.prompts import WHOLE, Layout
 from spanledger.record import Attributes, Failure, make_failure
 from spanledger.sdk import Endpoint, Request, Sdk
@@ -31,9 +32,11 @@ from .google_usage import (
     token_usage,
 )
 from .refused import by_google
-from .wrapping import around_coroutine, around_method, count_attempt, read_whole, replace, settled
+from .wrapping import REFUSED, around_coroutine, around_method, count_attempt, read_whole, replace, settled
 
 _ENDED: Final = object()
+_PLACES: Final = frozenset({"generation_config", "tool_config"})
+"""Parameters that are places for others."""
 
 
 def wrap(module: ModuleType) -> None:
@@ -58,6 +61,8 @@ def _around_stream(plain: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
             return
         if call.admission is not None:
             admit(call)
+        if isinstance(call.changed, Arguments):
+            events = _events_instead(plain, call, call.changed, events)
         events = settled(_watch, call, events)
         token = in_flight.set(call)
         try:
@@ -71,6 +76,23 @@ def _around_stream(plain: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     return request_streamed
 
 
+def _events_instead(plain: Callable[..., Any], call: Call, changed: Arguments, written: Iterator[Any]) -> Iterator[Any]:
+    """Give the events of the model that stands in, or those of the request as written where that is refused."""
+    args, kwargs = changed.given
+    events: Iterator[Any] = plain(*args, **kwargs)
+    first = REFUSED
+    try:
+        first = next(events, _ENDED)
+    except BaseException as error:
+        if not call.take_back(error):
+            raise
+    if first is REFUSED:  # asked again here, so that another exception does not have that one as its context
+        yield from written
+    elif first is not _ENDED:
+        yield first
+        yield from events
+
+
 def _watch(call: Call, events: Any) -> Any:
     watched = stream.watch_iterator(events, call)
     call.answered = False  # nothing is sent before the first event is asked for
@@ -81,16 +103,16 @@ def _watch_async(call: Call, events: Any) -> Any:
     return stream.watch_async_iterator(events, call)
 
 
-def _begin(client: Any, *args: Any, **kwargs: Any) -> Call | None:
-    return begin_request(SDK, lambda: _read_request(client, False, *args, **kwargs))
+def _begin(*args: Any, **kwargs: Any) -> Call | None:
+    return begin_request(SDK, lambda: _read_request(False, *args, **kwargs), lambda: _changeable(*args, **kwargs))
 
 
-def _begin_stream(client: Any, *args: Any, **kwargs: Any) -> Call | None:
-    return begin_request(SDK, lambda: _read_request(client, True, *args, **kwargs))
+def _begin_stream(*args: Any, **kwargs: Any) -> Call | None:
+    return begin_request(SDK, lambda: _read_request(True, *args, **kwargs), lambda: _changeable(*args, **kwargs))
 
 
 def _read_request(
-    client: Any, stream: bool, http_method: str, path: str, request_dict: Any, http_options: Any = None
+    stream: bool, client: Any, http_method: str, path: str, request_dict: Any, http_options: Any = None
 ) -> Request | None:
     name, _, verb = path.partition("?")[0].rpartition(":")
     if verb not in SDK.endpoints or http_method.lower() != "post":
@@ -107,6 +129,55 @@ def _read_request(
         region=client.location if on_vertex else None,
         api_key=getattr(client, "api_key", None),
     )
+
+
+def _changeable(
+    client: Any, http_method: str, path: str, request_dict: Any, http_options: Any = None
+) -> Changeable | str:
+    why = why_fixed(path, on_vertex=bool(client.vertexai))
+    if why is None and (get(http_options, "extra_body") or get(client._http_options, "extra_body")):
+        why = "the SDK adds to its body later (extra_body)"
+    if why is not None:
+        return why
+    return Arguments(((client, http_method, path, request_dict, http_options), {}), _instead)
+
+
+def why_fixed(path: str, *, on_vertex: bool) -> str | None:
+    """Say why a request to a path can't ask for another model; None where it can.
+
+    What is tuned, or deployed at an endpoint, is somebody's own, and no model is known to be like it.
+    """
+    name, _, verb = path.partition("?")[0].rpartition(":")
+    if SDK.endpoints[verb] is not _CONTENT:
+        return f"another model can't stand in for {verb}"
+    place = f"/{name.rpartition('/')[0]}"
+    if not place.endswith("/publishers/google/models" if on_vertex else "/models"):
+        return f"{name} is not the plain name of one of Google's models"
+    return None
+
+
+def with_model(url: str, model: str) -> str:
+    """Return a path, or a whole address, that names another model."""
+    path, mark, query = url.partition("?")
+    name, colon, verb = path.rpartition(":")
+    return f"{name.rpartition('/')[0]}/{model}{colon}{verb}{mark}{query}"
+
+
+def _instead(given: Given, model: str, drop: Sequence[str]) -> Given | str:
+    client, http_method, path, body, http_options = given[0]
+    made = body_instead(body, drop)
+    return made if isinstance(made, str) else ((client, http_method, with_model(path, model), made, http_options), {})
+
+
+def body_instead(body: Mapping[str, Any], drop: Sequence[str]) -> dict[str, Any] | str:
+    """Make a body without some parameters, wherever they stand; or say why it can't be another model's."""
+    if get(body, "cachedContent") is not None:
+        return "its cached content belongs to the model that it was made for"
+    kept = without(body, with_places(drop))
+    for name, value in kept.items():
+        if parameter(name) in _PLACES and isinstance(value, Mapping):
+            kept[name] = without(value, drop)
+    return kept
 
 
 def endpoint_of(verb: str, name: str) -> Endpoint:

@@ -8,7 +8,7 @@ provider gave it, by what knows that protocol from the provider's SDK.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from spanledger import bodies, faults, stream
 from spanledger.admit import admit, admit_async
 from spanledger.begin import begin_request
 from spanledger.call import Call, in_flight
+from spanledger.instead import Options
 from spanledger.listening import Reader
 
+from . import google_sdk
 from .aws_events import AwsEvents
 from .litellm_wires import Wire, read_wire
 from .refused import by_litellm
@@ -36,33 +38,42 @@ def wrap(module: ModuleType) -> None:
 
 
 class _Post:
-    """One request, which may have to be sent again without what we added."""
+    """One request, which may have to be sent again without what we added, or of another model."""
 
-    __slots__ = ("_token", "_written", "arguments", "call", "due", "json_data", "url")
+    __slots__ = ("_given", "_read", "_token", "address", "arguments", "call", "due", "json_data", "url")
 
     def __init__(self, call: Call, wire: Wire, arguments: _Arguments) -> None:
         self.call = call
         self.url = wire.path
         self.json_data: Any = wire.body
-        self._written: object = wire.body
-        """The body that the arguments have."""
+        self.address: str | None = None
+        """Where it goes in place of where LiteLLM sends it."""
+        self._given, self._read = arguments, wire.body
         self.arguments = arguments
         self.due = True
         if wire.may_ask:
             call.adopt(self)
+        elif call.admission is not None:
+            call.offer(wire.fixed or (_InPath(self) if wire.names_in_path else Options(self)))
 
     def _write(self) -> None:
-        """Have the handler send the body as it is now."""
-        if self.json_data is self._written:
+        """Have the handler send the body as it is now, to where it goes now."""
+        if self.json_data is self._read and self.address is None:
+            self.arguments = self._given
             return
-        self._written = self.json_data
-        changed = dict(self.arguments)
+        changed = dict(self._given)
         if isinstance(changed.get("json"), Mapping):
             changed["json"] = self.json_data
         else:
             text = json.dumps(self.json_data)
             changed["data"] = text.encode() if isinstance(changed["data"], bytes) else text
+        if self.address is not None:
+            changed["url"] = self.address
         self.arguments = changed
+
+    def sent_to(self, model: str) -> str:
+        """Return the address at which another model is asked."""
+        return google_sdk.with_model(self.address or str(self._given["url"]), model)
 
     def __enter__(self) -> None:
         self._write()
@@ -76,6 +87,28 @@ class _Post:
         if error is not None and not self.due:
             self.call.fail(error)
         return self.due
+
+
+class _InPath:
+    """A request whose address names the model, as Gemini's do."""
+
+    __slots__ = ("_post", "_written")
+
+    def __init__(self, post: _Post) -> None:
+        self._post = post
+        self._written = post.json_data
+
+    def ask_for(self, asked: str, model: str, drop: Sequence[str]) -> str | None:
+        """Send it to another model's address."""
+        made = google_sdk.body_instead(self._post.json_data, drop)
+        if isinstance(made, str):
+            return made
+        self._post.json_data, self._post.address = made, self._post.sent_to(model)
+        return None
+
+    def ask_as_written(self) -> None:
+        """Send it as LiteLLM wrote it."""
+        self._post.json_data, self._post.address = self._written, None
 
 
 class _Refusal(Exception):

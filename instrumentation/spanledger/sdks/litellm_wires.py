@@ -86,6 +86,10 @@ class Wire(NamedTuple):
     request: Request
     may_ask: bool
     """Whether its stream may be asked for usage: not where a signature covers the body."""
+    fixed: str | None
+    """Why it can't ask for another model; None where it can."""
+    names_in_path: bool
+    """The model stands in the address, not in the body."""
 
 
 def read_wire(arguments: Mapping[str, Any], body: Mapping[str, Any]) -> Wire | None:
@@ -109,7 +113,24 @@ def read_wire(arguments: Mapping[str, Any], body: Mapping[str, Any]) -> Wire | N
     )
     headers = arguments.get("headers")
     signed = isinstance(headers, Mapping) and any(name.lower().startswith("x-amz-") for name in headers)
-    return Wire(sdk, key, body, request, may_ask=sdk is openai_sdk.SDK and not signed)
+    is_form = isinstance(arguments.get("data"), Mapping)
+    return Wire(
+        sdk,
+        key,
+        body,
+        request,
+        may_ask=sdk is openai_sdk.SDK and not signed and not is_form,
+        fixed="its body is not read, or a form" if is_form or not body else _fixed(sdk, path, signed),
+        names_in_path=sdk is _GOOGLE,
+    )
+
+
+def _fixed(sdk: Sdk, path: str, signed: bool) -> str | None:
+    if signed or sdk is _AMAZON:
+        return "LiteLLM has signed it before it is seen here"
+    if sdk is _GOOGLE:
+        return google_sdk.why_fixed(path, on_vertex="/locations/" in path)
+    return "its protocol is not known here" if sdk is _ANY else None
 
 
 def _find(path: str, body: Mapping[str, Any]) -> tuple[Sdk, str, Endpoint, str | None] | None:

@@ -15,6 +15,7 @@ import _spanledger_boot as switch
 from spanledger import faults
 from spanledger.admit import admit, admit_async
 from spanledger.call import Call, in_flight
+from spanledger.instead import Arguments
 
 Begin = Callable[..., Call | None]
 """Start a call from the method's arguments; None where it is none."""
@@ -22,6 +23,8 @@ Settle = Callable[[Call, Any], Any]
 """Read what the method returned, and return what its caller gets."""
 
 _MARK: Final = "_spanledger"
+REFUSED: Final[Any] = object()
+"""In place of a result: the request is to be made as the application wrote it."""
 
 
 def replace(owner: Any, name: str, around: Callable[[Any], Any]) -> None:
@@ -43,6 +46,9 @@ def around_method(begin: Begin, settle: Settle) -> Callable[[Callable[..., Any]]
                 return plain(*args, **kwargs)
             if call.admission is not None:
                 admit(call)
+                result = ask_instead(plain, call)
+                if result is not REFUSED:
+                    return settled(settle, call, result)
             token = in_flight.set(call)
             try:
                 result = plain(*args, **kwargs)
@@ -68,6 +74,9 @@ def around_coroutine(begin: Begin, settle: Settle) -> Callable[[Callable[..., An
                 return await plain(*args, **kwargs)
             if call.admission is not None:
                 await admit_async(call)
+                result = await _ask_instead_async(plain, call)
+                if result is not REFUSED:
+                    return settled(settle, call, result)
             token = in_flight.set(call)
             try:
                 result = await plain(*args, **kwargs)
@@ -81,6 +90,39 @@ def around_coroutine(begin: Begin, settle: Settle) -> Callable[[Callable[..., An
         return method
 
     return around
+
+
+def ask_instead(plain: Callable[..., Any], call: Call) -> Any:
+    """Make the request of the model that stands in; REFUSED where none does, or the provider doesn't take it."""
+    if not isinstance(call.changed, Arguments):
+        return REFUSED
+    args, kwargs = call.changed.given
+    token = in_flight.set(call)
+    try:
+        return plain(*args, **kwargs)
+    except BaseException as error:
+        if call.take_back(error):
+            return REFUSED
+        call.fail(error)
+        raise
+    finally:
+        in_flight.reset(token)
+
+
+async def _ask_instead_async(plain: Callable[..., Any], call: Call) -> Any:
+    if not isinstance(call.changed, Arguments):
+        return REFUSED
+    args, kwargs = call.changed.given
+    token = in_flight.set(call)
+    try:
+        return await plain(*args, **kwargs)
+    except BaseException as error:
+        if call.take_back(error):
+            return REFUSED
+        call.fail(error)
+        raise
+    finally:
+        in_flight.reset(token)
 
 
 def settled(settle: Settle, call: Call, result: Any) -> Any:

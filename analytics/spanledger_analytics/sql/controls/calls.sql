@@ -1,5 +1,5 @@
 -- Which calls were made in a stretch of time? One row a charged call, by start: who, what was asked for, its tokens, its cost.
--- `input_bytes` is the size of its prompt, where that was measured.
+-- `input_bytes` is the size of its prompt, where that was measured. `model` as in `spent`.
 select
     span_id,
     trace_id,
@@ -7,7 +7,7 @@ select
     coalesce(duration_us, 0) * 1000 as duration_ns,
     coalesce(operation, '') as operation,
     coalesce(provider, '') as provider,
-    coalesce(routed_from, request_model, '') as model,
+    coalesce(routed_from, request_model, case when is_batch then coalesce(matched_model, response_model) end, '') as model,
     user_id,
     team_id,
     customer_id,
@@ -19,6 +19,11 @@ select
     max_tokens,
     coalesce(system_size, 0) + coalesce(tools_size, 0) + coalesce(history_size, 0) + coalesce(tool_results_size, 0)
     + coalesce(user_size, 0) as input_bytes,
+    coalesce(history_size, 0) as history_size,
+    coalesce(tool_results_size, 0) as tool_results_size,
+    turn,
+    tool_count,
+    is_batch,
     input_tokens,
     columns('^(input_uncached|cache_.*|input_audio|input_image|output_text|reasoning|output_audio|output_image)_tokens$'),
     usage_state,

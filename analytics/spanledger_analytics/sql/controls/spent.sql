@@ -1,5 +1,6 @@
 -- What did calls spend in each window of a budget? One row a window and what its scopes are told by (`$keys`, `$tags`, and
 -- the session where `$by_session`). `nano_usd` is rounded up for each call, as accounts have it.
+-- `model` is what was asked for; of a batch's result, which doesn't say so, what answered, by its name in the price book.
 with windows as (
     select unnest($begins::timestamptz[]) as window_begin
 ),
@@ -20,7 +21,14 @@ select
     case when list_contains($keys::varchar[], 'request_type') then calls.request_type end as request_type,
     case when list_contains($keys::varchar[], 'environment') then calls.environment end as environment,
     case when list_contains($keys::varchar[], 'provider') then calls.provider end as provider,
-    case when list_contains($keys::varchar[], 'model') then coalesce(calls.routed_from, calls.request_model) end as model,
+    case
+        when list_contains($keys::varchar[], 'model') then coalesce(
+            calls.routed_from,
+            calls.request_model,
+            case when calls.is_batch then coalesce(calls.matched_model, calls.response_model) end
+        )
+    end as model,
+    case when list_contains($keys::varchar[], 'finish_reason') then calls.finish_reason end as finish_reason,
     list_transform($tags::varchar[], lambda key: calls.tags[key]) as own,
     case when $by_session then coalesce(calls.session_id, calls.trace_id) end as run,
     count(*) as calls,

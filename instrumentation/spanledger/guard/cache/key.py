@@ -2,11 +2,17 @@
 
 The whole body of a request goes into it but for a short list of what decides nothing, so that a parameter nobody here
 has heard of can make a cache miss, never a wrong hit. Of what the hash was made from nothing is kept.
+
+Whose account it is, is in it, too: what a client or a request gives for a credential. One that is asked for anew before
+each request is another token every hour, so in its place is the object that is asked, of this process.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
+import secrets
+import weakref
 from collections.abc import Mapping
 from json import dumps
 from typing import Any, Final, NamedTuple
@@ -27,10 +33,26 @@ _ORDERED: Final = frozenset({"tools", "functions", "response_format", "text", "o
 _ACTS: Final = frozenset({"tools", "functions", "web_search_options", "mcp_servers", "container", "plugins"})
 _KEEPS: Final = frozenset({"store", "background", "conversation"})
 """What has the provider keep or go on with something."""
-_TELLING: Final = ("beta", "version", "organization", "project")
+_TELLING: Final = re.compile(
+    "beta|version|organization|project|workspace|profile|account|tenant|customer|authorization|cookie"
+    "|(?:auth|key|token|secret|credential|signature)s?$"
+)
 """In the name of a header that decides the answer, or whose account it is."""
+_TELLS_NOTHING: Final = "idempotency"
+"""In the name of a header that is another one for each request."""
 _NOT_GIVEN: Final = ABSENT_TYPES - {"NoneType"}
-_ACCOUNT: Final = ("organization", "project", "workspace_id")
+_ACCOUNT: Final = (
+    *("organization", "project", "_project", "project_id", "workspace_id", "region", "aws_region", "aws_profile"),
+    *("auth_token", "access_token", "_azure_ad_token", "admin_api_key", "aws_access_key"),
+)
+"""Of a client, beside its API key."""
+_ASKED_ANEW: Final = (
+    *("_api_key_provider", "_azure_ad_token_provider", "_token_provider", "credentials"),
+    *("_workload_identity_auth", "_provider_runtime", "_creds_state"),
+)
+"""Of a client: objects that have its credential of the moment."""
+_known: Final[dict[int, tuple[weakref.ref[object], str]]] = {}
+"""Such objects, by their address, and a name that is no other one's."""
 
 
 class Asked(NamedTuple):
@@ -42,7 +64,7 @@ class Asked(NamedTuple):
     body: Mapping[str, Any]
     headers: Mapping[str, str]
     """Those of this request that decide the answer."""
-    account: tuple[object, ...]
+    account: tuple[str | None, ...]
     """The API key and what else says whose account it is."""
     stream: bool
 
@@ -76,20 +98,47 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _headers(client: Any, options: Any) -> dict[str, str]:
+    """Return the headers that tell, those of the request above the client's, and these above its HTTP client's."""
+    of_http = getattr(getattr(client, "_client", None), "headers", None)
+    of_credential, of_client = getattr(client, "_credential_headers", None), getattr(client, "_custom_headers", None)
     found = {}
-    for headers in (getattr(client, "_custom_headers", None), options.headers):
+    for headers in (of_http, of_credential, of_client, options.headers):
         if isinstance(headers, Mapping):
             for name, value in headers.items():
-                if isinstance(value, str) and any(word in name.lower() for word in _TELLING):
-                    found[name.lower()] = value
+                lower = name.lower()
+                if isinstance(value, str | bytes) and _TELLING.search(lower) and _TELLS_NOTHING not in lower:
+                    found[lower] = value if isinstance(value, str) else value.decode("latin-1")
     return found
 
 
-def _account(client: Any) -> tuple[object, ...]:
-    # One that is asked for anew before each request is a token, and another one every hour.
+def _account(client: Any) -> tuple[str | None, ...]:
     key = None if getattr(client, "_api_key_provider", None) is not None else getattr(client, "api_key", None)
-    values = (getattr(client, name, None) for name in _ACCOUNT)
-    return (key if isinstance(key, str) else None, *(value if isinstance(value, str) else None for value in values))
+    values = (key, *(getattr(client, name, None) for name in _ACCOUNT))
+    asked = [getattr(client, name, None) for name in _ASKED_ANEW]
+    asked.append(getattr(getattr(client, "_client", None), "auth", None))
+    return (
+        *(value if isinstance(value, str) else None for value in values),
+        *(None if one is None else _name(one) for one in asked),
+    )
+
+
+def _name(asked: object) -> str:
+    """Return the name of an object for as long as it lives.
+
+    Raises:
+        TypeError: nobody can tell how long it lives.
+    """
+    found = _known.get(id(asked))
+    if found is not None and found[0]() is asked:
+        return found[1]
+    place, name = id(asked), secrets.token_hex(16)
+    _known[place] = weakref.ref(asked, lambda gone: _forget(place, gone)), name
+    return name
+
+
+def _forget(place: int, gone: weakref.ref[object]) -> None:
+    if (found := _known.get(place)) is not None and found[0] is gone:
+        del _known[place]
 
 
 def why_not(rule: CacheRule, endpoint: Endpoint, body: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spanledger import faults, names
 from spanledger.admit import in_thread
 from spanledger.guard.decisions import Decision, add_decision, moment
+from spanledger.own_threads import OwnThreads
 from spanledger.record import Attributes
 from spanledger.sdk import Endpoint
 
@@ -38,6 +39,8 @@ _FOR_NOTHING: Final[Attributes] = {
     names.COST_PICO_USD: 0,
     names.GUARD_ACTION: "allow",
 }
+_embedders: Final = OwnThreads("spanledger-embed")
+"""Apart from others: an embedder is the application's, and may itself make a call through the event loop."""
 
 
 class Search:
@@ -56,6 +59,7 @@ class Search:
         "_said",
         "_scope",
         "_seek",
+        "_unfinished",
         "is_hit",
         "made_ms",
         "rule",
@@ -89,6 +93,8 @@ class Search:
         self._said: Attributes = {}
         """What the policy's other rules have done to the call before it was answered."""
         self._kept = False
+        self._unfinished = ""
+        """By what the answer ended, where that is why it isn't kept."""
         self.is_hit = False
         """The application got its answer from the cache."""
         self.made_ms: int | None = None
@@ -98,7 +104,10 @@ class Search:
         """Return what the application gets from the cache; None where the call has to be made."""
         try:
             entry = self._seek.find() or self._find_alike()
-            return self._give(call, client, cast_to, options, entry, stream_cls)
+            result = self._made_of(entry, client, cast_to, options, stream_cls)
+            if result is not None:
+                self._note_hit(call)
+            return result
         except Exception as error:
             self._take_back(call, error)
             return None
@@ -111,9 +120,13 @@ class Search:
         try:
             entry = await self._seek.find_async()
             if entry is None and self._question is not None and self._question.serves:
-                entry = await in_thread(self._find_alike)
-            result = self._give(call, client, cast_to, options, entry, stream_cls)
-            return result if result is None else await result
+                entry = await in_thread(self._find_alike, _embedders)
+            made = self._made_of(entry, client, cast_to, options, stream_cls)
+            if made is None:
+                return None
+            result = await made
+            self._note_hit(call)
+            return result
         except Exception as error:
             self._take_back(call, error)
             return None
@@ -147,22 +160,25 @@ class Search:
             self._seek.land(entry)
         return entry
 
-    def _give(self, call: Call, client: Any, cast_to: Any, options: Any, entry: Entry | None, stream_cls: Any) -> Any:
+    def _made_of(self, entry: Entry | None, client: Any, cast_to: Any, options: Any, stream_cls: Any) -> Any:
+        """Return what the SDK makes of an answer, of an asynchronous client to be awaited; None where none is given."""
         asked = self._asked
         if entry is None or asked is None:
             return None
         self.made_ms = entry.made_ms
         if self.rule.shadow:
             return None
-        result = replay(client, cast_to, options, asked.body, entry, stream=asked.stream, stream_cls=stream_cls)
-        self.is_hit = True
+        return replay(client, cast_to, options, asked.body, entry, stream=asked.stream, stream_cls=stream_cls)
+
+    def _note_hit(self, call: Call) -> None:
+        """Take the call from under the policy's other rules: its answer is there, so it draws on no account."""
         if (admission := call.admission) is not None:
-            call.admission = None  # it draws on no account
             if self._passed:
                 self._said = admission.attributes(None, None, 0)
             if admission.held:
                 admission.end(None, None, billed=False)
-        return result
+            call.admission = None
+        self.is_hit = True
 
     def _take_back(self, call: Call, error: Exception) -> None:
         """Have the call made after all: the SDK can't read what was kept."""
@@ -181,6 +197,8 @@ class Search:
             self._add(attributes, f"{rule.name} has an answer of {moment(self.made_ms):%Y-%m-%d %H:%M:%S} UTC")
         elif question is not None and not question.serves:
             self._compare(question)
+        if self._unfinished:
+            self._add(attributes, f"{rule.name} doesn't keep the answer: it ended by {self._unfinished}")
         if question is not None and question.near is not None:
             self._add(attributes, self._told(question.near))
 
@@ -239,7 +257,8 @@ class Search:
             return False
         if self._endpoint.operation == "embeddings":
             return facts.complete
-        return bool(facts.finish_reasons) and GOOD_ENDS.issuperset(facts.finish_reasons)
+        self._unfinished = ", ".join(sorted({*facts.finish_reasons} - GOOD_ENDS))
+        return bool(facts.finish_reasons) and not self._unfinished
 
 
 def _model(options: Any) -> object:

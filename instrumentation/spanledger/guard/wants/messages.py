@@ -1,22 +1,22 @@
-"""What a request asks for, as far as a model may refuse it, and what is known of it before it is sent.
+"""What the bodies of chat completions, responses and messages ask for.
 
-One reader for the bodies of chat completions, responses and messages: their names hardly collide. A parameter that
-nobody here knows is a feature, too, so that no model is taken to support it.
+One reader for OpenAI's and Anthropic's protocols: their names hardly collide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from spanledger.canonical import fields_of, is_absent
-from spanledger.texts import asked_texts
+
+from .wanted import THOUGHTS, Wants, count_runs
 
 _HARMLESS: Final = frozenset(
     {
         *("model", "messages", "input", "system", "instructions", "stream", "stream_options", "tool_choice"),
         *("max_completion_tokens", "max_output_tokens", "function_call"),
-        *("user", "metadata", "safety_identifier", "prompt_cache_key", "store"),
+        *("user", "metadata", "safety_identifier", "prompt_cache_key", "store", "anthropic_version"),
     }
 )
 """Parameters that every model takes, or that stand and fall with others."""
@@ -30,43 +30,22 @@ _PARTS: Final = {
     "file": "files",
     "input_file": "files",
     "document": "files",
-    "thinking": "thinking of earlier turns",
-    "redacted_thinking": "thinking of earlier turns",
-    "reasoning": "thinking of earlier turns",
+    "thinking": THOUGHTS,
+    "redacted_thinking": THOUGHTS,
+    "reasoning": THOUGHTS,
     "tool_use": "tools",
     "tool_result": "tools",
     "function_call": "tools",
     "function_call_output": "tools",
 }
-NOT_TEXT: Final = frozenset({"images", "audio", "files"})
-"""Features whose tokens no bytes tell."""
 _OWN_TOOLS: Final = frozenset({None, "function", "custom"})
 _RESULTS: Final = frozenset({"tool_result", "function_call_output"})
+_ANSWERS: Final = frozenset({"assistant", "model"})
 _TURNS: Final = frozenset({"function_call", "reasoning"})
 """Items of a response that come from the model and have no role."""
 
 
-class Wants(NamedTuple):
-    """What a request asks for."""
-
-    features: Mapping[str, str]
-    """Feature to the parameter that it comes from: `json_schema` to `response_format`."""
-    turn: int | None
-    """1 and one more for each answer of the model that is sent along; None where the provider keeps them."""
-    most: int | None
-    """Tokens that the answer may have."""
-    tools: bool
-    """Tools are offered."""
-    tool_results: bool
-    code: bool
-    """There is a code fence in a message."""
-    is_chat: bool
-    """Of chat completions, which some models take less with."""
-    marks_cache: bool
-    """Parts are marked to be cached by the provider."""
-
-
-def read_wants(body: Mapping[str, Any]) -> Wants:
+def read_messages(body: Mapping[str, Any]) -> Wants:
     """Read the body of a chat completion, a response or a message."""
     features: dict[str, str] = {}
     for name, value in body.items():
@@ -93,7 +72,7 @@ def read_wants(body: Mapping[str, Any]) -> Wants:
     most = next((body[name] for name in _MOST if type(body.get(name)) is int), None)
     return Wants(
         features,
-        None if kept else 1 + _answers(listed),
+        None if kept else 1 + count_runs(map(is_answer, listed)),
         most,
         bool(body.get("tools") or body.get("functions")),
         any(part in _RESULTS for part in parts) or any(_role(message) == "tool" for message in listed),
@@ -101,19 +80,6 @@ def read_wants(body: Mapping[str, Any]) -> Wants:
         "messages" in body,
         marks,
     )
-
-
-def cached_share(body: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the bytes of a prompt that the call before it had sent, at most, and those of all of it."""
-    key = "messages" if "messages" in body else "input"
-    listed = body.get(key)
-    if not isinstance(listed, list | tuple):
-        return 0, asked_texts(body).size
-    last = max((place for place, one in enumerate(listed) if _is_answer(fields_of(one) or {})), default=0)
-    while last and _is_answer(fields_of(listed[last - 1]) or {}):
-        last -= 1
-    before = asked_texts({**body, key: listed[:last]}).size if last else 0
-    return before, asked_texts(body).size
 
 
 def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -153,18 +119,9 @@ def _role(message: Mapping[str, Any]) -> object:
     return message.get("role")
 
 
-def _is_answer(message: Mapping[str, Any]) -> bool:
-    return message.get("role") == "assistant" or message.get("type") in _TURNS
-
-
-def _answers(listed: Sequence[Mapping[str, Any]]) -> int:
-    """Count the model's answers; several items of a response in a row are one."""
-    count, before = 0, False
-    for message in listed:
-        answers = _is_answer(message)
-        count += answers and not before
-        before = answers
-    return count
+def is_answer(message: Mapping[str, Any]) -> bool:
+    """Tell whether the model wrote a message, or an item of a response."""
+    return message.get("role") in _ANSWERS or message.get("type") in _TURNS
 
 
 def _marked_places(body: Mapping[str, Any]) -> Iterable[object]:
