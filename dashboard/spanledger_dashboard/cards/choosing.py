@@ -10,6 +10,7 @@ import streamlit as st
 
 from spanledger_analytics.reports.against import AGAINST, moment
 from spanledger_dashboard.components.options import cut_apart
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.state import Window, go
 
@@ -27,16 +28,16 @@ _OTHER_DAYS: Final = "other days"
 def show_comparison(asked: Window, lake: Lake) -> None:
     """Draw the choice of a kind, and what that kind needs."""
     kind = kind_of(asked)
+    key = key_showing("compare-kind", kind)
 
     def chosen() -> None:
-        go(_first(st.session_state["compare-kind"], asked, lake))
+        go(_first(st.session_state[key], asked, lake))
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="compare-choice"):
-        st.session_state["compare-kind"] = kind
         st.segmented_control(
             "Compare",
             KINDS,
-            key="compare-kind",
+            key=key,
             on_change=chosen,
             label_visibility="collapsed",
             required=True,
@@ -73,16 +74,16 @@ def _show_periods(asked: Window, lake: Lake) -> None:
     del lake
     current = against(asked)
     custom = current not in AGAINST
+    key = key_showing("compare-against", _OTHER_DAYS if custom else current)
 
     def chosen() -> None:
-        picked = st.session_state["compare-against"]
+        picked = st.session_state[key]
         go(asked.told(against=_days_before(asked) if picked == _OTHER_DAYS else picked.replace("previous", "")))
 
-    st.session_state["compare-against"] = _OTHER_DAYS if custom else current
     st.selectbox(
         "Against",
         [*AGAINST, _OTHER_DAYS],
-        key="compare-against",
+        key=key,
         format_func=lambda name: f"against {_AGAINST.get(name, name)}",
         on_change=chosen,
         label_visibility="collapsed",
@@ -98,20 +99,21 @@ def _days_before(asked: Window) -> str:
 
 
 def _show_other_days(asked: Window, current: str) -> None:
-    def chosen() -> None:
-        picked = st.session_state["compare-days"]
-        # Between the two clicks only the first day is there.
-        if len(picked) == 2:
-            go(asked.told(against=f"{picked[0]}..{picked[1]}"))
-
     try:
         first, last = (date.fromisoformat(day) for day in current.split(".."))
     except ValueError:
         return
-    st.session_state["compare-days"] = (first, last)
+    key = key_showing("compare-days", (first, last))
+
+    def chosen() -> None:
+        picked = st.session_state[key]
+        # Between the two clicks only the first day is there.
+        if len(picked) == 2:
+            go(asked.told(against=f"{picked[0]}..{picked[1]}"))
+
     st.date_input(
         "Other days",
-        key="compare-days",
+        key=key,
         format="YYYY-MM-DD",
         min_value=min(first, date(2020, 1, 1)),
         max_value=max(last, asked.period.calendar.today()),
@@ -131,20 +133,21 @@ def _show_slices(asked: Window, lake: Lake) -> None:
 def _show_moment(asked: Window, lake: Lake) -> None:
     calendar = asked.period.calendar
     at = calendar.local(moment(asked.own["at"], calendar))
+    days, clocks = key_showing("compare-day", at.date()), key_showing("compare-clock", time(at.hour, at.minute))
+    around = key_showing("compare-around", asked.own["around"])
 
     def chosen() -> None:
-        day, clock = st.session_state["compare-day"], st.session_state["compare-clock"]
+        day, clock = st.session_state[days], st.session_state[clocks]
         if day is not None and clock is not None:
             go(asked.told(at=f"{datetime.combine(day, clock):%Y-%m-%dT%H:%M}"))
 
     def chosen_around() -> None:
-        go(asked.told(around=st.session_state["compare-around"]))
+        go(asked.told(around=st.session_state[around]))
 
-    st.session_state["compare-day"], st.session_state["compare-clock"] = at.date(), time(at.hour, at.minute)
     today = calendar.today()
     st.date_input(
         "Day",
-        key="compare-day",
+        key=days,
         format="YYYY-MM-DD",
         min_value=min(at.date(), date(2020, 1, 1)),
         max_value=max(today, at.date()),
@@ -152,12 +155,11 @@ def _show_moment(asked: Window, lake: Lake) -> None:
         label_visibility="collapsed",
         width=140,
     )
-    st.time_input("Time", key="compare-clock", on_change=chosen, label_visibility="collapsed", width=110)
-    st.session_state["compare-around"] = asked.own["around"]
+    st.time_input("Time", key=clocks, on_change=chosen, label_visibility="collapsed", width=110)
     st.selectbox(
         "Around",
         sorted(AROUND, key=int),
-        key="compare-around",
+        key=around,
         on_change=chosen_around,
         label_visibility="collapsed",
         format_func=lambda days: f"{days} {'day' if days == '1' else 'days'} each side",
@@ -167,11 +169,10 @@ def _show_moment(asked: Window, lake: Lake) -> None:
 
 
 def _show_condition(asked: Window, name: str, placeholder: str, known: Sequence[str]) -> None:
-    key = f"compare-{name}"
     picked = asked.own[name] or None
+    key = key_showing(f"compare-{name}", picked)
     offered = [*known, *([picked] if picked and picked not in known else [])]
     words = cut_apart({text: text for text in offered}, 60)
-    st.session_state[key] = picked
     st.selectbox(
         placeholder,
         offered,
@@ -180,14 +181,14 @@ def _show_condition(asked: Window, name: str, placeholder: str, known: Sequence[
         placeholder=placeholder,
         format_func=words.__getitem__,
         accept_new_options=True,
-        on_change=_rewrite(asked, name),
+        on_change=_rewrite(asked, name, key),
         label_visibility="collapsed",
         width=260,
     )
 
 
-def _rewrite(asked: Window, name: str) -> Callable[[], None]:
+def _rewrite(asked: Window, name: str, key: str) -> Callable[[], None]:
     def chosen() -> None:
-        go(asked.told(**{name: st.session_state[f"compare-{name}"] or ""}))
+        go(asked.told(**{name: st.session_state[key] or ""}))
 
     return chosen

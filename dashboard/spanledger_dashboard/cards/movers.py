@@ -17,6 +17,7 @@ from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.links import open_page
 from spanledger_dashboard.components.place import value_name
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.state import View, Window, go
 
@@ -54,14 +55,15 @@ def show_movers(asked: Window) -> None:
 
 
 def _show_choice(asked: Window) -> None:
-    def chosen() -> None:
-        go(asked.told(movers=st.session_state["movers-by"]))
+    key = key_showing("movers-by", asked.own["movers"])
 
-    st.session_state["movers-by"] = asked.own["movers"]
+    def chosen() -> None:
+        go(asked.told(movers=st.session_state[key]))
+
     st.segmented_control(
         "Movers by",
         BY,
-        key="movers-by",
+        key=key,
         format_func=str.capitalize,
         on_change=chosen,
         label_visibility="collapsed",

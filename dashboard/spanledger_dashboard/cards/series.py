@@ -19,6 +19,7 @@ from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.options import cut_apart
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.state import Window, go
 
@@ -71,16 +72,17 @@ def question_of(asked: Window, row: Mapping[str, Any]) -> Question:
 
 
 def _show_choice(asked: Window, picked: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    shown = key_showing("series-found", picked)
+
     def chosen() -> None:
-        go(asked.told(**{FOUND: st.session_state["series-found"]}))
+        go(asked.told(**{FOUND: st.session_state[shown]}))
 
     told = {key: row_of(row) for key, row in found.items()}
     words = cut_apart({key: f"{row.title}, {row.amount}" for key, row in told.items()}, 100)
-    st.session_state["series-found"] = picked
     st.selectbox(
         "Series",
         list(found),
-        key="series-found",
+        key=shown,
         format_func=words.__getitem__,
         on_change=chosen,
         label_visibility="collapsed",

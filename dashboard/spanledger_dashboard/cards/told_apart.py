@@ -14,6 +14,7 @@ from spanledger_dashboard.components.card import card, show_answer
 from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.links import open_page
 from spanledger_dashboard.components.place import value_name
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import Lake, shown_lake
 from spanledger_dashboard.format import markdown, share, usd
 from spanledger_dashboard.state import Window, go
@@ -75,18 +76,19 @@ def _show_sides(asked: Window, lake: Lake) -> None:
 
 
 def _show_title(asked: Window, answer: str, reading: str) -> None:
+    key = key_showing("compare-by", asked.own["by"])
+
     def chosen() -> None:
-        go(asked.told(by=st.session_state["compare-by"]))
+        go(asked.told(by=st.session_state[key]))
 
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(gap="xxsmall", width="stretch"):
             st.subheader(markdown(answer, 300), anchor=False)
             st.caption(reading)
-        st.session_state["compare-by"] = asked.own["by"]
         st.segmented_control(
             "Told apart by",
             BY,
-            key="compare-by",
+            key=key,
             format_func=str.capitalize,
             on_change=chosen,
             label_visibility="collapsed",

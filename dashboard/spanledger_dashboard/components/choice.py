@@ -8,17 +8,18 @@ import streamlit as st
 
 from spanledger_dashboard.state import Window, go
 
+from .showing import key_showing
+
 
 def show_choice(
     asked: Window, name: str, values: Sequence[str], label: str, written: Callable[[str], str] = str.capitalize
 ) -> None:
     """Draw the values of the parameter `name`, the one that the address says picked; `label` is for screen readers."""
-    key = f"choice-{name}"
+    key = key_showing(f"choice-{name}", asked.own[name])
 
     def chosen() -> None:
         go(asked.told(**{name: st.session_state[key]}))
 
-    st.session_state[key] = asked.own[name]
     st.segmented_control(
         label,
         values,

@@ -14,6 +14,7 @@ from spanledger_dashboard.headlines import person
 from spanledger_dashboard.state import View, Window, go, go_from, while_here
 
 from .options import cut_apart
+from .showing import key_showing
 from .tags import show_tags
 
 _ALL: Final = {
@@ -74,8 +75,7 @@ def show_filters(view: View | Window, lake: Lake) -> None:
             if picked is not None and picked not in values:
                 values.append(picked)
             words = cut_apart({value: value or value_name(dimension, "") for value in values}, _LONGEST)
-            key = f"filter-{dimension}"
-            st.session_state[key] = picked
+            key = key_showing(f"filter-{dimension}", picked)
             st.selectbox(
                 dimension.capitalize(),
                 values,
@@ -84,7 +84,7 @@ def show_filters(view: View | Window, lake: Lake) -> None:
                 placeholder=_ALL[dimension],
                 format_func=words.__getitem__,
                 on_change=while_here(_refilter),
-                args=(view, dimension),
+                args=(view, dimension, key),
                 label_visibility="collapsed",
                 width=158,
             )
@@ -96,5 +96,5 @@ def value_name(dimension: str, value: str) -> str:
     return visible(value, _LONGEST) if value else f"(no {dimension})"
 
 
-def _refilter(view: View | Window, dimension: str) -> None:
-    go_from(view.filtered(dimension, st.session_state[f"filter-{dimension}"]))
+def _refilter(view: View | Window, dimension: str, key: str) -> None:
+    go_from(view.filtered(dimension, st.session_state[key]))

@@ -12,6 +12,7 @@ from spanledger_dashboard.cards.unallocated import show_unallocated
 from spanledger_dashboard.cards.unit_cost import show_unit_cost
 from spanledger_dashboard.components.bar import show_bar
 from spanledger_dashboard.components.links import show_link
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.state import Window, go
@@ -37,16 +38,16 @@ def page() -> None:
 
 def _show_choice(asked: Window) -> None:
     """Draw what the page is told by, what it is narrowed to beside the filters, and the way to Explore."""
+    key = key_showing("attribution-by", asked.own["by"])
 
     def chosen() -> None:
-        go(asked.told(by=st.session_state["attribution-by"]))
+        go(asked.told(by=st.session_state[key]))
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="attribution-choice"):
-        st.session_state["attribution-by"] = asked.own["by"]
         st.segmented_control(
             "Told by",
             BY,
-            key="attribution-by",
+            key=key,
             format_func=lambda by: f"By {by}",
             on_change=chosen,
             label_visibility="collapsed",

@@ -15,6 +15,7 @@ from spanledger_analytics.spend import ALL
 from spanledger_dashboard.components.card import card
 from spanledger_dashboard.components.figure import Columns
 from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import Lake
 from spanledger_dashboard.format import many, price, visible
 from spanledger_dashboard.state import Window, go
@@ -69,13 +70,14 @@ def show_lookup(lake: Lake, asked: Window, prices: InForce) -> None:
 
 
 def _show_search(asked: Window) -> None:
-    def search() -> None:
-        go(asked.told(find=st.session_state["price-find"].strip()))
+    key = key_showing("price-find", asked.own["find"])
 
-    st.session_state["price-find"] = asked.own["find"]
+    def search() -> None:
+        go(asked.told(find=st.session_state[key].strip()))
+
     st.text_input(
         "Find a model of the book by its name or provider",
-        key="price-find",
+        key=key,
         on_change=search,
         placeholder="sonnet, or openai gpt-5",
     )

@@ -14,6 +14,7 @@ from spanledger_dashboard.charts.price_history import changes, meter_name, price
 from spanledger_dashboard.components.card import card
 from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
+from spanledger_dashboard.components.showing import key_showing
 from spanledger_dashboard.data import now
 from spanledger_dashboard.format import day_name, markdown, price, visible
 from spanledger_dashboard.state import Window, go
@@ -73,14 +74,15 @@ def _show_contexts(asked: Window, offered: list[str], context: str) -> None:
     if not offered:
         return
 
-    def chosen() -> None:
-        go(asked.told(context=st.session_state["price-context"]))
+    key = key_showing("price-context", context)
 
-    st.session_state["price-context"] = context
+    def chosen() -> None:
+        go(asked.told(context=st.session_state[key]))
+
     st.selectbox(
         "Asked for as",
         ["", *offered],
-        key="price-context",
+        key=key,
         on_change=chosen,
         format_func=lambda label: label.replace("&", ", ") or _PLAIN,
     )
