@@ -111,9 +111,9 @@ def _is_probe(url: str) -> bool:
 
 def settle(page: Page) -> None:
     """Wait until Streamlit has drawn what was asked for and the figures stand."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
     # A heading stands before its text: what draws Markdown is loaded when it is first needed.
     page.wait_for_function("() => document.querySelector('[data-testid=stHeading]')?.innerText.trim()", timeout=60_000)
+    calm(page)
     page.wait_for_function(
         "() => document.querySelectorAll('[data-testid=stPlotlyChart]').length"
         " === document.querySelectorAll('[data-testid=stPlotlyChart] svg.main-svg').length / 3"
@@ -124,21 +124,38 @@ def settle(page: Page) -> None:
     )
 
 
+def calm(page: Page) -> None:
+    """Wait until nothing has been under way for a while: between a callback's run and the one it asks for is a gap."""
+    page.evaluate("() => { window.calmFor = 0 }")
+    page.wait_for_function(
+        """() => {
+            const runs = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'notRunning';
+            const waits = document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
+            window.calmFor = runs || waits ? 0 : window.calmFor + 1;
+            return window.calmFor > 3;
+        }""",
+        polling=100,
+        timeout=60_000,
+    )
+
+
 def click_place(page: Page, chart: str, place: int) -> None:
     """Click the n-th column or row of the hit layer of the figure with a key."""
     hit = page.locator(f".st-key-{chart} .js-plotly-plot .trace.bars").last.locator(".point path").nth(place)
-    boxes = [hit.bounding_box()]
-    # While the figure is drawn anew, what was there is gone.
-    while boxes[-1] is None and len(boxes) < 300:
+    hovered = page.locator(f".st-key-{chart} .hoverlayer .hovertext").first
+    # Plotly takes a click only where it has noticed the pointer; a figure that is drawn anew is gone, and moves.
+    for _ in range(100):
+        box = hit.bounding_box()
+        if box is not None:
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_timeout(300)
+            if hovered.is_visible() and hit.bounding_box() == box:
+                page.mouse.down()
+                page.mouse.up()
+                return
         page.wait_for_timeout(100)
-        boxes.append(hit.bounding_box())
-    box = boxes[-1]
-    assert box is not None, f"{chart} has no place {place}"
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    # Plotly takes a click only where it has noticed the pointer.
-    page.wait_for_selector(f".st-key-{chart} .hoverlayer .hovertext")
-    page.mouse.down()
-    page.mouse.up()
+        page.mouse.move(0, 0)
+    raise AssertionError(f"{chart} has no place {place} that the pointer is noticed over")
 
 
 def click_row(page: Page, table: str, row: int, x_px: int = 120, row_px: int = 36) -> None:

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from spanledger_dashboard.components import links
-from spanledger_dashboard.components.address import keep_to_address
+from spanledger_dashboard.components.address import watch_address
 from spanledger_dashboard.components.ahead import bring_ahead
 from spanledger_dashboard.components.empty import show_empty
 from spanledger_dashboard.components.trouble import told
@@ -33,7 +33,6 @@ from spanledger_dashboard.pages import (
     prices,
     sql,
 )
-from spanledger_dashboard.sql.sheet import CHART
 from spanledger_dashboard.state import carried
 from spanledger_dashboard.viewer import admit, show_viewer
 
@@ -49,10 +48,11 @@ _STYLE: Final = """<style>
 .js-plotly-plot :is([class$="tick"] text, [class$="title"], .legendtext, .scatterlayer text, .bartext-outside,
   .annotation-text) {
   fill: color-mix(in srgb, currentColor 80%, transparent) !important; }
+[data-testid=stElementContainer]:has([data-drawn]) { display: none; }
 </style>"""
 """White on the pale blue of the dark theme can't be read; a comparison goes on in a second line where it is narrow, and
 the way to the day or hour beside has a line of its own on a phone; words of a figure take the ink of the page around
-them, so that a figure that is drawn already can be read when the theme is switched."""
+them, so that a figure that is drawn already can be read when the theme is switched; marks take up no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,13 @@ class Place:
     """Whether it takes days over from the page before."""
     filters: bool = False
     """Whether it takes filters over; only where a reader sees them."""
-    beside: tuple[str, ...] = ()
-    """Parameters that change while only a part of the page is drawn again."""
 
 
 SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
     {
         "Spend": (
             Place("Overview", "", "speed", overview.page),
-            Place("Explore", "explore", "query_stats", explore.page, filters=True, beside=("s",)),
+            Place("Explore", "explore", "query_stats", explore.page, filters=True),
             Place("Attribution", "attribution", "account_tree", attribution.page, filters=True),
             Place("Compare", "compare", "compare_arrows", compare.page, filters=True),
         ),
@@ -87,7 +85,7 @@ SECTIONS: Final[Mapping[str, tuple[Place, ...]]] = MappingProxyType(
         ),
         "Data": (
             Place("Prices", "prices", "sell", prices.page),
-            Place("SQL", "sql", "terminal", sql.page, days=False, beside=("look", *CHART)),
+            Place("SQL", "sql", "terminal", sql.page, days=False),
         ),
     }
 )
@@ -116,7 +114,8 @@ def main() -> None:
     st.set_page_config(page_title=f"{chosen.title} · spanledger")
     _show_sections(pages)
     show_viewer()
-    _keep_to_address(chosen)
+    with st.sidebar:
+        watch_address(chosen.url_path, pages)
     chosen.run()
 
 
@@ -134,12 +133,6 @@ def _show_sections(pages: Mapping[str, Page]) -> None:
                     along = carried(here, days=place.days, filters=place.filters)
                     st.page_link(pages[place.path], width="stretch", query_params=along)
         bring_ahead()
-
-
-def _keep_to_address(chosen: Page) -> None:
-    place = next(place for place in places() if place.path == chosen.url_path)
-    with st.sidebar:
-        keep_to_address(place.path, [each.path for each in places()], place.beside)
 
 
 def _page(place: Place) -> Page:

@@ -30,6 +30,7 @@ def test_a_part_and_a_bar_narrow_every_card_and_back_lets_go(page: Page, address
     page.wait_for_url(re.compile(f"team={team}"))
     settle(page)
     expect(answer).to_contain_text(f"{feature} is 100 % of")
+    expect(page.locator(".st-key-card-pareto [data-testid=stHeading]")).to_contain_text(f"{team} is 100 %")
     expect(page.get_by_role("combobox", name="Team")).to_have_value(team)
 
     click_place(page, "pareto", 0)

@@ -12,12 +12,11 @@
     return all.toString();
   }
 
-  function stands(drawn) {
-    const beside = drawn.dataset.beside.split(" ");
-    const page = location.pathname.split("/").findLast(Boolean) ?? "";
-    const { drawnFor, others } = drawn.dataset;
-    const isHere = drawnFor ? page === drawnFor : !others.split(" ").includes(page);
-    return isHere && told(drawn.dataset.query, beside) === told(location.search, beside);
+  function stands(page, query) {
+    const here = location.pathname.split("/").findLast(Boolean) ?? "";
+    if (page.dataset.page ? here !== page.dataset.page : page.dataset.others.split(" ").includes(here)) return false;
+    const beside = query?.dataset.beside.split(" ");
+    return !query || told(query.dataset.query, beside) === told(location.search, beside);
   }
 
   function watch() {
@@ -26,10 +25,10 @@
     let seen = 0;
     let asked = null;
     setInterval(() => {
-      const drawn = document.querySelector("[data-drawn-for]");
+      const [page, query] = ["page", "query"].map((part) => document.querySelector(`[data-drawn=${part}]`));
       const app = document.querySelector("[data-testid=stApp]");
-      if (!drawn || app?.dataset.testScriptState !== "notRunning") return (seen = 0);
-      if (stands(drawn)) return (seen = 0), (asked = null);
+      if (!page || app?.dataset.testScriptState !== "notRunning") return (seen = 0);
+      if (stands(page, query)) return (seen = 0), (asked = null);
       if (++seen < TRIES || asked === location.href) return;
       asked = location.href;
       // What Streamlit's page takes for Back: it tells the server where it is.

@@ -8,6 +8,7 @@ from spanledger_dashboard.data import Lake, configured_calendar
 from spanledger_dashboard.format import markdown
 from spanledger_dashboard.state import NONE, BadLinkError, Own, View, Window, go, window
 
+from .address import mark_address
 from .periods import show_days, show_periods
 from .place import show_filters
 
@@ -17,6 +18,7 @@ def asked_window(own: Own = NONE, usual: int = View().days) -> Window:
 
     A bad link gets a sentence and a way on, and the page ends there.
     """
+    mark_address()
     try:
         return window(st.query_params.to_dict(), own, configured_calendar(), usual)
     except BadLinkError as error:

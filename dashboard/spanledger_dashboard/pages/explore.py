@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from spanledger_dashboard.components.address import mark_address
 from spanledger_dashboard.components.place import show_crumbs, show_filters
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.components.way import Way, show_lost, show_way
@@ -31,6 +32,7 @@ def _panel() -> None:
 
 
 def _draw() -> None:
+    mark_address("s")
     try:
         view = parse(st.query_params.to_dict())
     except BadLinkError as error:

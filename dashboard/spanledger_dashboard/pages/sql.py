@@ -8,6 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spanledger.settings import load
+from spanledger_dashboard.components.address import mark_address
 from spanledger_dashboard.components.trouble import told
 from spanledger_dashboard.data import shown_lake
 from spanledger_dashboard.format import markdown
@@ -15,7 +16,7 @@ from spanledger_dashboard.prices.in_force import in_force
 from spanledger_dashboard.sql import asking, session
 from spanledger_dashboard.sql.editor import show_editor
 from spanledger_dashboard.sql.result import show_result
-from spanledger_dashboard.sql.sheet import Sheet, go, parse
+from spanledger_dashboard.sql.sheet import CHART, Sheet, go, parse
 from spanledger_dashboard.sql.shelf import show_history, show_shelf
 from spanledger_dashboard.state import BadLinkError
 
@@ -34,6 +35,7 @@ def _panel() -> None:
 
 
 def _draw() -> None:
+    mark_address("look", *CHART)
     try:
         sheet = parse(st.query_params.to_dict())
     except BadLinkError as error:
