@@ -132,7 +132,7 @@ def calm(page: Page) -> None:
             const runs = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'notRunning';
             const waits = document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
             window.calmFor = runs || waits ? 0 : window.calmFor + 1;
-            return window.calmFor > 3;
+            return window.calmFor > 2;
         }""",
         polling=100,
         timeout=60_000,

@@ -34,6 +34,7 @@ def command(
       spanledger up                        then open http://127.0.0.1:8501
       SPANLEDGER_ENABLED=1 python app.py   in another terminal
       spanledger up --lake ./lake --dashboard-port 8600
+      spanledger collect                   the collector without the dashboard
 
     The dashboard shows the lake that the collector fills. It listens on this machine only, whatever --host says.
     Rules of alerts.toml in the home folder are evaluated, too, and budgets of policy.toml set right by what is booked:

@@ -89,7 +89,7 @@ def test_a_redis_that_is_stopped_is_away_and_is_back_when_it_is_started(redis: R
 
 
 def test_a_frozen_redis_is_away_after_one_timeout(redis: RedisServer) -> None:
-    store = RedisStore(redis.url, timeout_s=0.05)
+    store = RedisStore(redis.url, timeout_s=0.25)
     for call in ("a", "b"):
         store.reserve(call, [budget("b", 400)], NOW)
         store.sent("a")
@@ -105,13 +105,13 @@ def test_a_frozen_redis_is_away_after_one_timeout(redis: RedisServer) -> None:
 
 def test_a_redis_behind_a_slow_or_a_cut_network_is_away(redis: RedisServer) -> None:
     with network(redis.url.removeprefix("unix://")) as between:
-        store = RedisStore(f"redis://user-of-nobody:secret@127.0.0.1:{between.port}/0", timeout_s=0.1)
+        store = RedisStore(f"redis://user-of-nobody:secret@127.0.0.1:{between.port}/0", timeout_s=0.3)
         with pytest.raises(StoreAwayError) as told:
             store.reserve("a", [budget("b", 400)], NOW)
         assert "secret" not in str(told.value)
-        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=0.1)
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=0.3)
         assert store.reserve("a", [budget("b", 400)], NOW).balances == ((0, 400),)
-        between.delay_s = 0.5
+        between.delay_s = 1.0
         with pytest.raises(StoreAwayError):
             store.settle("a", 300, 0, NOW)
         between.delay_s = 0.0
