@@ -9,7 +9,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -137,6 +137,15 @@ def calm(page: Page) -> None:
         polling=100,
         timeout=60_000,
     )
+
+
+def wait_for(page: Page, condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so that the page's own events make so, which nothing else in this thread can wait for."""
+    for _ in range(600):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{what} did not come true within a minute")
 
 
 def click_place(page: Page, chart: str, place: int) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
-from browsing import settle
+from browsing import settle, wait_for
 from spanledger_dashboard.format import day_name
 
 
@@ -24,8 +24,7 @@ def test_days_are_picked_one_after_the_other(page: Page, address: str) -> None:
     before = len(told)
     days.nth(2).click()
     # The server hears of the first day alone, and draws the page.
-    page.wait_for_timeout(1_000)
-    assert len(told) > before
+    wait_for(page, lambda: len(told) > before, "the first day")
     settle(page)
     days.nth(6).click()
     page.wait_for_url(re.compile("from=.*to="))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from browsing import click_place, click_row, settle
+from browsing import click_place, click_row, settle, wait_for
 from spanledger_analytics.connection import connect
 
 PEAK = (datetime.now(UTC) - timedelta(days=2)).date()
@@ -42,11 +42,11 @@ class Slow:
 
     def wait(self, runs: int) -> None:
         """Wait until as many runs have ended that the page hasn't heard of."""
-        for _ in range(600):
-            if [_kind(message) for message in self.held].count("script_finished") >= runs:
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"held: {[_kind(message) for message in self.held]}")
+        wait_for(
+            self.page,
+            lambda: [_kind(message) for message in self.held].count("script_finished") >= runs,
+            f"{runs} ended runs",
+        )
 
     def _connect(self, browser: WebSocketRoute) -> None:
         server = browser.connect_to_server()
