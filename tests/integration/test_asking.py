@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -104,9 +105,20 @@ def test_a_process_that_was_started_before_is_used_once(files: LakeFiles) -> Non
 
 def test_a_question_whose_page_was_left_makes_room(files: LakeFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking_module, "_AWAY_S", 0.2)
-    left = [Asking(ENDLESS) for _ in range(3)]
-    for one in left:
-        one.start(files, EVERYTHING, lambda: False)
-    assert all(one.wait(20) for one in left)
-    assert "Stopped before it was asked." in {one.outcome.stopped for one in left if one.outcome}
+    running = [Asking(ENDLESS) for _ in range(2)]
+    left = threading.Event()
+    for one in running:
+        one.start(files, EVERYTHING, lambda: not left.is_set())
+    wait_until(lambda: not any(one.waits for one in running), timeout_s=60, what="two questions under way")
+    third = Asking(ENDLESS)
+    third.start(files, EVERYTHING, lambda: False)
+    assert third.wait(60)
+    assert third.outcome == Outcome(stopped="Stopped before it was asked.")
+    assert [one.outcome for one in running] == [None, None]
+    left.set()
+    for one in running:
+        assert one.wait(60)
+        assert one.outcome is not None
+        assert one.outcome.stopped is not None
+        assert one.outcome.stopped.startswith("Stopped after ")
     assert asked("select 1 as one", files).table is not None
