@@ -94,7 +94,7 @@ def send_spike(collector: Collector, calls: int) -> None:
         )
         for number in range(calls)
     ]
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=60)) as connection:
         assert post(connection, request(*spans), PROTOBUF).status == 200
 
 
@@ -103,7 +103,22 @@ def evaluations(home: Path, count: int) -> None:
     store = Store(home)
     for _ in range(count):
         before = store.facts().get("evaluated_at")
-        wait_until(lambda before=before: store.facts().get("evaluated_at") != before, what="an evaluation")  # type: ignore[misc]
+        wait_until(
+            lambda before=before: store.facts().get("evaluated_at") != before,  # type: ignore[misc]
+            timeout_s=60,
+            what="an evaluation",
+        )
+    store.close()
+
+
+def noted(home: Path, count: int) -> None:
+    """Return when it is kept that so many notifications have arrived: who is killed before that sends again."""
+    store = Store(home)
+    wait_until(
+        lambda: [one["done_at"] is not None for one in store.outbox()] == [True] * count,
+        timeout_s=60,
+        what="arrivals that are noted",
+    )
     store.close()
 
 
@@ -136,23 +151,25 @@ def test_a_spike_is_told_once_by_webhook_and_mail_and_so_is_its_end(
             write_rules(home, hook, mail, "10")  # the process finds them when they come
             send_spike(collector, 4)
             wait_until(lambda: len(hook.bodies) == 1 and len(mail.mails) == 1, timeout_s=60, what="both told")
+            noted(home, 2)
             first = evaluator(home)
             second = start_evaluator(home, lake, words)
             evaluations(home, 2)
             assert evaluator(home) == first != second.pid
             collector.kill()
-            wait_until(lambda: evaluator(home) == second.pid, what="the other one to go on")
+            wait_until(lambda: evaluator(home) == second.pid, timeout_s=120, what="the other one to go on")
             evaluations(home, 2)
             assert (len(hook.bodies), len(mail.mails)) == (1, 1)
             write_rules(home, hook, mail, "1000")
             wait_until(
                 lambda: len(hook.bodies) == 2 and len(mail.mails) == 2, timeout_s=60, what="both told of the end"
             )
+            noted(home, 4)
             evaluations(home, 1)
         finally:
             if second is not None:
                 second.kill()
-                second.communicate(timeout=20)
+                second.communicate(timeout=60)
             if collector.process.poll() is None:
                 collector.kill()
     firing, over = hook.bodies
