@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,8 +22,15 @@ from otlp_sink import OtlpSink
 from spanledger import contract
 from spanledger_cli import cli
 from spanledger_cli.demo.provider import LocalProvider
+from waiting import wait_until
 
 HALF = '[[discount]]\nname = "half"\nprovider = "openai"\npercent = 50\n'
+DELIVERED = """
+import spanledger
+while not spanledger.flush():
+    pass
+"""
+"""At the end of a program, which waits for no slow machine by itself: then its spans are sent by the next one."""
 CHAT: dict[str, Value] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
@@ -47,18 +55,31 @@ def _none_in_force() -> Iterator[None]:
 def test_the_collector_prices_by_the_contract_in_its_home_and_follows_its_changes(
     collector: RealCollector, tmp_path: Path
 ) -> None:
-    path = tmp_path / "home" / "contract.toml"
+    path, log = tmp_path / "home" / "contract.toml", tmp_path / "collector.log"
 
-    def write(text: str) -> None:
-        path.write_text(text, "utf-8")
-        age(path, 2)  # what was changed just now may not be whole
+    def put(text: str) -> None:
+        draft = tmp_path / "draft.toml"
+        draft.write_text(text, "utf-8")
+        age(draft, 2)  # what was changed just now may not be whole
+        draft.rename(path)
+
+    def wait_for(words: str) -> None:
+        """Wait until the process that prices has looked at the file."""
+        wait_until(
+            lambda: re.search(f"^convert: .*{words}", log.read_text(), re.MULTILINE) is not None,
+            timeout_s=60,
+            what=words,
+        )
 
     _send(collector, 1)
-    write(HALF)
+    put(HALF)
+    wait_for("the contract has changed: /")
     _send(collector, 2)
-    write("[[discount]]\nname = 'broken'\n")
+    put("[[discount]]\nname = 'broken'\n")
+    wait_for("the contract of before stays in force")
     _send(collector, 3)
     path.unlink()
+    wait_for("the contract has changed: there is none any more")
     _send(collector, 4)
 
     booked = collector.ask("select cost_usd, cost_source, price_id from spans order by start_time")
@@ -83,10 +104,10 @@ def test_a_program_prices_by_the_contract_that_its_setting_names(tmp_path: Path)
     path.write_text(HALF, "utf-8")
     with LocalProvider() as provider, OtlpSink() as sink:
         for named in ("", str(path), str(tmp_path / "none.toml")):
-            ended = run_script("call()", provider, sink.url, tmp_path / "home", SPANLEDGER_CONTRACT=named)
+            ended = run_script(f"call(){DELIVERED}", provider, sink.url, tmp_path / "home", SPANLEDGER_CONTRACT=named)
             assert ended.returncode == 0, ended.stderr
 
-    found = [span["attributes"] for span in sink.spans()]
+    found = [span["attributes"] for span in {span["span_id"]: span for span in sink.spans()}.values()]
     assert [told["spanledger.cost.source"] for told in found] == ["list", "contract", "list"]
     costs = [told["spanledger.cost.pico_usd"] for told in found]
     assert (costs[0], costs[0]) == (2 * costs[1], costs[2])
@@ -111,21 +132,22 @@ def test_the_command_prices_by_a_contract_and_says_what_one_holds(tmp_path: Path
     assert "there is no contract" in nothing.stderr
 
 
-def _send(collector: RealCollector, number: int) -> None:
-    """Send a call, and wait for its row."""
+def _send(collector: RealCollector, number: int) -> datetime:
+    """Send a call, wait for its row, and return when it was made."""
     now = time.time_ns()
     sent = span(CHAT, number=number, start_time_unix_nano=now, end_time_unix_nano=now)
     headers = {"content-type": "application/x-protobuf"}
     with urlopen(Request(f"{collector.endpoint}/v1/traces", request(sent), headers)) as reply:
         assert reply.status == 200
     collector.wait_for_spans(number)
+    return datetime.fromtimestamp(now // 10**9, UTC)
 
 
 def test_a_late_contract_is_applied_by_reprice_and_sql_answers_as_before_it(tmp_path: Path) -> None:
     path = tmp_path / "late.toml"
     path.write_text(HALF + '[[fx]]\ncurrency = "EUR"\nfrom = 2026-01-01\nusd = "1.25"\n', "utf-8")
     with collecting(tmp_path) as collector:
-        _send(collector, 1)
+        day = _send(collector, 1).date()
     run = CliRunner(env={"SPANLEDGER_HOME": str(tmp_path), "SPANLEDGER_CONTRACT": str(path)})
     lake = ["--lake", str(collector.lake)]
 
@@ -135,8 +157,7 @@ def test_a_late_contract_is_applied_by_reprice_and_sql_answers_as_before_it(tmp_
     )
 
     head = "day,provider,model,calls,old_usd,new_usd,difference_usd"
-    today = datetime.now(UTC).date()
-    changed = f"{today},openai,gpt-4-turbo,1,0.068000000000,0.034000000000,-0.034000000000"
+    changed = f"{day},openai,gpt-4-turbo,1,0.068000000000,0.034000000000,-0.034000000000"
     assert dry.stdout.splitlines() == done.stdout.splitlines() == [head, changed]
     assert "1 of 1 calls would change" in dry.stderr
     assert euro.stdout.splitlines() == [
