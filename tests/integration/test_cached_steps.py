@@ -19,6 +19,7 @@ from collecting import collecting
 from matrix_cases import Bench
 from spanledger import names
 from spanledger.errors import SettingError
+from spanledger.guard.cache import answers
 from spanledger_cli.demo.plans import Plan
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import Traced, switched_on
@@ -28,6 +29,12 @@ from tracing import Traced, switched_on
 def provider() -> Iterator[LocalProvider]:
     with LocalProvider(seed=7) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have results waited for while the ledger's thread, which notes what they cost, is at their file."""
+    monkeypatch.setattr(answers, "_BUSY_S", 30.0)
 
 
 @pytest.fixture
@@ -210,13 +217,13 @@ def test_tasks_and_threads_wait_for_the_first_run(traced: Traced, provider: Loca
     def slow() -> int:
         runs.append(1)
         started.set()
-        assert release.wait(20)
+        assert release.wait(60)
         return len(runs)
 
     started, release, results = threading.Event(), threading.Event(), []
     threads = [threading.Thread(target=lambda: results.append(slow())) for _ in range(8)]
     threads[0].start()
-    assert started.wait(20)
+    assert started.wait(60)
     for thread in threads[1:]:
         thread.start()
     release.set()
@@ -265,7 +272,7 @@ def test_in_the_lake_hits_cost_nothing_and_have_saved_what_was_paid(
         for body in bodies:
             request = urllib.request.Request(f"{collector.endpoint}/v1/traces", body)
             request.add_header("content-type", "application/x-protobuf")
-            urllib.request.urlopen(request, timeout=20).close()
+            urllib.request.urlopen(request, timeout=60).close()
         collector.wait_for_spans(7)
         told = collector.ask(
             "select role, cache_hit, billing_basis, guard_policy, duplicate_of is null, unpriced_reason, count(*),"
