@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -25,10 +26,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> LakeFiles:
     return files_now(make_lake(lake, [call(number, 1, now, **tag) for number, tag in enumerate(tags)]))
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a question take longer than a page does: what is endless goes on until a test ends it."""
+    monkeypatch.setattr(asking_module, "LIMITS", replace(asking_module.LIMITS, seconds=600))
+
+
 def asked(query: str, files: LakeFiles, **how: object) -> Outcome:
     asking = Asking(query, explained=bool(how.get("explained")))
     asking.start(files, scope_of_teams(["ads"]) if how.get("scoped") else EVERYTHING)
-    assert asking.wait(60)
+    assert asking.wait(120)
     assert asking.outcome is not None
     return asking.outcome
 
@@ -80,15 +87,15 @@ def test_a_question_is_stopped_at_once_and_gives_its_place_to_the_next(files: La
     fourth.start(files, EVERYTHING)
     assert third.waits
     fourth.stop()
-    assert fourth.wait(60)
+    assert fourth.wait(120)
     assert fourth.outcome == Outcome(stopped="Stopped before it was asked.")
     running[0].stop()
-    assert third.wait(60)
+    assert third.wait(120)
     assert third.outcome is not None
     assert third.outcome.table is not None
     running[1].stop()
     for one in running:
-        assert one.wait(60)
+        assert one.wait(120)
         assert one.outcome is not None
         assert one.outcome.stopped is not None
         assert one.outcome.stopped.startswith("Stopped after ")
@@ -112,12 +119,12 @@ def test_a_question_whose_page_was_left_makes_room(files: LakeFiles, monkeypatch
     wait_until(lambda: not any(one.waits for one in running), timeout_s=60, what="two questions under way")
     third = Asking(ENDLESS)
     third.start(files, EVERYTHING, lambda: False)
-    assert third.wait(60)
+    assert third.wait(120)
     assert third.outcome == Outcome(stopped="Stopped before it was asked.")
     assert [one.outcome for one in running] == [None, None]
     left.set()
     for one in running:
-        assert one.wait(60)
+        assert one.wait(120)
         assert one.outcome is not None
         assert one.outcome.stopped is not None
         assert one.outcome.stopped.startswith("Stopped after ")
