@@ -29,10 +29,11 @@ from spanledger_analytics.connection import connect
 RESOURCE = Resource({"service.name": "claude-code", "team.id": "platform"})
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DELTA: dict[type, AggregationTemporality] = {Counter: AggregationTemporality.DELTA}
+PATIENCE_S, HOUR_S = 60, 3600
 
 
 def post(collector: Collector, path: str, body: bytes, content_type: str = PROTOBUF) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=PATIENCE_S)
     connection.request("POST", path, body, {"Content-Type": content_type})
     answer = connection.getresponse()
     answer.read()
@@ -57,6 +58,13 @@ def count(exporter: MetricExporter, tokens: Mapping[str, int]) -> None:
     provider.shutdown()
 
 
+def within_an_hour(seconds: float) -> None:
+    """Return when the hour, by which events and metrics are compared, has so many seconds left."""
+    left = HOUR_S - time.time() % HOUR_S
+    if left < seconds:
+        time.sleep(left)
+
+
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_events_and_metrics_of_an_exporter_agree(tmp_path: Path, protocol: str) -> None:
     judged = {"event.name": "gen_ai.evaluation.result", "gen_ai.evaluation.name": "accepted", "session.id": "s"}
@@ -65,11 +73,12 @@ def test_events_and_metrics_of_an_exporter_agree(tmp_path: Path, protocol: str) 
         logs: LogRecordExporter
         metrics: MetricExporter
         if protocol == "http":
-            logs = HttpLogs(f"{http_url}/v1/logs")
-            metrics = HttpMetrics(f"{http_url}/v1/metrics", preferred_temporality=DELTA)
+            logs = HttpLogs(f"{http_url}/v1/logs", timeout=PATIENCE_S)
+            metrics = HttpMetrics(f"{http_url}/v1/metrics", timeout=PATIENCE_S, preferred_temporality=DELTA)
         else:
-            logs = GrpcLogs(grpc_url, insecure=True)
-            metrics = GrpcMetrics(grpc_url, insecure=True, preferred_temporality=DELTA)
+            logs = GrpcLogs(grpc_url, insecure=True, timeout=PATIENCE_S)
+            metrics = GrpcMetrics(grpc_url, insecure=True, timeout=PATIENCE_S, preferred_temporality=DELTA)
+        within_an_hour(30)
         emit(logs, {**CLAUDE_WHO, "event.name": "user_prompt"}, CLAUDE_REQUEST, judged)
         count(metrics, {"input": 9, "cacheRead": 30_008, "cacheCreation": 3755, "output": 42})
         collector.wait_for_commit()
@@ -107,7 +116,7 @@ def test_logs_of_other_programs_are_taken_and_leave_nothing(tmp_path: Path) -> N
     with collecting(tmp_path) as collector:
         assert post(collector, "/v1/logs", ordinary.SerializeToString()) == 200
         collector.wait_for_commit()
-        figures = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20)
+        figures = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=PATIENCE_S)
         figures.request("GET", "/metrics")
         lines = figures.getresponse().read().decode().splitlines()
         figures.close()
