@@ -212,8 +212,8 @@ def _stay(place: Place, children: Children, provider: LocalProvider) -> None:
         _start_agents(place, children, provider.url, environment, 0, environment.pause_s)
     click.echo(f"\nDashboard: http://{HOST}:{place.ports.dashboard}")
     click.echo(f"Questions: {_question(place)}")
-    say("agents keep working; Ctrl-C ends everything")
     try:
+        say("agents keep working; Ctrl-C ends everything")
         while True:
             children.check()
             time.sleep(0.5)
