@@ -46,7 +46,7 @@ def _run(code: str, provider: LocalProvider, sink: OtlpSink, home: Path) -> subp
         env=environment(sink.url, home),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

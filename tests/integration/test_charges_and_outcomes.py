@@ -64,7 +64,7 @@ def test_what_a_thread_says_after_its_tool_has_ended_is_not_lost(traced: Traced)
     ended = threading.Event()
 
     def late() -> None:
-        ended.wait(20)
+        ended.wait(60)
         spanledger.charge("serp", "0.01")
         spanledger.outcome("found", success=True)
 

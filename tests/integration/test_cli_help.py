@@ -52,7 +52,7 @@ def run(lines: Iterable[list[str]], hidden: tuple[str, ...] = ()) -> list[Said]:
         [sys.executable, "-c", SAY, json.dumps([hidden, [*lines]])],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "COLUMNS": "80"},
     )
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_help_of_every_command_and_what_is_below_it_fits_a_terminal(helps: dict[
 
 def test_the_overview_names_every_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "spanledger_cli", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "spanledger_cli", "--help"], capture_output=True, text=True, timeout=300
     )
     assert [name for name in COMMANDS if f"\n  {name} " not in done.stdout] == []
 

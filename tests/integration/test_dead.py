@@ -48,7 +48,7 @@ def body(*days: float) -> bytes:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "spanledger_cli", "dead", *map(str, arguments)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_collector_that_fills_another_lake_is_named(home: Path, tmp_path: Path
 
 def test_dying_between_acknowledgement_and_removal_counts_nothing_twice(home: Path, tmp_path: Path) -> None:
     flags = ("replay", "--home", str(home), "--lake", str(tmp_path / "lake"))
-    died = subprocess.run([sys.executable, "-c", KILLED, "dead", *flags], check=False, timeout=120)
+    died = subprocess.run([sys.executable, "-c", KILLED, "dead", *flags], check=False, timeout=300)
     assert (died.returncode, len(list(letters(dead_dir(home))))) == (9, 3)
     assert run(*flags).returncode == 0
     assert sorted(span_ids(tmp_path / "lake")) == ["000000000000bb01", "000000000000bb03"]
