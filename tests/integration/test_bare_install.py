@@ -12,6 +12,12 @@ from application import CALL, billed_ids, environment, response_ids
 from otlp_sink import OtlpSink
 from spanledger_cli.demo.provider import LocalProvider
 
+PATIENT = """
+from spanledger import delivery, ledger
+delivery.HURRY_TIMEOUT_S, ledger.EXIT_LIMIT_S = 20.0, 60.0
+"""
+"""At its end a program waits for an answer on a slow machine, too, in place of leaving its spans for the next one."""
+
 
 def _needed(*names: str) -> set[str]:
     """Name distributions, and all that they require without an extra."""
@@ -42,7 +48,7 @@ def _run(code: str, provider: LocalProvider, sink: OtlpSink, home: Path) -> subp
     # OpenTelemetry's SDK is installed with us, and hidden all the same: only an application that has it meets it.
     hide = f"import sys; sys.modules.update(dict.fromkeys({_hidden('openai', 'click')!r}))\n"
     return subprocess.run(
-        [sys.executable, "-c", hide + code, provider.url],
+        [sys.executable, "-c", hide + PATIENT + code, provider.url],
         env=environment(sink.url, home),
         capture_output=True,
         text=True,

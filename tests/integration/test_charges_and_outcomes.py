@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import spanledger
 from otlp_sink import OtlpSink
-from spanledger import faults
+from spanledger import delivery, faults
 from spanledger_cli import cli
 from spanledger_collector.rows import convert
 from tracing import Traced, switched_on
@@ -113,6 +113,7 @@ def test_the_collector_books_declared_money_as_other_cost_of_the_tool(traced: Tr
 
 def test_an_outcome_comes_later_from_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPANLEDGER_HOME", str(tmp_path))
+    monkeypatch.setattr(delivery, "HURRY_TIMEOUT_S", 20.0)
     with OtlpSink() as sink:
         words = ["outcome", "--session", "s-9", "--name", "resolved", "--success", "--value-usd", "12.50"]
         result = CliRunner().invoke(cli, [*words, "--endpoint", sink.url])
