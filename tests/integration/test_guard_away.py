@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections import Counter
@@ -24,6 +25,9 @@ pytest.importorskip("redis")
 from spanledger.guard.redis_store import RedisStore
 
 PATIENCE_S = 0.25
+"""For an answer that doesn't come."""
+LONG_S = 30.0
+"""For one that does, on a machine that is busy with other things."""
 
 
 @pytest.fixture
@@ -34,16 +38,39 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def store(redis: RedisServer) -> Iterator[RedisStore]:
-    store = RedisStore(redis.url)
+    store = RedisStore(redis.url, timeout_s=LONG_S)
     yield store
     store.close()
+
+
+def have_wait(store: RedisStore, patience_s: float) -> None:
+    """Have a store wait so long from now on for its connections and answers."""
+    wire = store._wire
+    wire._home.connection_kwargs.update(socket_timeout=patience_s, socket_connect_timeout=patience_s)
+    for link in wire._idle:
+        link.connection._sock.settimeout(patience_s)
+        link.connection._parser._buffer.socket_timeout = patience_s
+
+
+@contextlib.contextmanager
+def frozen(redis: RedisServer, *stores: RedisStore) -> Iterator[None]:
+    """Freeze a Redis, for which these stores don't wait for long meanwhile."""
+    for store in stores:
+        have_wait(store, PATIENCE_S)
+    redis.freeze()
+    try:
+        yield
+    finally:
+        redis.thaw()
+        for store in stores:
+            have_wait(store, LONG_S)
 
 
 class Counted(RedisStore):
     """A store that counts how often each thread asks it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        super().__init__(url, timeout_s=LONG_S)
         self.asked = Counter[str]()
 
     def _ask(self, what: str, *arguments: Any) -> list[Any]:
@@ -89,14 +116,13 @@ def test_a_redis_that_is_stopped_is_away_and_is_back_when_it_is_started(redis: R
 
 
 def test_a_frozen_redis_is_away_after_one_timeout(redis: RedisServer) -> None:
-    store = RedisStore(redis.url, timeout_s=0.25)
+    store = RedisStore(redis.url, timeout_s=LONG_S)
     for call in ("a", "b"):
         store.reserve(call, [budget("b", 400)], NOW)
         store.sent("a")
-    redis.freeze()
-    store.sent("b")  # no answer is waited for
-    assert everything(store) == [redis.url] * 13
-    redis.thaw()
+    with frozen(redis, store):
+        store.sent("b")  # no answer is waited for
+        assert everything(store) == [redis.url] * 13
     assert everything(store) == []
     assert store.sweep(NOW + LEASE_MS) == 2
     assert accounts(store) == {"b": (801, 0, 800)}
@@ -105,29 +131,33 @@ def test_a_frozen_redis_is_away_after_one_timeout(redis: RedisServer) -> None:
 
 def test_a_redis_behind_a_slow_or_a_cut_network_is_away(redis: RedisServer) -> None:
     with network(redis.url.removeprefix("unix://")) as between:
-        store = RedisStore(f"redis://user-of-nobody:secret@127.0.0.1:{between.port}/0", timeout_s=0.3)
+        store = RedisStore(f"redis://user-of-nobody:secret@127.0.0.1:{between.port}/0", timeout_s=LONG_S)
         with pytest.raises(StoreAwayError) as told:
             store.reserve("a", [budget("b", 400)], NOW)
         assert "secret" not in str(told.value)
-        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=0.3)
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=LONG_S)
         assert store.reserve("a", [budget("b", 400)], NOW).balances == ((0, 400),)
-        between.delay_s = 1.0
+        between.delay_s = 60
+        have_wait(store, PATIENCE_S)
         with pytest.raises(StoreAwayError):
             store.settle("a", 300, 0, NOW)
         between.delay_s = 0.0
+        have_wait(store, LONG_S)
         # It was settled, if late; asked again, it is not settled twice.
         wait_until(lambda: accounts(store) == {"b": (300, 0, 0)}, what="the settlement whose answer was too late")
         assert not store.settle("a", 300, 0, NOW)
         between.is_cut = True
+        have_wait(store, PATIENCE_S)
         with pytest.raises(StoreAwayError):
             store.reserve("c", [budget("b", 400)], NOW)
         between.is_cut = False
+        have_wait(store, LONG_S)
         assert store.reserve("d", [budget("b", 400)], NOW).refused == -1
         store.close()
 
 
 def test_a_redis_restarted_empty_has_again_what_each_process_knew(redis: RedisServer, store: RedisStore) -> None:
-    other = RedisStore(redis.url)
+    other = RedisStore(redis.url, timeout_s=LONG_S)
     lines = (budget("b", 400), tokens("t", 50), lease("l"), calls_a_minute("q"))
     store.reserve("spent", lines, NOW)
     store.settle("spent", 350, 20, NOW)
@@ -179,7 +209,7 @@ def test_a_server_that_can_only_answer_is_told_that_a_call_was_sent(redis: Redis
 
     with Redis.from_url(redis.url) as client:
         client.execute_command("ACL", "SETUSER", "plain", "on", ">word", "~*", "+@all", "-client|reply")
-    store = RedisStore(redis.url.replace("unix://", "unix://plain:word@"))
+    store = RedisStore(redis.url.replace("unix://", "unix://plain:word@"), timeout_s=LONG_S)
     for call in ("a", "b"):
         store.reserve(call, [budget("b", 400)], NOW)
         store.sent(call)
@@ -193,7 +223,7 @@ def test_a_server_that_can_only_answer_is_told_that_a_call_was_sent(redis: Redis
 
 @pytest.fixture
 def elsewhere(redis: RedisServer) -> Iterator[RedisStore]:
-    store = RedisStore(redis.url, timeout_s=5)
+    store = RedisStore(redis.url, timeout_s=LONG_S)
     yield store
     store.close()
 
@@ -209,7 +239,7 @@ def test_a_settlement_whose_connection_breaks_before_its_answer_is_counted_once(
     redis: RedisServer, elsewhere: RedisStore, arrives: bool
 ) -> None:
     with network(redis.url.removeprefix("unix://")) as between:
-        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=5)
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=LONG_S)
         sent(store)
         between.delay_s, between.is_cut = 60, not arrives
         store.tell_settled("a", 300, 7, NOW)
@@ -224,14 +254,13 @@ def test_a_settlement_whose_connection_breaks_before_its_answer_is_counted_once(
 
 
 def test_a_settlement_whose_answer_is_too_late_is_counted_once(redis: RedisServer, elsewhere: RedisStore) -> None:
-    store = RedisStore(redis.url, timeout_s=PATIENCE_S)
+    store = RedisStore(redis.url, timeout_s=LONG_S)
     sent(store)
-    redis.freeze()
-    store.tell_settled("a", 300, 7, NOW)
-    for _ in range(2):
-        with pytest.raises(StoreAwayError):
-            store.accounts()
-    redis.thaw()
+    with frozen(redis, store):
+        store.tell_settled("a", 300, 7, NOW)
+        for _ in range(2):
+            with pytest.raises(StoreAwayError):
+                store.accounts()
     assert accounts(store) == accounts(elsewhere) == {"b": (300, 0, 0)}
     store.close()
 
@@ -282,7 +311,7 @@ def test_an_answer_that_is_read_late_takes_nothing_from_what_is_known() -> None:
 
 def test_what_was_told_is_there_when_the_store_is_closed(redis: RedisServer, elsewhere: RedisStore) -> None:
     with network(redis.url.removeprefix("unix://")) as between:
-        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=5)
+        store = RedisStore(f"redis://127.0.0.1:{between.port}/0", timeout_s=LONG_S)
         sent(store)
         between.is_cut = True
         store.tell_settled("a", 300, 7, NOW)
@@ -293,16 +322,15 @@ def test_what_was_told_is_there_when_the_store_is_closed(redis: RedisServer, els
 
 
 def test_no_more_is_told_than_a_few_that_redis_has_not_answered(redis: RedisServer) -> None:
-    store = RedisStore(redis.url, timeout_s=PATIENCE_S)
+    store = RedisStore(redis.url, timeout_s=LONG_S)
     calls = [str(number) for number in range(40)]
     for call in calls:
         sent(store, call)
-    redis.freeze()
-    for call in calls[:16]:
-        store.tell_settled(call, 300, 7, NOW)
-    with pytest.raises(StoreAwayError):
-        store.tell_settled(calls[16], 300, 7, NOW)
-    redis.thaw()
+    with frozen(redis, store):
+        for call in calls[:16]:
+            store.tell_settled(call, 300, 7, NOW)
+        with pytest.raises(StoreAwayError):
+            store.tell_settled(calls[16], 300, 7, NOW)
     for call in calls[16:]:
         store.tell_settled(call, 300, 7, NOW)
     assert accounts(store) == {"b": (40 * 300, 0, 0)}
@@ -315,21 +343,20 @@ def test_a_call_released_and_held_again_while_the_store_is_away_is_counted_as_it
     redis: RedisServer, elsewhere: RedisStore, held_before: bool, ends_away: bool
 ) -> None:
     """As a budget does that has a cheaper model stand in."""
-    ours, _ = behind(redis.url)
+    ours, counted = behind(redis.url)
     if held_before:
         ours.reserve("a", [budget("dear", 400)], NOW)
-    redis.freeze()
-    ours.reserve("b", [budget("b", 10)], NOW)
-    assert ours.away
-    if not held_before:
-        ours.reserve("a", [budget("dear", 400)], NOW)
-    ours.release("a", NOW)
-    ours.reserve("a", [budget("cheap", 300)], NOW)
-    ours.sent("a")
-    if ends_away:
-        ours.tell_settled("a", 250, 7, NOW)
-    redis.thaw()
-    wait_until(lambda: not ours.away, what="the store to be back")
+    with frozen(redis, counted):
+        ours.reserve("b", [budget("b", 10)], NOW)
+        assert ours.away
+        if not held_before:
+            ours.reserve("a", [budget("dear", 400)], NOW)
+        ours.release("a", NOW)
+        ours.reserve("a", [budget("cheap", 300)], NOW)
+        ours.sent("a")
+        if ends_away:
+            ours.tell_settled("a", 250, 7, NOW)
+    wait_until_back(ours, counted)
     if not ends_away:
         assert accounts(elsewhere)["cheap"] == (0, 300, 0)
         ours.settle("a", 250, 7, NOW)
@@ -341,18 +368,17 @@ def test_a_call_released_and_held_again_while_the_store_is_away_is_counted_as_it
 def test_what_was_told_a_store_that_is_away_is_counted_once_when_it_is_back(
     redis: RedisServer, elsewhere: RedisStore
 ) -> None:
-    ours, _ = behind(redis.url)
+    ours, counted = behind(redis.url)
     for call in ("a", "b"):
         sent(ours, call)
-    redis.freeze()
-    ours.tell_settled("a", 300, 7, NOW)
-    assert not ours.away
-    # That the store is away, the next call finds; what the first has spent is known all the same.
-    assert ours.reserve("c", [budget("b", 10)], NOW).balances == ((300, 410),)
-    assert ours.away
-    ours.tell_settled("b", 200, 7, NOW)
-    redis.thaw()
-    wait_until(lambda: not ours.away, what="the store to be back")
+    with frozen(redis, counted):
+        ours.tell_settled("a", 300, 7, NOW)
+        assert not ours.away
+        # That the store is away, the next call finds; what the first has spent is known all the same.
+        assert ours.reserve("c", [budget("b", 10)], NOW).balances == ((300, 410),)
+        assert ours.away
+        ours.tell_settled("b", 200, 7, NOW)
+    wait_until_back(ours, counted)
     assert accounts(elsewhere) == {"b": (500, 10, 0)}
     ours.close()
 
@@ -366,20 +392,26 @@ def behind(url: str) -> tuple[FallbackStore, Counted]:
     return FallbackStore(counted, first_wait_s=0.02, most_wait_s=0.1), counted
 
 
+def wait_until_back(ours: FallbackStore, store: RedisStore) -> None:
+    """Return when a store is asked again, over connections that have time for it."""
+    wait_until(lambda: not ours.away, timeout_s=60, what="the store to be back")
+    have_wait(store, LONG_S)
+
+
 def test_an_application_waits_once_for_a_store_that_is_away(redis: RedisServer) -> None:
     counted = Counted(redis.url)
     ours = FallbackStore(counted)
     ours.reserve("before", [budget("b", 100)], NOW)
-    redis.freeze()
-    before = counted.asked["MainThread"]
-    for number in range(50):
-        assert ours.reserve(str(number), [budget("b", 10)], NOW).refused == -1
-        ours.sent(str(number))
-        assert ours.settle(str(number), 10, 0, NOW)
-    ours.renew(["before"], NOW)
-    ours.sweep(NOW)
-    assert (counted.asked["MainThread"] - before, ours.away) == (1, True)
-    redis.thaw()
+    asker = threading.current_thread().name
+    with frozen(redis, counted):
+        before = counted.asked[asker]
+        for number in range(50):
+            assert ours.reserve(str(number), [budget("b", 10)], NOW).refused == -1
+            ours.sent(str(number))
+            assert ours.settle(str(number), 10, 0, NOW)
+        ours.renew(["before"], NOW)
+        ours.sweep(NOW)
+        assert (counted.asked[asker] - before, ours.away) == (1, True)
     ours.close()
 
 
@@ -402,27 +434,26 @@ def test_what_is_known_is_enforced_while_the_store_is_away(redis: RedisServer) -
 
 
 def test_what_calls_spent_meanwhile_is_handed_over_once(redis: RedisServer) -> None:
-    ours, _ = behind(redis.url)
-    elsewhere = RedisStore(redis.url)
+    ours, counted = behind(redis.url)
+    elsewhere = RedisStore(redis.url, timeout_s=LONG_S)
     lines = (budget("b", 400, 10_000), lease("l", 99))
     ours.reserve("before", lines, NOW)
     ours.reserve("still open", lines, NOW)
     ours.put_state("breaker", "closed", None)
-    redis.freeze()
-    ours.reserve("ends", lines, NOW)
-    ours.sent("ends")
-    ours.settle("ends", 300, 7, NOW, flagged=True)
-    ours.reserve("given back", lines, NOW)
-    ours.release("given back", NOW)
-    ours.reserve("goes on", lines, NOW)
-    ours.sent("goes on")
-    ours.sent("still open")
-    ours.settle("before", 350, 0, NOW)
-    ours.put_state("breaker", "open", "closed")
-    ours.put_state("new", "1", None)
-    assert ours.away
-    redis.thaw()
-    wait_until(lambda: not ours.away, what="the store to be back")
+    with frozen(redis, counted):
+        ours.reserve("ends", lines, NOW)
+        ours.sent("ends")
+        ours.settle("ends", 300, 7, NOW, flagged=True)
+        ours.reserve("given back", lines, NOW)
+        ours.release("given back", NOW)
+        ours.reserve("goes on", lines, NOW)
+        ours.sent("goes on")
+        ours.sent("still open")
+        ours.settle("before", 350, 0, NOW)
+        ours.put_state("breaker", "open", "closed")
+        ours.put_state("new", "1", None)
+        assert ours.away
+    wait_until_back(ours, counted)
     assert accounts(elsewhere) == {"b": (650, 800, 300), "l": (0, 2, 0)}
     assert elsewhere.states("") == {"breaker": "open", "new": "1"}
     assert [ours.settle("ends", 300, 7, NOW), ours.settle("before", 350, 0, NOW)] == [False, False]
@@ -476,13 +507,19 @@ def test_a_file_that_is_no_database_is_away(tmp_path: Path, content: bytes | Non
 
 
 def test_many_threads_go_on_together_when_the_store_leaves_under_load(redis: RedisServer) -> None:
-    ours, _ = behind(redis.url)
-    elsewhere = RedisStore(redis.url, timeout_s=5)
+    ours, counted = behind(redis.url)
+    have_wait(counted, PATIENCE_S)
+    elsewhere = RedisStore(redis.url, timeout_s=LONG_S)
     lines: Sequence[Line] = [budget("b", 10, 10**9)]
+    left = threading.Event()
+    made = Counter[int]()
 
     def work(worker: int) -> None:
-        for number in range(40):
-            call = f"{worker}/{number}"
+        after = 0
+        while after < 20:
+            after += left.is_set()
+            call = f"{worker}/{made[worker]}"
+            made[worker] += 1
             ours.reserve(call, lines, NOW)
             ours.sent(call)
             ours.tell_settled(call, 7, 1, NOW)
@@ -491,11 +528,14 @@ def test_many_threads_go_on_together_when_the_store_leaves_under_load(redis: Red
     for thread in threads:
         thread.start()
     redis.freeze()
-    wait_until(lambda: ours.away, what="the store to be away")
-    redis.thaw()
-    for thread in threads:
-        thread.join()
-    wait_until(lambda: not ours.away, what="the store to be back")
-    assert accounts(elsewhere) == {"b": (16 * 40 * 7, 0, 0)}
+    try:
+        wait_until(lambda: ours.away, what="the store to be away")
+    finally:
+        redis.thaw()
+        left.set()
+        for thread in threads:
+            thread.join()
+    wait_until_back(ours, counted)
+    assert accounts(ours) == accounts(elsewhere) == {"b": (made.total() * 7, 0, 0)}
     elsewhere.close()
     ours.close()

@@ -136,7 +136,8 @@ def test_a_call_is_settled_as_it_is_priced_and_refused_when_nothing_is_left(
 ) -> None:
     way(provider)
     (span,) = traced.spans()
-    wait_until(lambda: not gate().live, what="settling of the call")
+    wait_until(lambda: not any(one.held for one in accounts()), what="settling of the call")
+    assert not gate().live
     assert [(one.spent, one.held) for one in accounts()] == [
         (-(-span["attributes"]["spanledger.cost.pico_usd"] // 1000), 0)
     ]
