@@ -48,7 +48,7 @@ def run_script(folder: Path, code: str, **more: str) -> subprocess.CompletedProc
     path.write_text(code, "utf-8")
     environment = {**plain, "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data"), **more}
     return subprocess.run(
-        [sys.executable, str(path)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, str(path)], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
 
 
@@ -65,7 +65,7 @@ def test_a_ten_line_program_without_our_import_appears_in_sql(
         [sys.executable, "-m", "spanledger_cli", "sql", QUERY, "--format", "json", "--lake", str(collector.lake)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert json.loads(asked.stdout) == [
         {

@@ -16,6 +16,7 @@ import pytest
 import spanledger
 from canned_server import CannedServer, lines
 from guarded import accounts, gate, write_policy
+from noon import begin_at_noon
 from spanledger import faults, ledger
 from spanledger.errors import BudgetExceeded
 from spanledger.guard.gate import Gate
@@ -42,10 +43,15 @@ requests_per_minute = 9
 tokens_per_minute = 10
 concurrent = 1
 """
-TODAY = f"budget/nights/feature=nightly/{datetime.now(UTC):%Y-%m-%d}"
+TODAY = f"budget/nights/feature=nightly/{datetime.fromtimestamp(MADE + 86_400, UTC):%Y-%m-%d}"
 YESTERDAY = f"budget/nights/feature=nightly/{datetime.fromtimestamp(MADE, UTC):%Y-%m-%d}"
 EACH = 1_750_000
 """Nano-dollars: 1,000 and 100 tokens of gpt-4o at $2.50 and $10 a million, half of that in a batch."""
+
+
+@pytest.fixture(autouse=True)
+def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_at_noon(monkeypatch, (MADE + 86_400) * 10**9)
 
 
 @pytest.fixture

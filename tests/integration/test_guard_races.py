@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -114,6 +115,11 @@ def test_calls_of_any_price_never_exceed_by_more_than_those_under_way_may(store:
                 store.settle(call, chance.randrange(3 * CALL), 1, NOW)
 
     together(work)
+    chance = random.Random(AT_ONCE)
+    for number in itertools.count():  # until it is used up: those above may have been refused for what was only held
+        if store.reserve(f"last/{number}", [budget("b", CALL, TEN_DOLLARS)], NOW).refused >= 0:
+            break
+        store.settle(f"last/{number}", chance.randrange(3 * CALL), 1, NOW)
     excess = sorted([max(0, charge.usd - CALL) for charge in store.charges(NOW + 1, 10**6)])
     spent = sum([charge.usd for charge in store.charges(NOW + 1, 10**6)])
     assert accounts(store) == {"b": (spent, 0, 0)}

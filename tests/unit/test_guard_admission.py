@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guarded import write_policy
+from noon import begin_at_noon
 from spanledger import names
 from spanledger.errors import BudgetExceeded, LimitExceeded
 from spanledger.guard.admission import Admission
@@ -30,6 +31,7 @@ ONE_AT_A_TIME = '[[limit]]\nname = "one"\nconcurrent = 1\n'
 
 @pytest.fixture
 def gate_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Gate]]:
+    begin_at_noon(monkeypatch)
     made: list[Gate] = []
 
     def make(policy: str) -> Gate:

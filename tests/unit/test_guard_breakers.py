@@ -42,7 +42,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = request.getfixturevalue("redis").url if request.param == "redis" else ""
-    with made(request.param, tmp_path, url) as store:
+    with made(request.param, tmp_path, url, timeout_s=30) as store:
         yield store
 
 
@@ -310,7 +310,7 @@ def test_callers_that_ask_at_the_same_time_spend_no_more_than_what_opens_it(stor
     start = threading.Barrier(32)
 
     def work(number: int) -> int:
-        start.wait(30)
+        start.wait(60)
         return sum(1 for _ in itertools.takewhile("allow".__eq__, iter(lambda: processes[number % 4].call(0, 0.5), "")))
 
     with ThreadPoolExecutor(32) as pool:

@@ -63,7 +63,7 @@ def path(tmp_path: Path) -> Path:
 def stores(path: Path) -> Iterator[list[SqliteStore]]:
     """Make two handles of one file, as two processes have them."""
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(SqliteStore(path, patience_s=5))) for _ in range(2)]
+        yield [stack.enter_context(closing(SqliteStore(path, patience_s=30))) for _ in range(2)]
 
 
 def write_before(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_file_of_the_version_before_is_taken_over_once(path: Path) -> None:
     barrier = threading.Barrier(8)
 
     def look() -> None:
-        with closing(SqliteStore(path, patience_s=5)) as store:
+        with closing(SqliteStore(path, patience_s=30)) as store:
             barrier.wait()
             told.append(accounts(store))
 

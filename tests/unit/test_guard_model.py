@@ -77,9 +77,9 @@ class Ledger(RuleBasedStateMachine):
         self.model = Model()
         self.stack = ExitStack()
         folder = self.stack.enter_context(tempfile.TemporaryDirectory())
-        self.stores = [self.stack.enter_context(made(self.kind, Path(folder), self.url))]
+        self.stores = [self.stack.enter_context(made(self.kind, Path(folder), self.url, timeout_s=30))]
         if self.kind == "sqlite":  # as of two processes
-            self.stores.append(self.stack.enter_context(made(self.kind, Path(folder), self.url)))
+            self.stores.append(self.stack.enter_context(made(self.kind, Path(folder), self.url, timeout_s=30)))
         self.chance = random.Random(SEED)
 
     @property

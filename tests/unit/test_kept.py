@@ -20,7 +20,7 @@ from ledger_rows import Row, make_lake
 from spanledger import contract
 from spanledger.book import current_book
 from spanledger.contract_file import read_contract
-from spanledger_analytics import kept
+from spanledger_analytics import kept, rollup
 from spanledger_analytics.connection import Ledger
 from spanledger_analytics.counting import refresh_rollups
 from spanledger_analytics.kept import DayQuestion, answered, is_kept, lacking, tidy_kept
@@ -109,7 +109,7 @@ def _by(name: str) -> tuple[str, ...]:
 
 def count(lake: Path) -> None:
     refresh_rollups(lake)
-    assert not keep_ahead(Ledger(lake, EVERYTHING), LAST + timedelta(days=1), 60)
+    assert not keep_ahead(Ledger(lake, EVERYTHING), LAST + timedelta(days=1), 60, lambda: 0.0)
 
 
 def assert_equal(found: list[Answer], expected: list[Answer]) -> None:
@@ -210,7 +210,8 @@ def test_where_nothing_can_be_written_answers_are_right_and_not_kept(lake: Path)
     assert not is_kept(Ledger(lake, EVERYTHING), PEOPLE, FIRST, LAST)
 
 
-def test_the_counting_process_keeps_what_pages_ask(tmp_path: Path) -> None:
+def test_the_counting_process_keeps_what_pages_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollup, "_AHEAD_S", 600.0)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     moved = yesterday - LAST
     late = [row | {name: row[name] + moved for name in ("start_time",)} for row in rows(3, 30)]

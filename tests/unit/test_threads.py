@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -318,7 +319,7 @@ def test_a_timer_that_was_given_a_start_of_its_own_has_tags_too(monkeypatch: pyt
     assert seen == ["u"]
 
 
-def test_a_thread_that_cannot_be_shadowed_runs_without_tags() -> None:
+def test_a_thread_that_cannot_be_shadowed_runs_without_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, note = _users()
 
     class Odd(threading.Thread):
@@ -331,14 +332,14 @@ def test_a_thread_that_cannot_be_shadowed_runs_without_tags() -> None:
                 raise RuntimeError("not yet")
             return note
 
-    before = faults.counts()
+    monkeypatch.setattr(faults, "_counts", Counter())
     with spanledger.tags(user_id="u"):
         thread = Odd()
         thread.start()
         thread.join()
 
     assert seen == [None]
-    assert faults.counts() == {**before, "thread without tags: RuntimeError": 1}
+    assert faults.counts() == {"thread without tags: RuntimeError": 1}
 
 
 def test_where_threads_cannot_be_wrapped_tags_hold_in_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,11 +347,11 @@ def test_where_threads_cannot_be_wrapped_tags_hold_in_their_own(monkeypatch: pyt
         raise RuntimeError("ours")
 
     monkeypatch.setattr(threads, "install", fail)
-    before = faults.counts()
+    monkeypatch.setattr(faults, "_counts", Counter())
     with spanledger.tags(user_id="u"):
         assert _user() == "u"
 
-    assert faults.counts() == {**before, "tags stay in the thread that set them: RuntimeError": 1}
+    assert faults.counts() == {"tags stay in the thread that set them: RuntimeError": 1}
 
 
 def test_the_start_of_a_program_wraps_nothing() -> None:
