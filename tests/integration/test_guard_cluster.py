@@ -26,16 +26,22 @@ from spanledger.guard.redis_store import RedisStore
 HALVES = ((0, 8191), (8192, 16383))
 
 
-def free_port() -> int:
-    """Return a port that is free, as is the one that nodes talk by, ten thousand above; none that a system gives out.
+def free_ports() -> list[int]:
+    """Return a port for each node that is free, as is the one that nodes talk by, ten thousand above.
 
-    Those it does begin at 32,768: between this look and the node's, another test may be given any of them.
+    None of those that the system gives out, which begin at 32,768: anybody may be given one before the node has it.
     """
-    while True:
-        port = random.randrange(11_000, 22_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            with socket.create_server(("127.0.0.1", port + 10_000)):
-                return port
+    found: list[int] = []
+    for port in random.sample(range(11_000, 21_000), 10_000):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + 10_000)),
+        ):
+            found.append(port)
+        if len(found) == len(HALVES):
+            return found
+    raise AssertionError("no port is free")
 
 
 def is_whole(client: Any) -> bool:
@@ -50,7 +56,7 @@ def ports(tmp_path: Path) -> Iterator[list[int]]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("needs the program redis-server: apt-get install redis-server")
-    ports = [free_port() for _ in HALVES]
+    ports = free_ports()
     options = ("--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
     with contextlib.ExitStack() as stack:
         clients: list[Any] = []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -218,7 +219,12 @@ def test_caches_whose_answers_are_not_kept_as_they_are_cut_off_are_told(home: Pa
     assert findings("--no-lake") == []
 
 
-def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path) -> None:
+def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    clock = SimpleNamespace(time_ns=lambda: int(now.timestamp()) * 10**9)
+    monkeypatch.setattr("spanledger_cli.policy.time", clock)
     write(
         home,
         """
@@ -251,7 +257,7 @@ def test_a_call_is_told_which_rules_it_meets_and_what_they_have_left(home: Path)
         at = { "80%" = "degrade" }
         """,
     )
-    store, today = SqliteStore(home / FILE), f"{datetime.now(UTC):%Y-%m-%d}"
+    store, today = SqliteStore(home / FILE), f"{now:%Y-%m-%d}"
     store.set_spent(f"budget/a user's day/user_id=ann,model=gpt-4o/{today}", 1_500_000_000, 0, "usd")
     store.close()
     done = run("check", "--call", "user_id=ann,model=gpt-4o", "--call", "plan=free", "--format", "json")
