@@ -23,11 +23,11 @@ from guarded import accounts, gate, write_policy
 from noon import begin_at_noon
 from spanledger import faults, ledger
 from spanledger.errors import BudgetExceeded, LimitExceeded
-from spanledger.guard import admission
 from spanledger.guard.decisions import Decision
 from spanledger.guard.memory import MemoryStore
 from spanledger.guard.plans import Plan as Wanted
 from spanledger.guard.store import LEASE_MS, Line, Reserved
+from spanledger.guard.words import throttled
 from spanledger.settings import load
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
@@ -404,18 +404,17 @@ def test_a_call_waits_for_its_turn_as_long_as_the_limit_says(
 ) -> None:
     write_policy(monkeypatch, tmp_path, '[[limit]]\nname = "one at a time"\nconcurrent = 1\nmax_wait = "1m"\n')
     waiting: list[object] = []
-    throttled = admission.throttled
 
     def waits(plan: Wanted) -> Decision:
         waiting.append(plan)
         return throttled(plan)
 
-    monkeypatch.setattr(admission, "throttled", waits)
+    monkeypatch.setattr("spanledger.guard.admission.throttled", waits)
     with switched_on(monkeypatch, tmp_path / "home") as traced:
         client.chat.completions.create(**CHAT)
         with ThreadPoolExecutor(3) as pool, client.chat.completions.create(**CHAT, stream=True) as stream:
             next(iter(stream))
-            asked = [pool.submit(client.chat.completions.create, **CHAT) for _ in range(3)]
+            asked = [pool.submit(lambda: client.chat.completions.create(**CHAT)) for _ in range(3)]
             wait_until(lambda: len(waiting) == 3, what="three that wait for their turn")
             assert provider.requests == 2
             stream.close()
