@@ -120,6 +120,12 @@ class Worker:
         self._signals.put(request)
         return request.done.wait(timeout_s) and request.delivered
 
+    def settle(self) -> None:
+        """Have what was put so far delivered or spooled."""
+        if threading.current_thread() is not self._thread:
+            self.ready.wait(_SET_UP_LIMIT_S)
+            self.flush(EXIT_LIMIT_S, "call")
+
     def end(self, limit_s: float) -> None:
         """Deliver what can be delivered within `limit_s`, spool the rest, and stop; ending twice is fine.
 
@@ -375,10 +381,11 @@ def flush(timeout_s: float = 5.0) -> bool:
 def settle() -> None:
     """Wait until what is recorded has left this process: for the collector or, where it is away, for the spool.
 
-    Never called by a finaliser, which may interrupt the very thread that it would wait for.
+    The first call waits for our imports too, as a script that ends right after it does: who is frozen now may never be
+    thawed. Never called by a finaliser, which may interrupt the very thread that it would wait for.
     """
     if _worker is not None:
-        _worker.flush(EXIT_LIMIT_S, "call")
+        _worker.settle()
 
 
 def before_exit(step: Callable[[], None]) -> None:

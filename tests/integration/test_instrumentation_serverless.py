@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ import openai
 import pytest
 
 import spanledger
-from application import CALL, billed_ids, environment, free_port, response_ids, run_script, running
+from application import CALL, billed_ids, environment, response_ids, run_script, running
 from otlp_sink import OtlpSink
-from spanledger import ledger, settings
+from patience import PATIENT
+from ports import held_port
+from spanledger import delivery as sending, ledger, settings
 from spanledger.endings import flushes_calls
 from spanledger.errors import SettingError
 from spanledger.spool import backlog
@@ -48,7 +49,7 @@ def _invoke(process: subprocess.Popen[bytes], output: Path) -> None:
     assert process.stdin is not None
     process.stdin.write(b"event\n")
     process.stdin.flush()
-    wait_until(lambda: output.read_bytes().count(b"returned") > before, what="the handler's end")
+    wait_until(lambda: output.read_bytes().count(b"returned") > before, timeout_s=100, what="the handler's end")
     process.send_signal(signal.SIGSTOP)
 
 
@@ -58,16 +59,18 @@ def _invoke(process: subprocess.Popen[bytes], output: Path) -> None:
         pytest.param("call()", {"AWS_LAMBDA_FUNCTION_NAME": "refunds"}, id="lambda"),
         pytest.param("call()", {"SPANLEDGER_FLUSH": "call"}, id="asked for"),
         pytest.param("list(call(stream=True))", {"SPANLEDGER_FLUSH": "call"}, id="stream"),
-        pytest.param("call(); spanledger.flush(5)", {}, id="flushed by hand"),
+        pytest.param("call(); spanledger.flush(60)", {}, id="flushed by hand"),
     ],
 )
 def test_a_process_that_is_frozen_when_its_handler_returns_and_never_thawed_has_delivered(
     provider: LocalProvider, tmp_path: Path, work: str, variables: dict[str, str]
 ) -> None:
-    argv = [sys.executable, "-c", CALL + "import spanledger" + HANDLER.format(work=work), provider.url]
+    argv = [sys.executable, "-c", CALL + PATIENT + "import spanledger" + HANDLER.format(work=work), provider.url]
     variables = {**variables, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
     with OtlpSink() as sink, running(argv, environment(sink.url, tmp_path / "home", **variables), tmp_path) as process:
         _invoke(process, tmp_path / "output")
+        # What has left the process may still be read by the collector.
+        wait_until(lambda: bool(response_ids(sink)), what="the call at the collector")
         arrived = response_ids(sink)
         process.kill()
 
@@ -79,17 +82,21 @@ def test_a_frozen_process_goes_on_when_it_is_thawed_and_loses_nothing_to_a_colle
     provider: LocalProvider, tmp_path: Path
 ) -> None:
     argv = [sys.executable, "-c", CALL + HANDLER.format(work="call()"), provider.url]
-    port = free_port()
-    with running(argv, environment(f"http://127.0.0.1:{port}", tmp_path / "home"), tmp_path) as process:
+    with (
+        held_port() as port,
+        running(argv, environment(f"http://127.0.0.1:{port}", tmp_path / "home"), tmp_path) as process,
+    ):
         with OtlpSink(port) as first:
             _invoke(process, tmp_path / "output")
         with OtlpSink(port) as second:
             process.send_signal(signal.SIGCONT)
-            wait_until(lambda: len(first.spans()) + len(second.spans()) >= 1, what="the call from before")
+            wait_until(lambda: len(first.spans()) + len(second.spans()) >= 1, timeout_s=60, what="the call from before")
             _invoke(process, tmp_path / "output")
             process.send_signal(signal.SIGCONT)
             wait_until(
-                lambda: {*response_ids(first), *response_ids(second)} == set(billed_ids(provider)), what="both calls"
+                lambda: {*response_ids(first), *response_ids(second)} == set(billed_ids(provider)),
+                timeout_s=60,
+                what="both calls",
             )
 
     assert len(provider.billed) == 2
@@ -109,7 +116,7 @@ with spanledger.span("agent"):
 print(len(waits), spanledger.flush(0))
 """
     with OtlpSink() as sink:
-        ran = run_script(code, provider, sink.url, tmp_path, SPANLEDGER_FLUSH="call")
+        ran = run_script(PATIENT + code, provider, sink.url, tmp_path, SPANLEDGER_FLUSH="call")
         names = sorted(span["name"] for span in sink.spans())
 
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -120,9 +127,13 @@ print(len(waits), spanledger.flush(0))
 def test_where_the_collector_is_away_a_call_is_in_the_spool_before_the_application_goes_on(
     provider: LocalProvider, tmp_path: Path
 ) -> None:
-    argv = [sys.executable, "-c", CALL + HANDLER.format(work="call()"), provider.url]
-    variables = environment(f"http://127.0.0.1:{free_port()}", tmp_path / "home", SPANLEDGER_FLUSH="call")
-    with running(argv, variables, tmp_path) as process:
+    argv = [sys.executable, "-c", CALL + PATIENT + HANDLER.format(work="call()"), provider.url]
+    with (
+        held_port() as port,
+        running(
+            argv, environment(f"http://127.0.0.1:{port}", tmp_path / "home", SPANLEDGER_FLUSH="call"), tmp_path
+        ) as process,
+    ):
         for _ in range(3):
             process.send_signal(signal.SIGCONT)
             _invoke(process, tmp_path / "output")
@@ -135,6 +146,8 @@ def test_a_collector_that_hangs_costs_one_time_out_and_not_one_for_every_call(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider
 ) -> None:
     attempts: list[float] = []
+    for pause in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):  # or a slow machine tries again between these lines
+        monkeypatch.setattr(sending, pause, 600.0)
     with (
         openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none") as client,
         switched_on(monkeypatch, tmp_path, faultless=False) as traced,
@@ -152,7 +165,6 @@ def test_a_collector_that_hangs_costs_one_time_out_and_not_one_for_every_call(
             plain(body, limit_s)
 
         monkeypatch.setattr(delivery._transport, "send", send)
-        delivery._closed_until = time.monotonic() + 600
         for _ in range(5):
             client.chat.completions.create(**CHAT)
         waiting, tried = backlog(tmp_path / "spool"), len(attempts)
