@@ -27,7 +27,7 @@ def inspect(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", "from spanledger_cli import main; main()", "inspect", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -52,18 +52,18 @@ def other() -> Iterator[RawServer]:
 
 
 def _httpx(url: str, **headers: str) -> None:
-    with httpx.Client(trust_env=False, follow_redirects=True) as client:
+    with httpx.Client(trust_env=False, follow_redirects=True, timeout=60) as client:
         client.get(url, headers=headers)
 
 
 def _httpx2(url: str, **headers: str) -> None:
-    with httpx2.Client(trust_env=False, follow_redirects=True) as client:
+    with httpx2.Client(trust_env=False, follow_redirects=True, timeout=60) as client:
         client.get(url, headers=headers)
 
 
 def _httpx_async(url: str, **headers: str) -> None:
     async def main() -> None:
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as client:
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=True, timeout=60) as client:
             await client.get(url, headers=headers)
 
     asyncio.run(main())
@@ -71,7 +71,7 @@ def _httpx_async(url: str, **headers: str) -> None:
 
 def _httpx2_async(url: str, **headers: str) -> None:
     async def main() -> None:
-        async with httpx2.AsyncClient(trust_env=False, follow_redirects=True) as client:
+        async with httpx2.AsyncClient(trust_env=False, follow_redirects=True, timeout=60) as client:
             await client.get(url, headers=headers)
 
     asyncio.run(main())
@@ -80,7 +80,7 @@ def _httpx2_async(url: str, **headers: str) -> None:
 def _requests(url: str, **headers: str) -> None:
     with requests.Session() as session:
         session.trust_env = False
-        session.get(url, headers=headers, timeout=20)
+        session.get(url, headers=headers, timeout=60)
 
 
 def _urllib3(url: str, **headers: str) -> None:
@@ -157,7 +157,7 @@ def test_the_request_of_the_application_stays_as_it_was(
 ) -> None:
     given = {"x-own": "1"}
     with _propagating(monkeypatch, tmp_path, f"127.0.0.1:{server.port}"), spanledger.tags(**TAGS):
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             response = client.get(f"http://127.0.0.1:{server.port}/", headers=given)
         urllib3.HTTPConnectionPool("127.0.0.1", server.port).urlopen("GET", "/", headers=given)
 
@@ -295,7 +295,7 @@ def test_a_client_imported_after_the_first_tags_is_hooked_too(server: RawServer,
     )
     variables = {"SPANLEDGER_PROPAGATE_TO": "127.0.0.1", "SPANLEDGER_ENABLED": "1", "SPANLEDGER_HOME": str(tmp_path)}
     url = f"http://127.0.0.1:{server.port}/"
-    subprocess.run([sys.executable, "-c", code, url], env={**os.environ, **variables}, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", code, url], env={**os.environ, **variables}, timeout=120, check=True)
 
     assert server.baggage() == ["user.id=u-1"]
 

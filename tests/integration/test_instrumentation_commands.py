@@ -24,7 +24,7 @@ def _spanledger(
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ran.returncode == code, ran.stderr

@@ -26,8 +26,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 
 import spanledger
 from otlp_sink import OtlpSink
+from patience import PATIENT
+from ports import held_port
 from spanledger import faults
-from spanledger.spool import Spool, backlog
+from spanledger.spool import Spool, backlog, waiting
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import MESSAGES, switched_on
 from waiting import wait_until
@@ -55,18 +57,14 @@ def client(provider: LocalProvider) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _run(code: str, provider: LocalProvider, endpoint: str, home: Path) -> subprocess.CompletedProcess[str]:
+def _run(
+    code: str, provider: LocalProvider, endpoint: str, home: Path, begin: str = PATIENT
+) -> subprocess.CompletedProcess[str]:
     """Run an application that does not know of spanledger; only its environment does."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPANLEDGER_", "OTEL_"))}
     switched = {"SPANLEDGER_ENABLED": "1", "SPANLEDGER_ENDPOINT": endpoint, "SPANLEDGER_HOME": str(home)}
     return subprocess.run(
-        [sys.executable, "-c", CALL + code, provider.url],
+        [sys.executable, "-c", CALL + begin + code, provider.url],
         env={**kept, **switched},
         capture_output=True,
         text=True,
@@ -77,6 +75,18 @@ def _run(code: str, provider: LocalProvider, endpoint: str, home: Path) -> subpr
 
 def _response_ids(sink: OtlpSink) -> list[str]:
     return sorted(span["attributes"]["gen_ai.response.id"] for span in sink.spans())
+
+
+def _spooled_ids(home: Path) -> set[str]:
+    """Return the ids of the spans that wait: one that is kept while an attempt fails may wait twice."""
+    bodies = (ExportTraceServiceRequest.FromString(file.read_bytes()) for file in waiting(home / "spool"))
+    return {
+        span.span_id.hex()
+        for body in bodies
+        for resource_spans in body.resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    }
 
 
 def _billed_ids(provider: LocalProvider) -> list[str]:
@@ -97,11 +107,12 @@ def test_calls_made_while_the_ledger_starts_are_recorded(provider: LocalProvider
 import spanledger
 from spanledger import ledger
 made = 0
-while not made or not ledger._worker.ready.wait(0.0005):
+while not made or (made < 5000 and not ledger._worker.ready.wait(0.0005)):
     made += 1
     with spanledger.span(f"step {made}"):
         pass
-print(made)
+print(made, flush=True)
+spanledger.flush(60)
 """
     with OtlpSink() as sink:
         ran = _run(code, provider, sink.url, tmp_path)
@@ -121,14 +132,14 @@ def test_a_script_that_fails_keeps_its_traceback_and_exit_code(provider: LocalPr
 def test_calls_made_while_the_collector_is_away_arrive_with_the_next_process(
     provider: LocalProvider, tmp_path: Path
 ) -> None:
-    port = _free_port()
-    away = _run("call()\n", provider, f"http://127.0.0.1:{port}", tmp_path)
-    waiting = backlog(tmp_path / "spool")
-    with OtlpSink(port) as sink:
-        _run("call()\n", provider, sink.url, tmp_path)
+    with held_port() as port:
+        away = _run("call()\n", provider, f"http://127.0.0.1:{port}", tmp_path)
+        left = backlog(tmp_path / "spool")
+        with OtlpSink(port) as sink:
+            _run("call()\n", provider, sink.url, tmp_path)
 
     assert away.returncode == 0
-    assert (waiting.files, waiting.dropped) == (1, 0)
+    assert (left.files, left.dropped) == (1, 0)
     assert _response_ids(sink) == _billed_ids(provider)
     assert len(provider.billed) == 2
     assert backlog(tmp_path / "spool").files == 0
@@ -138,10 +149,10 @@ def test_a_collector_that_hangs_does_not_hold_the_exit_up_for_long(provider: Loc
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        ran = _run("call()\n", provider, f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
+        ran = _run("call()\n", provider, f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path, begin="")
 
     assert ran.returncode == 0
-    assert backlog(tmp_path / "spool").files == 1
+    assert len(_spooled_ids(tmp_path)) == 1
 
 
 def test_a_running_process_catches_up_when_the_collector_is_back(
@@ -154,8 +165,8 @@ def test_a_running_process_catches_up_when_the_collector_is_back(
         assert backlog(tmp_path / "spool").files == 1
         traced.sink.status = 200
         client.chat.completions.create(**CHAT)
-        wait_until(lambda: len(traced.sink.spans()) == 2, what="both calls at the collector")
-        wait_until(lambda: backlog(tmp_path / "spool").files == 0, what="an empty spool")
+        wait_until(lambda: len(traced.sink.spans()) == 2, timeout_s=60, what="both calls at the collector")
+        wait_until(lambda: backlog(tmp_path / "spool").files == 0, timeout_s=60, what="an empty spool")
 
     assert _response_ids(traced.sink) == _billed_ids(provider)
 
@@ -231,8 +242,8 @@ def test_spans_go_by_grpc_when_the_protocol_says_so(
 def test_our_own_requests_take_no_proxy_to_this_machine(
     client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with switched_on(monkeypatch, tmp_path) as traced:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{_free_port()}")
+    with held_port() as port, switched_on(monkeypatch, tmp_path) as traced:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         client.chat.completions.create(**CHAT)
         assert traced.span()["name"] == "chat gpt-4o"
 
@@ -367,7 +378,7 @@ def test_a_process_that_is_killed_has_delivered_what_is_older_than_a_batch(
             stdin=subprocess.PIPE,
         )
         try:
-            wait_until(lambda: len(sink.spans()) == 1, what="the call at the collector")
+            wait_until(lambda: len(sink.spans()) == 1, timeout_s=100, what="the call at the collector")
         finally:
             running.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
             running.communicate()
@@ -384,7 +395,7 @@ def test_without_the_variable_nothing_happens(provider: LocalProvider, tmp_path:
             env={**kept, "SPANLEDGER_ENDPOINT": sink.url, "SPANLEDGER_HOME": str(tmp_path / "home")},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
 

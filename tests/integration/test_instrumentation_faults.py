@@ -20,6 +20,7 @@ import spanledger
 from application import environment, run_script
 from old_server import OldServer
 from otlp_sink import OtlpSink
+from patience import PATIENT
 from spanledger import (
     account,
     begin,
@@ -171,7 +172,8 @@ def test_a_fault_at_any_seam_leaves_the_application_alone_and_is_told_once(
                 faults.report("something for the account", "injected")
             spanledger.flush(5)
         later = client.chat.completions.create(**CHAT)
-        wait_until(lambda: later.id in _response_ids(traced), what="a later call")
+        # Each failed attempt doubles the pause, up to half a minute.
+        wait_until(lambda: later.id in _response_ids(traced), timeout_s=100, what="a later call")
 
     assert all(answer.choices[0].message.content for answer in answers)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -199,7 +201,7 @@ def test_a_fault_in_the_spool_while_the_collector_is_away_leaves_the_application
             assert not spanledger.flush(5)
         traced.sink.status = 200
         later = client.chat.completions.create(**CHAT)
-        wait_until(lambda: {first.id, later.id} <= set(_response_ids(traced)), what="both calls")
+        wait_until(lambda: {first.id, later.id} <= set(_response_ids(traced)), timeout_s=100, what="both calls")
 
     assert {fault.kind for fault in account.read(tmp_path)} == set(faults.counts()) != set()
 
@@ -233,7 +235,7 @@ def test_a_signal_handler_that_calls_a_model_during_the_first_call_is_answered(
         monkeypatch.setattr(ledger, "load", load)
         first = threading.Thread(target=lambda: answers.append(client.chat.completions.create(**CHAT)), daemon=True)
         first.start()
-        first.join(30)
+        first.join(100)
         assert not first.is_alive()
         monkeypatch.setattr(ledger, "load", plain)
         ids = [span["attributes"]["gen_ai.response.id"] for span in traced.spans()]
@@ -278,7 +280,7 @@ call.Call.record = broken
 call()
 call()
 """.replace("call()", "ask()")
-    script = f"ask = call\n{code}"
+    script = f"{PATIENT}ask = call\n{code}"
     for _ in range(2):
         ran = run_script(script, provider, "http://127.0.0.1:9", tmp_path)
         assert ran.returncode == 0
@@ -288,7 +290,7 @@ call()
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     (found,) = (finding for finding in json.loads(doctor.stdout) if finding["check"] == "faults")
@@ -313,7 +315,7 @@ call()
 def test_the_end_of_the_interpreter_is_as_quiet_as_without_us(
     last_act: str, provider: LocalProvider, tmp_path: Path
 ) -> None:
-    script = f"ask = call\nask()\n{last_act}\nprint('done')\n"
+    script = f"{PATIENT}ask = call\nask()\n{last_act}\nprint('done')\n"
     with OtlpSink() as sink:
         ran = run_script(script, provider, sink.url, tmp_path)
         without = run_script(script, provider, sink.url, tmp_path, SPANLEDGER_ENABLED="0")

@@ -14,7 +14,8 @@ import openai
 import pytest
 
 import spanledger
-from application import environment, free_port
+from application import environment
+from ports import held_port
 from spanledger import account, faults
 from spanledger.spool import FOLDER_LIMIT_BYTES, Spool, backlog
 from spanledger_cli.demo.provider import LocalProvider
@@ -26,8 +27,9 @@ WRITERS, BODIES, BODY_BYTES = 4, 1000, 40_000
 WRITER = """
 import sys
 from pathlib import Path
-from spanledger.spool import Spool
-spool = Spool(Path(sys.argv[1]))
+from spanledger import spool
+spool._LOCK_PATIENCE_S = 60.0  # who waits for less writes beyond the account, and beyond the limit until the next count
+spool = spool.Spool(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
     spool.keep(f"{sys.argv[4]} {number:06d}".encode().ljust(int(sys.argv[3])))
 """
@@ -36,7 +38,7 @@ import spanledger
 for number in range(30):
     with spanledger.span("x" * 3000, kind="step"):
         pass
-    spanledger.flush(5)
+    spanledger.flush(60)
 """
 
 
@@ -71,8 +73,9 @@ def test_a_full_folder_and_what_it_dropped_are_seen_by_doctor(tmp_path: Path) ->
         spool.keep(b"x" * 10_000)
     waits = backlog(tmp_path / "spool")
     argv = [sys.executable, "-m", "spanledger_cli", "doctor", "--format", "json"]
-    variables = environment(f"http://127.0.0.1:{free_port()}", tmp_path)
-    ran = subprocess.run(argv, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    with held_port() as port:
+        variables = environment(f"http://127.0.0.1:{port}", tmp_path)
+        ran = subprocess.run(argv, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     found = {finding["check"]: finding for finding in json.loads(ran.stdout)}
 
     assert waits.files + waits.dropped == 25
@@ -93,16 +96,16 @@ def test_a_writer_that_died_before_it_had_counted_does_not_let_the_folder_grow(t
 
 def test_a_disk_that_takes_no_more_leaves_the_newest_in_memory_and_counts_the_rest(tmp_path: Path) -> None:
     """By a limit to the size of files, which Python tells as a full disk would be told."""
-    endpoint = f"http://127.0.0.1:{free_port()}"
-    ran = subprocess.run(
-        [sys.executable, "-c", LONG],
-        env=environment(endpoint, tmp_path / "home"),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    with held_port() as port:
+        ran = subprocess.run(
+            [sys.executable, "-c", LONG],
+            env=environment(f"http://127.0.0.1:{port}", tmp_path / "home"),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
     told = {fault.kind: fault.count for fault in account.read(tmp_path / "home")}
 
     assert ran.stdout == ""

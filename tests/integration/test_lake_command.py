@@ -135,7 +135,7 @@ def test_what_died_before_its_commit_is_found_after_a_day_and_deleted_but_not_wh
 def test_the_commands_say_how_a_lake_stands_and_that_it_is_right(bench: Bench) -> None:
     def lake(*words: str, code: int = 0) -> tuple[str, str]:
         argv = [sys.executable, "-m", "spanledger_cli", "lake", *words, "--lake", str(bench.lake)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == code, done.stderr
         return done.stdout, done.stderr
 

@@ -17,6 +17,7 @@ from collecting import RealCollector, collecting
 from otlp_bodies import Value, request, span
 from otlp_sink import OtlpSink
 from own_base import write_half_turbo
+from patience import PATIENT
 from spanledger.book import use_book
 from spanledger_cli import cli
 from spanledger_cli.demo.provider import LocalProvider
@@ -61,7 +62,9 @@ def test_a_program_prices_by_its_base_and_one_that_is_broken_is_told_once(tmp_pa
     broken.write_text("{}\n", "utf-8")
     with LocalProvider() as provider, OtlpSink() as sink:
         ended = {
-            path: run_script("call(); call()", provider, sink.url, tmp_path / "home", SPANLEDGER_PRICES=str(path))
+            path: run_script(
+                f"{PATIENT}call(); call()", provider, sink.url, tmp_path / "home", SPANLEDGER_PRICES=str(path)
+            )
             for path in (good, broken)
         }
 

@@ -17,6 +17,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from otlp_sink import OtlpSink
+from patience import PATIENT
 from spanledger_cli.demo.provider import LocalProvider
 
 BEGIN = """
@@ -98,7 +99,7 @@ class Places:
     def run(self, program: str, *command: str, **more: str) -> list[str]:
         """Run a program; the bodies that its own exporter wrote."""
         path = self._folder / "app.py"
-        path.write_text(BEGIN + program, "utf-8")
+        path.write_text(PATIENT + BEGIN + program, "utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPANLEDGER_", "OTEL_"))}
         environment = {
             **kept,
@@ -219,7 +220,7 @@ cached = [{"type": "text", "text": "Hello " * 6000, "cache_control": {"type": "e
 for _ in range(2):
     claude.messages.create(model="claude-haiku-4-5", max_tokens=50, system=cached, messages=hello[:1])
 client.embeddings.create(model="text-embedding-3-small", input="Hello")
-spanledger.flush(20)
+spanledger.flush(60)
 """
     lines = places.run(
         hooked,
