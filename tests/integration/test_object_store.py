@@ -23,6 +23,7 @@ from committing import NOON, PAID, Bench, rows
 from lake_writers import expected, standing, write_together
 from object_store import ADDRESS, BUCKET, ObjectStore, running_store
 from otlp_bodies import request, span
+from ports import held_port
 from receiving import PROTOBUF, request as post
 from spanledger.lake_path import LakePath, StorePath
 from spanledger_analytics.connection import connect
@@ -99,7 +100,7 @@ def live() -> list[str]:
 
 
 def send(port: int, numbers: range, start_ns: int, **more: str) -> None:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         spans = [
             span({**CALL, **more}, number=number, start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + 1000)
             for number in numbers
@@ -108,7 +109,7 @@ def send(port: int, numbers: range, start_ns: int, **more: str) -> None:
 
 
 def test_what_is_collected_into_a_store_is_asked_and_looked_after_there(store: ObjectStore, tmp_path: Path) -> None:
-    now = time.time_ns()
+    now = time.time_ns() + 3600 * 10**9  # whose day is not over before the test is
     with (tmp_path / "collector.log").open("ab") as errors:
         collector = start_collector(tmp_path / "home", LAKE, errors)
         try:
@@ -191,11 +192,14 @@ def test_what_comes_while_the_store_is_away_is_kept_and_goes_in_later(store: Obj
         try:
             send(collector.http_port, range(10), time.time_ns())
             collector.wait_for_commit()
-            away.callback(store.served.come)
             store.served.go()
+            away.enter_context(held_port(store.port))  # or another program may be given it meanwhile
+            away.callback(store.served.come)
             send(collector.http_port, range(10, 20), time.time_ns())
             wait_until(
-                lambda: b"can't be reached" in (tmp_path / "collector.log").read_bytes(), what="a stage to say so"
+                lambda: b"can't be reached" in (tmp_path / "collector.log").read_bytes(),
+                timeout_s=100,
+                what="a stage to say so",
             )
             assert "can't be reached" in ask("sql", "select 1", code=1)
             away.close()

@@ -18,6 +18,7 @@ from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvid
 import spanledger
 from guarded import write_policy
 from spanledger.errors import BreakerOpen
+from spanledger.guard import gate
 from spanledger.openfeature import SpendHook, SpendProvider
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
@@ -47,6 +48,7 @@ RED, BLUE = EvaluationContext(attributes={"team_id": "red"}), EvaluationContext(
 def red_has_run_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A policy, and a team whose breaker is open."""
     write_policy(monkeypatch, tmp_path, POLICY)
+    monkeypatch.setattr(gate, "_PRICES_WITHIN_S", 60.0)
     with (
         LocalProvider() as provider,
         openai.OpenAI(base_url=f"{provider.url}/v1", api_key="none") as client,

@@ -111,6 +111,6 @@ def _send(collector: RealCollector, number: int) -> None:
     now = time.time_ns()
     sent = span(CHAT, number=number, start_time_unix_nano=now, end_time_unix_nano=now)
     headers = {"content-type": "application/x-protobuf"}
-    with urlopen(Request(f"{collector.endpoint}/v1/traces", request(sent), headers)) as reply:
+    with urlopen(Request(f"{collector.endpoint}/v1/traces", request(sent), headers), timeout=60) as reply:
         assert reply.status == 200
     collector.wait_for_spans(number)
