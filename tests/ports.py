@@ -11,6 +11,6 @@ from contextlib import contextmanager
 def held_port(port: int = 0) -> Iterator[int]:
     """Hold a port without listening on it; a server that sets SO_REUSEADDR, as most do, can listen on it meanwhile."""
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", port))
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
         yield int(holder.getsockname()[1])
