@@ -91,7 +91,7 @@ def get(url: str) -> str:
             raise
         return True
 
-    wait_until(ask, what=f"an answer from {url}")
+    wait_until(ask, timeout_s=100, what=f"an answer from {url}")
     return answers[0]
 
 

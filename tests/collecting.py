@@ -27,7 +27,11 @@ class RealCollector:
 
     def wait_for_spans(self, count: int) -> None:
         """Return when the lake holds `count` spans or more."""
-        wait_until(lambda: self.ask(f"select count(*) >= {count} from spans") == [(True,)], what=f"{count} spans")
+        wait_until(
+            lambda: self.ask(f"select count(*) >= {count} from spans") == [(True,)],
+            timeout_s=100,
+            what=f"{count} spans",
+        )
 
 
 @contextlib.contextmanager

@@ -48,17 +48,17 @@ class Collector:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(100)
 
     def stop(self) -> int:
         """Ask it to end as a service manager would, and return its exit code."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(100)
 
     def wait_for_commit(self) -> None:
         """Return when everything in the log is in the lake."""
         log = wal_dir(self.home)
-        wait_until(lambda: not list(log.glob("*.wal*")), timeout_s=60, what="an empty log")
+        wait_until(lambda: not list(log.glob("*.wal*")), timeout_s=120, what="an empty log")
 
 
 def start_collector(
@@ -78,7 +78,7 @@ def start_collector(
         return {}
 
     try:
-        wait_until(lambda: bool(announced()), what="the collector to take requests")
+        wait_until(lambda: bool(announced()), timeout_s=100, what="the collector to take requests")
     except BaseException:
         process.kill()
         raise

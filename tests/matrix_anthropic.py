@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import anthropic
 from pydantic import BaseModel
 
-from matrix_cases import HELLO, Bench, Broken, Cases
+from matrix_cases import HELLO, Bench, Broken, Cases, given_up
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 
@@ -228,8 +227,4 @@ def ant_stream_mid_error(bench: Bench) -> object:
 async def ant_async_cancel(bench: Bench) -> object:
     bench.provider.plan(Plan(delay_s=30))
     async with bench.claude_async() as client:
-        try:
-            async with asyncio.timeout(0.3):
-                return await client.messages.create(**MESSAGE)
-        except TimeoutError as error:
-            return type(error).__name__
+        return await given_up(bench, client.messages.create(**MESSAGE))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -68,6 +69,20 @@ class Cases(list[Case]):
             return function
 
         return register
+
+
+async def given_up(bench: Bench, asking: Awaitable[object]) -> str:
+    """Cancel a request once the provider has it, as its plan is then used up; the name of what that raised."""
+    before = bench.provider.requests
+    asked = asyncio.ensure_future(asking)
+    while bench.provider.requests == before and not asked.done():
+        await asyncio.sleep(0.01)
+    asked.cancel()
+    try:
+        await asked
+    except asyncio.CancelledError as error:
+        return type(error).__name__
+    return "answered"
 
 
 def usage_of(span: dict[str, Any]) -> Usage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import openai
 from pydantic import BaseModel
 
-from matrix_cases import HELLO, Bench, Broken, Cases
+from matrix_cases import HELLO, Bench, Broken, Cases, given_up
 from spanledger.usage import Usage
 from spanledger_cli.demo.plans import Plan
 
@@ -209,22 +208,14 @@ def oai_stream_mid_error(bench: Bench) -> object:
 async def oai_async_cancel(bench: Bench) -> object:
     bench.provider.plan(Plan(delay_s=30))
     async with bench.openai_async() as client:
-        try:
-            async with asyncio.timeout(0.3):
-                return await client.chat.completions.create(**CHAT)
-        except TimeoutError as error:
-            return type(error).__name__
+        return await given_up(bench, client.chat.completions.create(**CHAT))
 
 
 @OPENAI.add(FAILED)
 async def oai_async_stream_cancel(bench: Bench) -> object:
     bench.provider.plan(Plan(delay_s=30))
     async with bench.openai_async() as client:
-        try:
-            async with asyncio.timeout(0.3):
-                return [chunk async for chunk in await client.chat.completions.create(**STREAM)]
-        except TimeoutError as error:
-            return type(error).__name__
+        return await given_up(bench, client.chat.completions.create(**STREAM))
 
 
 @OPENAI.add()

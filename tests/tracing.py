@@ -11,7 +11,7 @@ import pytest
 
 import spanledger
 from otlp_sink import OtlpSink
-from spanledger import faults, names, tokenizer
+from spanledger import delivery, faults, names, tokenizer
 from spanledger.otel import SpanledgerInstrumentor
 
 MESSAGES: Any = [{"role": "user", "content": "Where is the best hotel in Paris?"}]
@@ -26,7 +26,7 @@ class Traced:
 
     def spans(self) -> list[dict[str, Any]]:
         """Everything recorded so far, by start of its arrival."""
-        assert spanledger.flush(20), f"spans did not arrive: {faults.counts()}"
+        assert spanledger.flush(60), f"spans did not arrive: {faults.counts()}"
         return self.sink.spans()
 
     def span(self) -> dict[str, Any]:
@@ -68,6 +68,8 @@ def switched_on(monkeypatch: pytest.MonkeyPatch, home: Path, *, faultless: bool 
         monkeypatch.delenv("SPANLEDGER_ENABLED", raising=False)
         # Estimates are the same whether or not the extra is installed.
         monkeypatch.setattr(tokenizer, "MODULE", "not_installed")
+        # A machine that stops for a second or two is no collector that hangs.
+        monkeypatch.setattr(delivery, "HURRY_TIMEOUT_S", 60.0)
         before = faults.counts()
         instrumentor = SpanledgerInstrumentor()
         instrumentor.instrument()
