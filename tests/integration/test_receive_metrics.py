@@ -98,15 +98,20 @@ def test_what_became_of_it_is_counted_by_the_children(tmp_path: Path, killed: bo
             with urllib.request.urlopen(urllib.request.Request(address, body, PROTOBUF), timeout=20):
                 pass
 
+        def counted(segments: int, rows: int) -> bool:
+            """Say whether both have told of so much: who converts and who commits don't wait for each other."""
+            found = figures_of(collector)
+            return (found["lag_seconds_count"], found.get("rows_total")) == ({(): segments}, {("spans",): rows})
+
         send(request(unknown, span(number=2)))
         collector.wait_for_commit()
-        wait_until(lambda: figures_of(collector)["lag_seconds_count"] == {(): 1}, what="the first segment")
+        wait_until(lambda: counted(1, 2), timeout_s=60, what="the first segment")
         if killed:
             for pid in collector.children():
                 os.kill(pid, signal.SIGKILL)
         send(request(unknown) + request(span(start_time_unix_nano=1, end_time_unix_nano=2, number=3)))
         collector.wait_for_commit()
-        wait_until(lambda: figures_of(collector)["lag_seconds_count"] == {(): 2}, what="the second segment")
+        wait_until(lambda: counted(2, 3), timeout_s=60, what="the second segment")
         found = figures_of(collector)
     names = ("rows_total", "unpriced_total", "dead_letters_total", "duplicates_total", "superseded_total")
     assert {name: found.get(name) for name in names} == {
