@@ -29,7 +29,7 @@ from spanledger_collector.tls import open_tls
 from waiting import wait_until
 
 TOKEN = "an-example-of-a-token"
-NEXT = "the-token-of-tomorrow"
+NEXT = "the-token-of-tomorrow-is-longer"  # so that the file changes, however coarse its time
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 BODY = spans_request(1).SerializeToString()
 
@@ -61,7 +61,17 @@ def exported(exporter: SpanExporter) -> bool:
     return done is SpanExportResult.SUCCESS
 
 
-def over_http(receiver: Receiver, token: str = "", ca: Pair | None = None, client: Pair | None = None) -> bool:
+PATIENT, IN_VAIN = 60.0, 2.0
+"""Seconds for what is to arrive; and where TLS fails, which exporters try again until their time is up."""
+
+
+def over_http(
+    receiver: Receiver,
+    token: str = "",
+    ca: Pair | None = None,
+    client: Pair | None = None,
+    timeout: float = PATIENT,
+) -> bool:
     return exported(
         HttpExporter(
             f"{'https' if ca else 'http'}://127.0.0.1:{receiver.http_port}/v1/traces",
@@ -69,12 +79,18 @@ def over_http(receiver: Receiver, token: str = "", ca: Pair | None = None, clien
             certificate_file=str(ca.cert) if ca else None,
             client_certificate_file=str(client.cert) if client else None,
             client_key_file=str(client.key) if client else None,
-            timeout=2,
+            timeout=timeout,
         )
     )
 
 
-def over_grpc(receiver: Receiver, token: str = "", ca: Pair | None = None, client: Pair | None = None) -> bool:
+def over_grpc(
+    receiver: Receiver,
+    token: str = "",
+    ca: Pair | None = None,
+    client: Pair | None = None,
+    timeout: float = PATIENT,
+) -> bool:
     files = [pair.read_bytes() for pair in (client.key, client.cert)] if client else [None, None]
     return exported(
         GrpcExporter(
@@ -82,7 +98,7 @@ def over_grpc(receiver: Receiver, token: str = "", ca: Pair | None = None, clien
             insecure=ca is None,
             credentials=grpc.ssl_channel_credentials(ca.cert.read_bytes(), *files) if ca else None,
             headers={"authorization": f"Bearer {token}"} if token else None,
-            timeout=2,
+            timeout=timeout,
         )
     )
 
@@ -171,7 +187,8 @@ def test_tls_is_for_those_who_know_the_authority(tmp_path: Path, send: Send) -> 
     server = signed(tmp_path, "server", ca)
     access = Access(tls_cert=server.cert, tls_key=server.key)
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
-        assert [send(receiver, ca=known) for known in (ca, other, None)] == [True, False, False]
+        tried = ((ca, PATIENT), (other, IN_VAIN), (None, IN_VAIN))
+        assert [send(receiver, ca=known, timeout=timeout) for known, timeout in tried] == [True, False, False]
         assert len(receiver.payloads()) == 1
 
 
@@ -183,10 +200,8 @@ def test_mtls_asks_for_a_certificate_and_a_token_where_there_are_tokens(tmp_path
     )
     access = Access(token_file(tmp_path, TOKEN), server.cert, server.key, clients.cert)
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
-        sent = [
-            send(receiver, token, ca, who)
-            for token, who in ((TOKEN, client), ("", client), (TOKEN, None), (TOKEN, stranger))
-        ]
+        tried = ((TOKEN, client, PATIENT), ("", client, PATIENT), (TOKEN, None, IN_VAIN), (TOKEN, stranger, IN_VAIN))
+        sent = [send(receiver, token, ca, who, timeout) for token, who, timeout in tried]
         assert (sent, len(receiver.payloads())) == ([True, False, False, False], 1)
 
 

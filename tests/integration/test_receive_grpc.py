@@ -45,7 +45,7 @@ def call(
 ) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
         export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
-        return export(body, timeout=20, compression=compression)
+        return export(body, timeout=60, compression=compression)
 
 
 def refusal(receiver: Receiver, body: bytes, method: str = EXPORT) -> tuple[grpc.StatusCode, str, Status | None]:
@@ -89,7 +89,7 @@ BOMB = """
 import sys, grpc
 with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:
     try:
-        channel.unary_unary(sys.argv[2])(bytes(256 << 20), timeout=60, compression=grpc.Compression.Gzip)
+        channel.unary_unary(sys.argv[2])(bytes(256 << 20), timeout=300, compression=grpc.Compression.Gzip)
     except grpc.RpcError as error:
         print(error.code().name)
 """
@@ -142,7 +142,7 @@ def test_a_call_without_a_message_is_bad_data(receiver: Receiver) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
         export: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(EXPORT)
         with pytest.raises(grpc.RpcError) as caught:
-            export(iter(()), timeout=20)
+            export(iter(()), timeout=60)
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -157,7 +157,7 @@ def test_requests_at_once_on_one_connection_are_all_logged(receiver: Receiver) -
     async def send_all() -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
             export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
-            await asyncio.gather(*(export(body, timeout=20) for body in bodies))
+            await asyncio.gather(*(export(body, timeout=60) for body in bodies))
 
     asyncio.run(send_all())
     assert sorted(receiver.payloads()) == sorted(bodies)

@@ -81,7 +81,7 @@ def receiver(tmp_path: Path, terms: Terms) -> Iterator[Receiver]:
 
 
 def waiting(terms: Terms) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("terms", [terms], ids=[""])
+    return pytest.mark.parametrize("terms", [terms], ids=["hurried"])
 
 
 @waiting(Terms(head_s=0.3))

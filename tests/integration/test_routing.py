@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from decimal import Decimal
@@ -17,6 +18,7 @@ import pytest
 
 import spanledger
 from guarded import gate, write_policy
+from spanledger.guard.gate import Gate
 from spanledger.guard.route import Route
 from spanledger.guard.router import forget_route, route_states
 from spanledger.guard.sqlite import SqliteStore
@@ -246,6 +248,8 @@ def test_a_fault_of_the_router_leaves_budgets_in_force(
     def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
+    now_ns = time.time_ns()
+    monkeypatch.setattr(Gate, "now_ns", lambda _: now_ns)  # as both calls are to come in one minute
     monkeypatch.setattr("spanledger.guard.admission.read_wants", broken)
     ask('[[limit]]\nname = "one"\nrequests_per_minute = 1\n' + ALL, faultless=False)
     client.chat.completions.create(**CHAT)

@@ -38,7 +38,7 @@ def send(collector: Collector, body: bytes) -> None:
     """Send one body, and return when it is acknowledged."""
     headers = {"Content-Type": "application/x-protobuf"}
     address = f"http://127.0.0.1:{collector.http_port}/v1/traces"
-    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=20) as answer:
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
         assert answer.status == 200
 
 
@@ -91,16 +91,16 @@ def test_two_collectors_settle_what_neither_sees_alone(lake: Path, pair: tuple[C
 
     # An agent of yesterday; its call comes late, through the other collector, and was made today.
     send(here, one(1, AGENT, trace=1, scope=FRAMEWORK, back_ns=DAY_NS))
-    wait_until(lambda: charged(lake) == {1: None}, what="the agent's charge")
+    wait_until(lambda: charged(lake) == {1: None}, timeout_s=120, what="the agent's charge")
     late = {**CALL, names.RESPONSE_ID: "chatcmpl-another-answer"}
     send(there, one(2, late, 1, trace=1, scope=FRAMEWORK))
-    wait_until(lambda: charged(lake) == {2: None}, what="the call to take it over")
+    wait_until(lambda: charged(lake) == {2: None}, timeout_s=120, what="the call to take it over")
 
     # The user stands on the root alone.
     send(there, one(3, {names.USER_ID: "u-1"}, trace=2, scope="app"))
     plain = {**CALL, names.RESPONSE_ID: "chatcmpl-third-answer"}
     send(here, one(4, plain, 3, trace=2))
-    wait_until(lambda: charged(lake) == {2: None, 4: "u-1"}, what="the root's user")
+    wait_until(lambda: charged(lake) == {2: None, 4: "u-1"}, timeout_s=120, what="the root's user")
 
     # A gateway and an SDK tell of one call in traces of their own.
     gateway = one(5, CALL, trace=3, scope=GATEWAY, resource={"service.name": "gateway"})
@@ -108,11 +108,11 @@ def test_two_collectors_settle_what_neither_sees_alone(lake: Path, pair: tuple[C
     send(here, gateway)
     send(there, shop)
     marks = "select span_id, duplicate_of from spans where duplicate_of is not null"
-    wait_until(lambda: ask(lake, marks) == [(f"{0xBB05:016x}", f"{0xBB06:016x}")], what="one charge for one call")
+    marked = [(f"{0xBB05:016x}", f"{0xBB06:016x}")]
+    wait_until(lambda: ask(lake, marks) == marked, timeout_s=120, what="one charge for one call")
     assert charged(lake) == {2: None, 4: "u-1", 6: None}
-    wait_until(
-        lambda: ask(lake, "select count(*) from llm_calls where provisional") == [(0,)], what="nothing provisional"
-    )
+    provisional = "select count(*) from llm_calls where provisional"
+    wait_until(lambda: ask(lake, provisional) == [(0,)], timeout_s=120, what="nothing provisional")
     assert [collector.stop() for collector in pair] == [0, 0]
 
 
@@ -128,7 +128,7 @@ def test_maintain_settles_a_lake_on_which_no_collector_runs(tmp_path: Path, lake
 
     def maintain(*flags: str) -> str:
         argv = [sys.executable, "-m", "spanledger_cli", "maintain", "--lake", str(lake), *flags]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env=os.environ)
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=180, env=os.environ)
         assert done.stdout in ("", "count      rollups      1 day counted\n")
         return done.stderr
 

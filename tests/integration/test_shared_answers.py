@@ -12,7 +12,16 @@ from answer_cache import FILE, KEEP, cached_by
 from cached_ways import CHAT
 from matrix_cases import Bench
 from redis_server import serving
+from spanledger.guard import redis_store
+from spanledger.guard.cache.redis_answers import RedisAnswers
 from spanledger_cli.demo.provider import LocalProvider
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a Redis waited for that is slow to answer, as all is on a machine with much to do."""
+    monkeypatch.setattr(redis_store, "TIMEOUT_S", 30.0)
+    monkeypatch.setitem(RedisAnswers.__init__.__kwdefaults__, "timeout_s", 30.0)
 
 
 @pytest.fixture

@@ -85,6 +85,6 @@ def test_without_a_shell_it_is_said_what_to_install(lake: Path, monkeypatch: pyt
 
 def test_a_shell_is_not_asked_and_not_confined(lake: Path) -> None:
     argv = [sys.executable, "-m", "spanledger_cli", "sql", "--shell", "--safe", "--lake", str(lake)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=180, env=dict(os.environ))
     assert done.returncode == 2
     assert "--shell asks nothing itself, and confines nobody" in done.stderr

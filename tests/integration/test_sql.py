@@ -47,7 +47,7 @@ def sql(lake: Path, query: str, *more: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "spanledger_cli", "sql", query, "--lake", str(lake), *more],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=lake.parent,
         env={**os.environ, "COLUMNS": "100"},
     )
@@ -242,7 +242,7 @@ def on_terminal(lake: Path, query: str) -> tuple[list[str], str]:
         while piece := os.read(ours, 65536):
             shown += piece
     os.close(ours)
-    words = process.communicate(timeout=60)[1]
+    words = process.communicate(timeout=180)[1]
     assert process.returncode == 0, words
     return shown.decode().splitlines(), words
 

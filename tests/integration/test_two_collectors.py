@@ -36,7 +36,7 @@ def collectors(tmp_path: Path) -> Iterator[list[Collector]]:
 
 def send(collector: Collector, bodies: list[bytes]) -> None:
     for sent, body in enumerate(bodies, 1):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=60)) as connection:
             assert post(connection, body, PROTOBUF).status == 200
         if sent % TOGETHER == 0:
             collector.wait_for_commit()
