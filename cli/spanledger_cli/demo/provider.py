@@ -74,6 +74,7 @@ class LocalProvider:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
+        self._socket.listen()  # who comes before the server has begun waits for it
         self._bill = Bill(bill)
         self._plans: deque[Plan] = deque()
         self._cache = PromptCache()
