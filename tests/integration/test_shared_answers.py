@@ -21,7 +21,8 @@ from spanledger_cli.demo.provider import LocalProvider
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a Redis waited for that is slow to answer, as all is on a machine with much to do."""
     monkeypatch.setattr(redis_store, "TIMEOUT_S", 30.0)
-    monkeypatch.setitem(RedisAnswers.__init__.__kwdefaults__, "timeout_s", 30.0)
+    before = RedisAnswers.__init__.__kwdefaults__ or {}
+    monkeypatch.setattr(RedisAnswers.__init__, "__kwdefaults__", {**before, "timeout_s": 30.0})
 
 
 @pytest.fixture
