@@ -5,11 +5,13 @@ Once in the short form; with SPANLEDGER_PROVE set, ten times over in one life of
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +61,7 @@ class Sender:
         return False
 
     def _through_http(self, body: bytes) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.collector.http_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.collector.http_port, timeout=60)
         reply = send(connection, body, PROTOBUF)
         connection.close()
         again = ", to be sent again" if int(reply.headers.get("retry-after", "0")) > 0 else ""
@@ -68,7 +70,7 @@ class Sender:
     def _through_grpc(self, body: bytes) -> str:
         with grpc.insecure_channel(f"127.0.0.1:{self.collector.grpc_port}") as channel:
             export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
-            call = export.future(body, timeout=20)
+            call = export.future(body, timeout=60)
             code = call.code()
             again = ", to be sent again" if _names_a_delay(call) else ""
         return f"grpc {code.name}{again}"
@@ -113,19 +115,32 @@ def test_a_full_disk_is_refused_and_gone_on_from(tmp_path: Path, on: str, kind: 
 def fill_up_and_make_room(sender: Sender, disk: SmallDisk, *, fills_home: bool) -> None:
     """Fill the disk in two steps while spans come in, and go on as before once there is room."""
     collector = sender.collector
-    wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
+    wait_until(lambda: len(collector.children()) == len(STAGES), timeout_s=60, what="all stages")
     if disk.leave(RESERVE_BYTES // 2):
-        wait_until(lambda: not sender.send(), what="a refusal below the reserve")
+        wait_until(lambda: not sender.send(), timeout_s=60, what="a refusal below the reserve")
         collector.wait_for_commit()
         disk.free(collector.process.pid)
-    wait_until(sender.send, what="spans that wait to become rows")
-    before = stumbles(sender.log)
-    disk.fill(collector.process.pid)
-    wait_until(lambda: not sender.send() and not sender.send(), what="refusals")
+    with halted(collector.children()):  # else what is sent may be rows before the disk is full
+        wait_until(sender.send, timeout_s=60, what="spans that wait to become rows")
+        before = stumbles(sender.log)
+        disk.fill(collector.process.pid)
+    wait_until(lambda: not sender.send() and not sender.send(), timeout_s=60, what="refusals")
     if not fills_home:  # else no segment can be sealed, and the stages have nothing to do
         wait_until(lambda: stumbles(sender.log) > before, timeout_s=60, what="a stage that has no room")
     disk.free(collector.process.pid)
-    wait_until(lambda: sender.send() and sender.send(), what="spans after there is room")
+    wait_until(lambda: sender.send() and sender.send(), timeout_s=60, what="spans after there is room")
+
+
+@contextlib.contextmanager
+def halted(pids: Sequence[int]) -> Iterator[None]:
+    """Have processes do nothing."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def stumbles(log: Path) -> int:

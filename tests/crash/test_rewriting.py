@@ -15,6 +15,7 @@ from spanledger_analytics.connection import connect
 from spanledger_collector.folding import mark_in
 from spanledger_collector.lake import add_files, live_files, open_table, write_days
 from spanledger_collector.rewrite import rewrite_day
+from waiting import wait_until
 
 FILES, SPANS = 4, 50
 DIES = """
@@ -70,15 +71,17 @@ def test_readers_and_writers_beside_see_every_row_once(lake: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    for number in range(10):
-        late = write_days(lake, f"late-{number}", booked([span(9000 + number, start_time=NOON)]))
-        beside = threading.Thread(target=add_files, args=(lake, late), kwargs={"writer": "late", "version": number})
-        beside.start()
-        assert rewrite_day(lake, NOON.date()) is not None
-        beside.join()
-    ended.set()
-    reader.join()
-    assert seen
+    try:
+        wait_until(lambda: bool(seen), timeout_s=60, what="a reader")
+        for number in range(10):
+            late = write_days(lake, f"late-{number}", booked([span(9000 + number, start_time=NOON)]))
+            beside = threading.Thread(target=add_files, args=(lake, late), kwargs={"writer": "late", "version": number})
+            beside.start()
+            assert rewrite_day(lake, NOON.date()) is not None
+            beside.join()
+    finally:
+        ended.set()
+        reader.join()
     assert all(200 <= count <= 210 and count == distinct for count, distinct in seen)
     rewrite_day(lake, NOON.date())
     assert all(mark_in(file.path) for file in live_files(open_table(lake)))
