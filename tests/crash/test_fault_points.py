@@ -53,7 +53,7 @@ for stage in (convert, commit):
         pass
 for _ in jobs.run_jobs(lake, jobs.Terms()):
     pass
-threading.Event().wait(20)
+threading.Event().wait(100)
 """
 
 
@@ -83,7 +83,7 @@ class Bench:
     def die(self, fault: str, most_small_files: int = 300, code: int = 9) -> str:
         """Run both stages and the jobs in a process that dies at `fault`, and return what it says."""
         argv = [sys.executable, "-c", STAGE, str(self.home), str(self.lake), fault, str(most_small_files)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=180)
         assert done.returncode == code, done.stderr
         return done.stderr
 

@@ -108,7 +108,7 @@ class Client:
 def test_broken_requests_are_answered_and_good_ones_between_them_kept(tmp_path: Path) -> None:
     print(f"seed {SEED}")
     with collecting(tmp_path) as collector:
-        wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
+        wait_until(lambda: len(collector.children()) == len(STAGES), timeout_s=60, what="all stages")
         children = collector.children()
         clients = [Client(collector, number) for number in range(CLIENTS)]
         with watching_memory(collector.process.pid) as memory:

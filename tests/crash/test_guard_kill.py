@@ -57,7 +57,7 @@ def test_what_a_process_has_told_before_it_is_killed_is_settled(place: str) -> N
         worker.start("tell")
         assert worker.line() == "told"
     store = opened(place)
-    wait_until(lambda: accounts(store) == {"b": (1000, 0, 0)}, what="what was told")
+    wait_until(lambda: accounts(store) == {"b": (1000, 0, 0)}, timeout_s=60, what="what was told")
     store.close()
 
 
@@ -107,7 +107,7 @@ def test_a_forked_child_goes_on_with_its_own_connection(
 ) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
-    with serving(folder) as server, made(kind, tmp_path, server.url) as store:
+    with serving(folder) as server, made(kind, tmp_path, server.url, 60) as store:
         store.reserve("of the parent", [budget("b", 7, 10**9), lease("l", 10**9)], NOW)
         context = multiprocessing.get_context("fork")
         children = [context.Process(target=_spend, args=(store, f"child {number}", 50)) for number in range(4)]
@@ -115,7 +115,7 @@ def test_a_forked_child_goes_on_with_its_own_connection(
             child.start()
         _spend(store, "parent", 50)
         for child in children:
-            child.join(60)
+            child.join(120)
         assert [child.exitcode for child in children] == [0] * 4
         spent = 50 * 5 * (1 if kind == "memory" else 5)
         assert accounts(store) == {"b": (spent, 7, 0), "l": (0, 1, 0)}

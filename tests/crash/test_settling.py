@@ -77,7 +77,7 @@ def test_a_settler_that_dies_leaves_nothing_undone_and_nothing_twice(tmp_path: P
         commit(clean, version, rows)
         commit(lake, version, rows)
     settle_new(clean, AT_ONCE)
-    done = subprocess.run([sys.executable, "-c", STAGE, str(lake), fault], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", STAGE, str(lake), fault], capture_output=True, text=True, timeout=180)
     assert done.returncode == 9, done.stderr
     settle_new(lake, AT_ONCE)
     assert as_settled(lake) == as_settled(clean)
