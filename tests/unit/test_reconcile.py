@@ -41,6 +41,14 @@ ESTIMATE = 5_000_000
 """Nano-dollars: half a cent."""
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes long to answer is not away."""
+    monkeypatch.setattr("spanledger.guard.redis_store.TIMEOUT_S", 60.0)
+    for name in ("spanledger_analytics.controls.watch", "spanledger_cli.policy_store"):
+        monkeypatch.setattr(f"{name}.PATIENCE_S", 60.0)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / FILE)
@@ -293,7 +301,7 @@ def test_the_process_loads_nothing_heavy_until_there_is_something_to_compare(tmp
     )
     (tmp_path / "policy.toml").write_text('store = "memory"\n', "utf-8")
     argv = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
