@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger_rows import call, make_lake
+from midnight import keep_off_midnight
 from small_ledger import small_ledger
 from spanledger.guard.keys import budget_key, read_budget_key, session_window
 from spanledger.guard.policy import Budget, make_match
@@ -60,6 +61,7 @@ DOLLAR = 10**9
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    keep_off_midnight()
     monkeypatch.setenv("SPANLEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SPANLEDGER_LAKE", str(tmp_path / "lake"))
     monkeypatch.delenv("SPANLEDGER_POLICY", raising=False)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from committing import NOON, Bench, rows
+from midnight import keep_off_midnight
 from spanledger_analytics.connection import Ledger, connect
 from spanledger_analytics.drill import trace
 from spanledger_analytics.scope import EVERYTHING
@@ -106,6 +107,7 @@ def test_only_files_around_a_superseded_row_are_read_with_care(bench: Bench) -> 
 
 
 def test_a_correction_says_what_a_resent_span_changed_of_a_closed_day(bench: Bench) -> None:
+    keep_off_midnight()
     today = datetime.now(UTC).replace(microsecond=0)
     priced = {"price_id": "base:x", "cost_output": Decimal("0.01"), **ENDED}
     for day in (NOON, today):
