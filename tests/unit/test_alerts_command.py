@@ -106,7 +106,7 @@ def test_the_process_evaluates_when_the_file_comes_and_list_shows_it(home: Path)
         watcher.step()
         return "[[rule]] kind: needed" in run("list").stderr
 
-    wait_until(stepped, what="the wrong file to be told")
+    wait_until(stepped, timeout_s=60, what="the wrong file to be told")
     assert [alert.state for alert in Store(home).alerts().values()] == ["firing"]
 
 

@@ -51,6 +51,6 @@ def test_an_alert_is_right_if_its_first_hour_is_in_a_window() -> None:
 
 def test_without_nab_it_says_how_to_bring_it() -> None:
     program = [sys.executable, str(ROOT / "benchmarks" / "anomalies.py"), "--data", "/nowhere"]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=180)
     assert (done.returncode, done.stdout) == (2, "")
     assert "bring it by `git clone --depth 1 https://github.com/numenta/NAB ../NAB`" in done.stderr

@@ -23,7 +23,7 @@ def _python(code: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
 

@@ -137,7 +137,7 @@ def test_a_record_that_kills_the_converter_is_found_by_halving(bench: Bench, tmp
     codes: list[int] = []
     while not codes or codes[-1] != 0:
         argv = [sys.executable, str(script), str(bench.home), str(bench.lake)]
-        codes.append(subprocess.run(argv, check=False, timeout=60).returncode)
+        codes.append(subprocess.run(argv, check=False, timeout=180).returncode)
     staged = read_manifest(bench.home, 1)
     assert staged is not None
     assert sum(file.rows for file in staged.files) == 8

@@ -79,9 +79,9 @@ def test_a_child_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> No
     with Children(tmp_path) as children:
         child = start(children, "import sys; sys.exit('no room on the disk')", tmp_path)
         with pytest.raises(ProcessError, match=r"the sample ended with exit code 1;(.|\n)*no room on the disk"):
-            child.wait_ready(lambda: False, timeout_s=20)
+            child.wait_ready(lambda: False, timeout_s=60)
         with pytest.raises(ProcessError, match="failed with exit code 1"):
-            child.wait_done(20)
+            child.wait_done(60)
         with pytest.raises(ProcessError):
             children.check()
         children.forget(child)

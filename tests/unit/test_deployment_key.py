@@ -55,7 +55,7 @@ def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
         assert racer.stdin is not None
         racer.stdin.write("\n")
         racer.stdin.flush()
-    keys = {racer.communicate(timeout=60)[0].strip() for racer in racers}
+    keys = {racer.communicate(timeout=180)[0].strip() for racer in racers}
 
     assert keys == {own_key(tmp_path / "home").secret.hex()}
     assert [file.name for file in (tmp_path / "home").iterdir()] == [FILE]

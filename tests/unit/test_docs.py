@@ -31,7 +31,7 @@ def test_the_list_of_names_is_not_rewritten_where_one_is_gone(tmp_path: Path) ->
     names.write_text(names.read_text("utf-8") + "spans.cost DOUBLE\n", "utf-8")
     (tmp_path / "docs").mkdir()
     program = [sys.executable, str(tmp_path / "tools/reference_docs.py")]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=180)
     assert (done.returncode, done.stderr) == (
         1,
         "renamed, retyped or gone, which breaks people's SQL: spans.cost DOUBLE; bring it back\n",

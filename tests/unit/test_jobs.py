@@ -145,7 +145,7 @@ def told_by_jobs(lake: Path) -> Any:
     with subprocess.Popen(jobs_command(lake, ()), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.read())
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         return told
 
 

@@ -310,7 +310,7 @@ def test_the_process_that_a_collector_starts_counts(bench: Bench) -> None:
     argv = rollup_command(bench.home, bench.lake).argv
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            wait_until(lambda: counted(bench.lake) == [DAYS[1]], timeout_s=60, what="the day that is counted")
+            wait_until(lambda: counted(bench.lake) == [DAYS[1]], timeout_s=180, what="the day that is counted")
         finally:
             process.terminate()
         assert process.communicate()[1] == b""
@@ -339,7 +339,7 @@ def test_the_process_counts_what_is_due_and_starts_again_only_when_the_lake_has_
     def look() -> int:
         now[0] += 10_000
         roller.step()
-        wait_until(ended, what="the counting")
+        wait_until(ended, timeout_s=180, what="the counting")
         return len(started)
 
     assert (look(), counted(bench.lake)) == (1, [DAYS[1]])
@@ -375,7 +375,7 @@ def test_one_that_is_killed_leaves_answers_right_and_the_next_one_ends_the_work(
     bench.commit(booked([metered(1, trace=1), metered(2, trace=2, start_time=NOON + DAY)]))
     before = spend.days_by_model(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2])
     command = [sys.executable, "-c", STAGE, str(bench.lake), name, when, str(times)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == -9, done.stderr
     assert counted(bench.lake) == []
     assert spend.days_by_model(Ledger(bench.lake, EVERYTHING), DAYS[0], DAYS[2]).rows() == before.rows()

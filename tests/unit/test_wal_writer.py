@@ -36,7 +36,7 @@ def put(writer: WalWriter, *payloads: bytes) -> list[OverloadedError | None]:
 
     for payload in payloads:
         writer.submit(payload, done)
-    assert settled.wait(20)
+    assert settled.wait(60)
     return outcomes
 
 
@@ -235,10 +235,10 @@ def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_backlog_over_the_limit_refuses_until_it_is_committed(tmp_path: Path) -> None:
     writer = WalWriter(tmp_path, Limits(segment_bytes=1, backlog_bytes=100))
     put(writer, b"x" * 60)
+    wait_until(lambda: bool(segments(tmp_path)), what="sealing")
     with pytest.raises(OverloadedError, match="wait to become rows"):
         writer.submit(b"x" * 60, lambda error: None)
     assert "wait to become rows" not in writer.state().refusal  # a smaller one would be taken
-    wait_until(lambda: bool(segments(tmp_path)), what="sealing")
     segments(tmp_path)[0].path.unlink()
     wait_until(lambda: writer.state().backlog_bytes == 0, what="the backlog to be seen gone")
     assert put(writer, b"x" * 60) == [None]
