@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Watched, browser, chromium, dashboard
+from browsing import PATIENCE_MS, UNTIL, Watched, browser, chromium, dashboard, new_page
 from guarded_rows import controlled_ledger
 from ledger_rows import make_lake, traffic
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,7 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    now = datetime.now(UTC)
-    rows = [*traffic(now), *controlled_ledger(now - timedelta(days=2))]
+    rows = [*traffic(UNTIL), *controlled_ledger(UNTIL - timedelta(days=2))]
     return make_lake(tmp_path_factory.mktemp("browser") / "lake", rows)
 
 
@@ -47,8 +46,7 @@ def watched(address: str) -> Watched:
 def page(chrome: Browser, watched: Watched) -> Iterator[Page]:
     """A page that must ask no other host and raise no error."""
     context = chrome.new_context(viewport={"width": 1440, "height": 1000})
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)  # the first page of a machine that compiles all modules first
+    opened = new_page(context)
     watched.watch(opened)
     yield opened
     context.close()

@@ -41,4 +41,6 @@ def test_a_part_and_a_bar_narrow_every_card_and_back_lets_go(page: Page, address
     page.go_back()
     page.go_back()
     expect(answer).to_contain_text(f"{team} is ")
+    page.wait_for_url(f"{address}/attribution")
+    settle(page)
     assert state(page) == {}

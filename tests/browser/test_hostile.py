@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Watched, dashboard, heading, settle
+from browsing import Watched, dashboard, new_page, settle
 from ledger_rows import Row, call, make_lake, span
 
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -75,7 +76,7 @@ def test_a_name_keeps_its_characters(page: Page, hour: str) -> None:
     for kind, text in shown.items():
         page.goto(f"{hour}&u={quote(NAMES[kind])}")
         settle(page)
-        assert heading(page).startswith(text[:39])
+        expect(page.locator("[data-testid=stHeading]").first).to_have_text(re.compile("^" + re.escape(text[:39])))
 
 
 def test_markdown_starts_no_link_image_colour_emoji_or_formula(page: Page, hour: str) -> None:
@@ -90,10 +91,10 @@ def test_markdown_starts_no_link_image_colour_emoji_or_formula(page: Page, hour:
 def test_the_first_visitor_may_come_by_a_deep_link(chrome: Browser, lake: Path, tmp_path: Path) -> None:
     with dashboard(lake, tmp_path / "dashboard.log") as served:
         watched = Watched(served)
-        page = chrome.new_page()
+        page = new_page(chrome)
         watched.watch(page)
         page.goto(f"{served}/explore?d={DAY:%Y-%m-%d}&h=9&t={1:032x}")
         settle(page)
-        assert "<script>" in heading(page)
+        expect(page.locator("[data-testid=stHeading]").first).to_contain_text("<script>")
         page.close()
     assert (watched.foreign, watched.errors) == ([], [])

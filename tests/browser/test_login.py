@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Watched, dashboard, settle
+from browsing import Watched, dashboard, new_page, settle
 from oidc_provider import CLIENT, SECRET, Provider, provider
 from spanledger_dashboard.application import places
 from spanledger_dashboard.login import Access, Login
@@ -43,8 +43,7 @@ def visiting(chrome: Browser, guarded: str) -> Iterator[Page]:
     """Open the dashboard for somebody who wasn't there before; their page must raise no error."""
     watched = Watched(guarded)
     context = chrome.new_context(viewport={"width": 1440, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
+    page = new_page(context)
     watched.watch(page)
     page.goto(guarded)
     yield page
@@ -73,9 +72,12 @@ def test_a_team_sees_its_own_on_every_page_until_it_logs_out(chrome: Browser, gu
         assert "amber" in seen["Overview"]
         page.goto(f"{guarded}/explore?d={datetime.now(UTC).date()}&t={0xB1BC_0000:032x}")
         expect(page.get_by_test_id("stAlert")).to_contain_text("is in the lake: the link is wrong")
+        page.evaluate("() => { window.isBefore = true }")
         page.get_by_role("button", name="Log out").click()
+        # The page says so already while it is left for the address of logging out, which leads back once more.
+        page.wait_for_function("() => !window.isBefore")
         expect(page.get_by_text("Log in to see what your teams spend.")).to_be_visible()
-        page.wait_for_load_state("networkidle")  # the provider's page of logging out leads back once more
+        settle(page)
         assert words_in(page.content(), ("amber",)) == set()
 
 

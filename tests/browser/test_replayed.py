@@ -7,17 +7,15 @@ know that they are gone, and the address that it knows. The server takes such va
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from browsing import click_place, click_row, settle, wait_for
+from browsing import PEAK, click_place, click_row, settle, wait_for
 from spanledger_analytics.connection import connect
 
-PEAK = (datetime.now(UTC) - timedelta(days=2)).date()
 NAME_PX = 330
 """From the left of the table of requests to a request's name."""
 

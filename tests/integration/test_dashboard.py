@@ -43,7 +43,7 @@ def explore() -> None:
 
 def explored(**parameters: str) -> AppTest:
     """Return a level of Explore; of a request, as it is when the browser has told that its waterfall stands."""
-    page = AppTest.from_function(explore, default_timeout=60)
+    page = AppTest.from_function(explore, default_timeout=120)
     page.query_params.update(parameters)
     if "t" in parameters:
         page.session_state["drawn-trace"] = parameters["t"]
@@ -64,7 +64,7 @@ def values(page: AppTest) -> dict[str, str]:
 
 
 def test_what_is_doubtful_in_a_sum_stands_over_its_chart() -> None:
-    badges = [markdown.value for markdown in AppTest.from_function(doubtful, default_timeout=60).run().markdown]
+    badges = [markdown.value for markdown in AppTest.from_function(doubtful, default_timeout=120).run().markdown]
     assert badges == [
         ":orange-badge[3 calls without a price, not in the sums]",
         r":blue-badge[\$0.0005 of it estimated, 1 call]",
@@ -74,7 +74,9 @@ def test_what_is_doubtful_in_a_sum_stands_over_its_chart() -> None:
 
 def test_the_first_level_says_what_the_period_cost(lake: Path) -> None:
     page = explored(days="14")
-    cost = connect(lake).execute("select sum(cost_usd) from llm_calls").fetchall()[0][0]
+    first = datetime.now(UTC).date() - timedelta(days=13)
+    asked = "select sum(cost_usd) from llm_calls where dt >= $first"
+    cost = connect(lake).execute(asked, {"first": first}).fetchall()[0][0]
     assert not page.exception
     assert page.subheader[0].value.startswith(f"The last 14 days cost \\${cost:.2f}".replace(".", r"\."))
 
@@ -253,7 +255,7 @@ def test_why_a_request_costs_what_it_does_waits_until_its_waterfall_stands(lake:
 
 def test_a_lake_that_has_nothing_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(tmp_path / "none")])
-    page = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+    page = AppTest.from_file(str(ENTRY), default_timeout=120).run()
     assert not page.exception
     assert page.subheader[0].value == "No spans yet"
     assert "spanledger demo" in [code.value for code in page.code]
@@ -285,16 +287,16 @@ def test_the_command_serves_the_lake_and_ends_when_told(lake: Path, tmp_path: Pa
     words = tmp_path / "stderr"
     argv = [sys.executable, "-m", "spanledger_cli", "dashboard", "--lake", str(lake), "--dashboard-port", "0"]
     with words.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output, cwd=tmp_path) as process:
-        wait_until(lambda: "dashboard: http://127.0.0.1:" in words.read_text("utf-8"), what="the address")
+        wait_until(lambda: "dashboard: http://127.0.0.1:" in words.read_text("utf-8"), timeout_s=120, what="the address")
         address = words.read_text("utf-8").split()[1]
-        wait_until(lambda: answers(f"{address}/_stcore/health"), timeout_s=60, what="a healthy dashboard")
+        wait_until(lambda: answers(f"{address}/_stcore/health"), timeout_s=120, what="a healthy dashboard")
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -40,7 +40,7 @@ def attribution() -> None:
 
 
 def attributed(**parameters: str) -> AppTest:
-    page = AppTest.from_function(attribution, default_timeout=60)
+    page = AppTest.from_function(attribution, default_timeout=120)
     page.query_params.update(DAYS | parameters)
     page.run()
     assert not page.exception

@@ -72,7 +72,7 @@ def series() -> None:
 
 
 def opened(part: Callable[[], None], **parameters: str) -> AppTest:
-    page = AppTest.from_function(part, default_timeout=60)
+    page = AppTest.from_function(part, default_timeout=120)
     page.query_params.update(parameters)
     page.run()
     assert not page.exception

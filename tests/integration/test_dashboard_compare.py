@@ -33,7 +33,7 @@ def compare() -> None:
 
 
 def compared(**parameters: str) -> AppTest:
-    page = AppTest.from_function(compare, default_timeout=60)
+    page = AppTest.from_function(compare, default_timeout=120)
     page.query_params.update(WEEK | parameters)
     page.run()
     assert not page.exception

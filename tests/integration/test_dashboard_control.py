@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,9 +27,8 @@ from spanledger_dashboard.format import usd
 from wasteful import wasteful
 
 NOW = datetime.now(UTC)
-LONGER, LONGLY = ("month", "monthly") if NOW.weekday() == 0 else ("week", "weekly")
-"""In the first minutes of a week nothing is counted yet."""
-RULES = f"""
+YESTERDAY = NOW.date() - timedelta(days=1)
+RULES = """
 [[rule]]
 name = "all"
 kind = "budget"
@@ -38,8 +37,8 @@ usd = "100000"
 name = "teams"
 kind = "budget"
 by = "team"
-period = "{LONGER}"
-usd = {{ support = "0.01", "*" = "5000", sales = "7" }}
+period = "week"
+usd = { support = "0.01", "*" = "5000", sales = "7" }
 [[rule]]
 name = "users"
 kind = "budget"
@@ -61,6 +60,13 @@ def home(tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def let_be_today(day: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a day that is over be today: in the first minutes of a week or month nothing of it is counted yet."""
+    read = Calendar.today
+    moment = datetime.combine(day, time(12), UTC)
+    monkeypatch.setattr(Calendar, "today", lambda self, now=None: read(self, now or moment))
+
+
 def shown(part: Callable[[], None]) -> AppTest:
     page = AppTest.from_function(part, default_timeout=120).run()
     assert not page.exception
@@ -77,7 +83,8 @@ def budgets() -> None:
     budgets.page()
 
 
-def test_each_budget_says_when_it_runs_out(home: Path, lake: Path) -> None:
+def test_each_budget_says_when_it_runs_out(home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_be_today(YESTERDAY, monkeypatch)
     (home / "alerts.toml").write_text(RULES.split('[[rule]]\nname = "users"')[0], "utf-8")
     said = titles(shown(budgets))
     every = known_budgets(budget_rules(), Lake(lake, EVERYTHING), Calendar()).listed
@@ -85,7 +92,7 @@ def test_each_budget_says_when_it_runs_out(home: Path, lake: Path) -> None:
     assert [title.split(":")[0].lower() for title in said[1:]] == [one.whose for one in every]
     assert said[1] == "All calls: the monthly budget of $100.0k lasts"
     assert [title.rsplit(" ", 3)[0] for title in said if "support" in title] == [
-        f"Team support: the {LONGLY} budget of $0.010 was used up on"
+        "Team support: the weekly budget of $0.010 was used up on"
     ]
     assert {one.value for one in every} >= {None, "support", "sales"}
 
@@ -93,7 +100,9 @@ def test_each_budget_says_when_it_runs_out(home: Path, lake: Path) -> None:
 def test_budgets_of_more_values_than_are_listed_are_counted_all_the_same(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = datetime.combine(NOW.date(), time(), UTC)
+    late = (NOW.replace(day=1) - timedelta(days=1)).date().replace(day=28)
+    let_be_today(late, monkeypatch)
+    start = datetime.combine(late, time(), UTC)
     calls = [
         call(user, 1, start, uncached=8_000_000 // (1 + user // 15), output=0, user_id=f"u{user}") for user in range(20)
     ]
@@ -117,10 +126,12 @@ def test_budgets_of_more_values_than_are_listed_are_counted_all_the_same(
     )
 
 
-def test_without_a_budget_there_is_the_months_forecast_and_how_to_write_one(home: Path, lake: Path) -> None:
+def test_without_a_budget_there_is_the_months_forecast_and_how_to_write_one(
+    home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_be_today(YESTERDAY, monkeypatch)
     page = shown(budgets)
-    today = NOW.date()
-    month = Question(Period(today - timedelta(days=89), today))
+    month = Question(Period(YESTERDAY - timedelta(days=89), YESTERDAY))
     row = REPORTS["forecast"].answer(Ledger(lake, EVERYTHING), month).frame.row(0, named=True)
     assert titles(page) == [f"This month will cost {usd(row['forecast_usd'])}"]
     assert page.code[0].value.startswith('[[rule]]\nname = "monthly budget"\nkind = "budget"\nusd = "1000"')

@@ -151,7 +151,7 @@ def with_policy(home: Path) -> None:
 
     (home / "policy.toml").write_text(POLICY, "utf-8")
     month, day, _, total = read_policy(home / "policy.toml", load()).budgets
-    now_ms = int(NOW.timestamp() * 1000)
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
     store = open_shared("sqlite", home)
 
     def draw(call: str, budget: Any, scope: str, amount: int) -> None:
@@ -227,7 +227,7 @@ def test_of_many_accounts_that_are_full_a_few_are_told_of_in_words(home: Path) -
     with_policy(home)
     store = open_shared("sqlite", home)
     for number in range(9):
-        key = f"budget/each user of a team, a day/team_id=search,user_id=u{number}/{NOW:%Y-%m-%d}"
+        key = f"budget/each user of a team, a day/team_id=search,user_id=u{number}/{datetime.now(UTC):%Y-%m-%d}"
         store.set_spent(key, 3 * NANO, 0, "usd")
     store.close()
     words = [caption.value for caption in shown(controls).caption]

@@ -47,7 +47,7 @@ def chances() -> None:
 
 def opened(part: Callable[[], None], lake: Path, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
     monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(lake)])
-    page = AppTest.from_function(part, default_timeout=60)
+    page = AppTest.from_function(part, default_timeout=120)
     page.query_params.update(parameters)
     page.run()
     assert not page.exception

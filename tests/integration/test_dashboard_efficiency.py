@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from ledger_rows import call, make_lake
 from spanledger_analytics.connection import Ledger
-from spanledger_analytics.reports.calendar import Period
+from spanledger_analytics.reports.calendar import Calendar, Period
 from spanledger_analytics.reports.question import Question
 from spanledger_analytics.reports.registry import REPORTS
 from spanledger_analytics.scope import EVERYTHING
@@ -31,6 +31,13 @@ DAYS = 8
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_lake(tmp_path_factory.mktemp("efficiency") / "lake", wasteful(NOW, DAYS))
+
+
+@pytest.fixture(autouse=True)
+def same_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the day up to which there are calls, also where midnight has passed since."""
+    read = Calendar.today
+    monkeypatch.setattr(Calendar, "today", lambda self, now=None: read(self, now or NOW))
 
 
 def efficiency() -> None:

@@ -55,7 +55,7 @@ def prices() -> None:
 
 
 def looked_at(**parameters: str) -> AppTest:
-    page = AppTest.from_function(prices, default_timeout=60)
+    page = AppTest.from_function(prices, default_timeout=120)
     page.query_params.update(parameters)
     page.run()
     assert not page.exception

@@ -108,7 +108,7 @@ def test_sql_shows_a_team_its_own_and_nothing_of_others(query: str) -> None:
     page = AppTest.from_function(drawn, default_timeout=120, args=("sql",))
     page.query_params["q"] = query
     page.run()
-    assert page.session_state["sql-asking"].wait(60)
+    assert page.session_state["sql-asking"].wait(120)
     page.run()
     assert not page.exception
     shown = "\n".join(str(getattr(element, "proto", "")) for element in elements(page._tree))
@@ -133,7 +133,7 @@ def test_who_may_see_nothing_is_told_why_and_how_to_go_on(
     claims: dict[str, object], said: dict[str, object], told: str, button: str
 ) -> None:
     claims |= said
-    page = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+    page = AppTest.from_file(str(ENTRY), default_timeout=120).run()
     assert told in page.text[0].value
     assert [one.label for one in page.button] == [button]
     assert (len(page.metric), len(page.sidebar.children)) == (0, 0)

@@ -163,7 +163,7 @@ def test_a_lake_that_can_not_be_read_gets_a_sentence_and_a_way_on(
     monkeypatch.setattr(sys, "argv", ["app.py", "--lake", str(path)])
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     with caplog.at_level(logging.ERROR):
-        page = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+        page = AppTest.from_file(str(ENTRY), default_timeout=120).run()
     assert not page.exception
     assert [button.label for button in page.button] == ["Try again"]
     told = page.warning[0].value.replace("\\", "")
@@ -205,7 +205,7 @@ def failing() -> None:
 
 
 def test_a_card_that_fails_says_so_and_leaves_the_others_alone() -> None:
-    page = AppTest.from_function(failing, default_timeout=60).run()
+    page = AppTest.from_function(failing, default_timeout=120).run()
     assert not page.exception
     assert [text.value for text in page.text] == ["drawn"]
     assert [warning.value for warning in page.warning] == [r"Nothing is called planet\."]

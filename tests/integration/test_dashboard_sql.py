@@ -38,7 +38,7 @@ def sql() -> None:
 
 
 def asked(**parameters: str) -> AppTest:
-    page = AppTest.from_function(sql, default_timeout=60)
+    page = AppTest.from_function(sql, default_timeout=120)
     page.query_params.update(parameters)
     return ended(page.run())
 
@@ -46,7 +46,7 @@ def asked(**parameters: str) -> AppTest:
 def ended(page: AppTest) -> AppTest:
     """Wait until the question on the page is answered, and draw it."""
     if "sql-asking" in page.session_state:
-        assert page.session_state["sql-asking"].wait(60)
+        assert page.session_state["sql-asking"].wait(120)
         page.run()
     assert not page.exception
     return page
@@ -101,7 +101,7 @@ def test_how_it_would_be_run_is_shown_as_it_is_drawn() -> None:
 
 
 def test_a_question_on_its_way_can_be_stopped() -> None:
-    page = AppTest.from_function(sql, default_timeout=60)
+    page = AppTest.from_function(sql, default_timeout=120)
     page.query_params.update({"q": ENDLESS})
     page.run()
     assert headings(page)[1] in ("Waiting for a place", "Asking the lake")
