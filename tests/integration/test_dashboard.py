@@ -287,7 +287,9 @@ def test_the_command_serves_the_lake_and_ends_when_told(lake: Path, tmp_path: Pa
     words = tmp_path / "stderr"
     argv = [sys.executable, "-m", "spanledger_cli", "dashboard", "--lake", str(lake), "--dashboard-port", "0"]
     with words.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output, cwd=tmp_path) as process:
-        wait_until(lambda: "dashboard: http://127.0.0.1:" in words.read_text("utf-8"), timeout_s=120, what="the address")
+        wait_until(
+            lambda: "dashboard: http://127.0.0.1:" in words.read_text("utf-8"), timeout_s=120, what="the address"
+        )
         address = words.read_text("utf-8").split()[1]
         wait_until(lambda: answers(f"{address}/_stcore/health"), timeout_s=120, what="a healthy dashboard")
         process.terminate()

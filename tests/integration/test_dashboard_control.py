@@ -27,7 +27,12 @@ from spanledger_dashboard.format import usd
 from wasteful import wasteful
 
 NOW = datetime.now(UTC)
-YESTERDAY = NOW.date() - timedelta(days=1)
+OVER = next(
+    day
+    for day in (NOW.date() - timedelta(days=back) for back in (1, 2, 3))
+    if day.weekday() != 6 and (day + timedelta(days=1)).month == day.month
+)
+"""The last day that is over and ends neither a week nor a month."""
 RULES = """
 [[rule]]
 name = "all"
@@ -84,7 +89,7 @@ def budgets() -> None:
 
 
 def test_each_budget_says_when_it_runs_out(home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    let_be_today(YESTERDAY, monkeypatch)
+    let_be_today(OVER, monkeypatch)
     (home / "alerts.toml").write_text(RULES.split('[[rule]]\nname = "users"')[0], "utf-8")
     said = titles(shown(budgets))
     every = known_budgets(budget_rules(), Lake(lake, EVERYTHING), Calendar()).listed
@@ -100,7 +105,7 @@ def test_each_budget_says_when_it_runs_out(home: Path, lake: Path, monkeypatch: 
 def test_budgets_of_more_values_than_are_listed_are_counted_all_the_same(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = (NOW.replace(day=1) - timedelta(days=1)).date().replace(day=28)
+    late = (NOW.replace(day=1) - timedelta(days=1)).date().replace(day=27)
     let_be_today(late, monkeypatch)
     start = datetime.combine(late, time(), UTC)
     calls = [
@@ -129,9 +134,9 @@ def test_budgets_of_more_values_than_are_listed_are_counted_all_the_same(
 def test_without_a_budget_there_is_the_months_forecast_and_how_to_write_one(
     home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_be_today(YESTERDAY, monkeypatch)
+    let_be_today(OVER, monkeypatch)
     page = shown(budgets)
-    month = Question(Period(YESTERDAY - timedelta(days=89), YESTERDAY))
+    month = Question(Period(OVER - timedelta(days=89), OVER))
     row = REPORTS["forecast"].answer(Ledger(lake, EVERYTHING), month).frame.row(0, named=True)
     assert titles(page) == [f"This month will cost {usd(row['forecast_usd'])}"]
     assert page.code[0].value.startswith('[[rule]]\nname = "monthly budget"\nkind = "budget"\nusd = "1000"')
