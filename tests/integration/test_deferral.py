@@ -147,6 +147,27 @@ def test_a_request_that_the_provider_does_not_take_now_waits_on(
     assert [job.state for job in jobs] == ["done", "done"]
 
 
+@pytest.mark.parametrize(("status", "tried", "made_now"), [(401, 1, 0), (402, 1, 0), (403, 2, 1)])
+def test_a_key_that_is_not_taken_loses_no_request(
+    status: int, tried: int, made_now: int, traced: Traced, provider: LocalProvider, home: Path
+) -> None:
+    """A wrong key, or no money, is everybody's who would use it; what isn't allowed may be one request's alone."""
+    provider.plan(Plan(status=status))
+    with _client(provider) as client:
+        jobs = [spanledger.defer(client.chat.completions.create, **CHAT) for _ in range(2)]
+    before = provider.requests
+
+    told = CliRunner().invoke(command, [])
+
+    assert provider.requests - before == tried
+    assert told.exit_code == 1
+    left = "2 requests are" if status != 403 else "1 request is"
+    assert told.stderr.startswith(f"{left} left: openai's key isn't taken at {provider.url}/v1/: ")
+    assert sorted(job.state for job in jobs) == ["done"] * made_now + ["waiting"] * (2 - made_now)
+    assert {one.what for one in drain(Queue(home))} == {"done"}
+    assert [job.state for job in jobs] == ["done", "done"]
+
+
 def test_without_a_network_all_wait_and_one_is_tried(
     monkeypatch: pytest.MonkeyPatch, home: Path, traced: Traced, provider: LocalProvider
 ) -> None:

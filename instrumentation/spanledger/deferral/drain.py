@@ -23,6 +23,8 @@ from .queue import KEEP_S, Job, Queue
 MOST_IN_A_BATCH: Final = 10_000
 _PASSING: Final = (408, 409, 429)
 """HTTP statuses below 500 of what another try may help; the SDKs try these again, too."""
+_KEY: Final = (401, 402, 403)
+"""HTTP statuses that say nothing of the request: whoever asks isn't known, hasn't paid, or isn't let in."""
 _GONE: Final = ("expired", "failed", "cancelled")
 
 
@@ -76,11 +78,27 @@ class _PassedOver:
 
     def no_client(self, queue: Queue, job: Job, error: Exception) -> Drained:
         """Let all requests be that need the same client, and say which wait for it as this one does."""
-        sdk, base_url = address = _address(job)
+        sdk, base_url = _address(job)
+        return self._all_left(queue, job, f"no client of {sdk} for {base_url} can be made: {error}")
+
+    def no_key(self, queue: Queue, job: Job, error: Exception) -> Drained | None:
+        """Leave a request as it is that the provider may take under another key; None of any other error.
+
+        Where the key itself isn't taken, all that would go out under it are let be.
+        """
+        status = getattr(error, "status_code", None)
+        if status not in _KEY:
+            return None
+        sdk, base_url = _address(job)
+        why = f"{sdk}'s key isn't taken at {base_url}: {_said(error)}"
+        return Drained((job.id,), "left", why) if status == 403 else self._all_left(queue, job, why)
+
+    def _all_left(self, queue: Queue, job: Job, why: str) -> Drained:
+        address = _address(job)
         self._without_client.add(address)
         alike = queue.jobs("batched" if job.state == "batched" else "waiting")
         ids = {job.id: None} | {one.id: None for one in alike if _address(one) == address}
-        return Drained(tuple(ids), "left", f"no client of {sdk} for {base_url} can be made: {error}")
+        return Drained(tuple(ids), "left", why)
 
     def no_batch(self, jobs: Sequence[Job], error: Exception) -> Drained:
         """Let requests be that the provider took no batch of."""
@@ -128,7 +146,9 @@ def _make(queue: Queue, job: Job, clients: dict[tuple[str, str], Any], passed_ov
     try:
         answer = job.method.of(client)(**json.loads(job.request))
     except Exception as error:
-        return passed_over.add([job], error) or _failed(queue, job, _said(error))
+        return (
+            passed_over.add([job], error) or passed_over.no_key(queue, job, error) or _failed(queue, job, _said(error))
+        )
     finally:
         tagging.current.reset(token)
     return _done(queue, job, answer)
