@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -308,12 +309,41 @@ def test_a_policy_that_is_being_written_leaves_the_last_good_one(
 def test_a_home_that_cannot_be_made_is_a_store_that_is_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
 ) -> None:
-    closed = BUDGET.replace("ann", "bob") + 'store_away = "closed"\n'
-    write_policy(monkeypatch, tmp_path, 'store = "sqlite"\n' + BUDGET + closed)
     (tmp_path / "file").touch()
+    _assert_held_by_what_is_known(monkeypatch, tmp_path, "sqlite", tmp_path / "file" / "home", provider, client)
+
+
+def test_a_store_whose_library_is_not_installed_is_away_and_keeps_no_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    for module in ("redis_store", "redis_wire", "cache.redis_answers"):
+        monkeypatch.delitem(sys.modules, f"spanledger.guard.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    cache = '[[cache]]\nname = "faq"\nmatch = { feature = "faq" }\n'
+    faults_before = faults.counts()
+    _assert_held_by_what_is_known(
+        monkeypatch, tmp_path, "redis://127.0.0.1:9/0", tmp_path / "home", provider, client, cache
+    )
+
+    for kind in ("store of budgets: StoreAwayError", "no answer is kept: ImportError"):
+        assert faults.counts()[kind] > faults_before.get(kind, 0)
+
+
+def _assert_held_by_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    store: str,
+    home: Path,
+    provider: LocalProvider,
+    client: openai.OpenAI,
+    more: str = "",
+) -> None:
+    """A budget lets through what it has room for, and one that is to be closed then, nothing."""
+    closed = BUDGET.replace("ann", "bob") + 'store_away = "closed"\n'
+    write_policy(monkeypatch, tmp_path, f'store = "{store}"\n' + BUDGET + closed + more)
     for _ in range(2):
         provider.plan(Plan(usage=A_DOLLAR))
-    with switched_on(monkeypatch, tmp_path / "file" / "home", faultless=False):
+    with switched_on(monkeypatch, home, faultless=False):
         with spanledger.tags(user_id="bob"), pytest.raises(BudgetExceeded):
             client.chat.completions.create(**CHAT)
         with spanledger.tags(user_id="ann"):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from spanledger import faults, names
 from spanledger.cost import priced_by_book
 from spanledger.entries import is_being_written
+from spanledger.errors import SpanledgerError
 from spanledger.record import Place
 from spanledger.sdk import Request
 from spanledger.settings import Settings
@@ -248,7 +249,11 @@ class Gate:
     def _use_cache(self, policy: Policy) -> None:
         before = self.cache.answers if self.cache is not None else None
         same = before if policy.store == self.policy.store else None
-        self.cache = import_module(".cache.opening", __package__).open_cache(policy, self._settings, same)
+        try:
+            self.cache = import_module(".cache.opening", __package__).open_cache(policy, self._settings, same)
+        except Exception as error:  # what else the policy says holds all the same
+            faults.report("no answer is kept", error, expected=isinstance(error, (ImportError, SpanledgerError)))
+            self.cache = None
         if before is not None and (self.cache is None or self.cache.answers is not before):
             before.close()
 
