@@ -518,6 +518,34 @@ def test_a_provider_that_refuses_the_model_that_stands_in_is_asked_for_the_other
     assert (account.spent, account.held) == (1_000_000_000, 0)
 
 
+def test_a_model_that_the_provider_keeps_refusing_is_let_be_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalProvider, client: openai.OpenAI
+) -> None:
+    write_policy(
+        monkeypatch,
+        tmp_path,
+        '[[budget]]\nname = "all"\nper = "total"\nusd = 100\nat = { "1%" = "degrade" }\n'
+        '[[degrade]]\nmodel = "gpt-4o"\nto = "gpt-4o-mini"\n',
+    )
+    with switched_on(monkeypatch, tmp_path / "home") as traced:
+        provider.plan(Plan(usage=A_DOLLAR))
+        client.chat.completions.create(**CHAT)
+        for _ in range(3):
+            provider.plan(Plan(status=404), Plan(usage=A_DOLLAR))
+            client.chat.completions.create(**CHAT)
+        assert provider.requests == 7
+        assert client.chat.completions.create(**CHAT).model.startswith("gpt-4o-2")
+        assert provider.requests == 8
+
+        monkeypatch.setattr(gate(), "now_ns", lambda: time.time_ns() + 601 * 10**9)
+        assert client.chat.completions.create(**CHAT).model.startswith("gpt-4o-mini")
+        assert provider.requests == 9
+        spans = traced.spans()
+
+    assert "the provider refused it 3 times in a row" in spans[4]["attributes"]["spanledger.guard.decisions"]
+    assert spans[5]["attributes"]["spanledger.routed_from"] == "gpt-4o"
+
+
 def test_a_batch_of_cancelled_tasks_leaves_no_hold(traced: Traced, provider: LocalProvider) -> None:
     async def cancelled() -> None:
         async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="none") as client:

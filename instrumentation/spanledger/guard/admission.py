@@ -381,7 +381,8 @@ class Admission:
 
     def why_not(self, to: str, drop: Sequence[str], supports: Sequence[str], *, changes: bool) -> str | None:
         """Say why another model can't, or shouldn't, stand in; `changes`: the session would change its model."""
-        return why_not_instead(self, self._body, to, drop, supports, changes=changes)
+        why = self._gate.turned_down.why_not(self.requested, to, self._gate.now_ns() // 1_000_000)
+        return why or why_not_instead(self, self._body, to, drop, supports, changes=changes)
 
     def change_model(self, to: str, drop: Sequence[str], now_ms: int) -> str | None:
         """Have the request ask for another model, and hold nothing for the one before; why that can't be, or None."""
@@ -419,6 +420,7 @@ class Admission:
     def take_back(self) -> None:
         """Go on with the model that was asked for: the provider refused the one that stood in."""
         why = "the provider refused the request for it"
+        self._gate.turned_down.add(self.requested, self.model, self._gate.now_ns() // 1_000_000)
         self._changed, self.model = None, self.requested
         self._attempts -= 1  # ours: to breakers it is no retry of the application's
         asked, self._asked = self._asked, {}
@@ -445,6 +447,8 @@ class Admission:
         given up while a step of it asks the store has what comes of that let go by the step.
         """
         self._over = True  # before `held` is looked at, as a step sets `held` before it looks at this
+        if usage is not None and self.model != self.requested:
+            self._gate.turned_down.taken(self.requested, self.model)
         try:
             if self.refusal is not None or not (self._rules or self._watch):
                 return

@@ -34,6 +34,7 @@ from .policy_file import PolicyError, read_policy
 from .recent import Recent
 from .store import LEASE_S, Store
 from .stores import open_store
+from .turned_down import TurnedDown
 from .windows import Trace
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Gate:
         """Which calls go to another model; None where no rule says so."""
         self.models: Recent[str] = Recent()
         """The model that a session's, or trace's, last call was made at."""
+        self.turned_down = TurnedDown()
         self.live: dict[str, Admission] = {}
         """Calls that hold something, by span id."""
         self._told: dict[tuple[str, object], None] = {}
