@@ -17,6 +17,7 @@ from google.oauth2.credentials import Credentials
 import spanledger
 from canned_server import CannedServer
 from guarded import accounts, gate
+from spanledger.guard import turned_down
 from spanledger.guard.gate import Gate
 from spanledger.sdks import google_sdk
 from spanledger.usage import Usage
@@ -309,8 +310,11 @@ def test_a_model_that_draws_is_not_routed_to_one_that_writes(start: Start, provi
     assert provider.billed == ["gemini-2.5-flash-image"]
 
 
-def test_a_model_that_is_taken_back_is_no_storm_of_retries(start: Start, provider: House) -> None:
+def test_a_model_that_is_taken_back_is_no_storm_of_retries(
+    monkeypatch: pytest.MonkeyPatch, start: Start, provider: House
+) -> None:
     """We asked twice, not the application."""
+    monkeypatch.setattr(turned_down, "MOST", 99)
     start(DEGRADE + '[[breaker]]\nname = "storms"\nretry_share = "40%"\nretry_calls = 5\n')
     provider.plan(*[Plan(status=404), Plan()] * 6)
     for _ in range(6):
