@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from cached_ways import CHAT
 from matrix_cases import Bench
+from spanledger.guard.cache import answers
 from spanledger_cli.demo.provider import LocalProvider
 from tracing import Traced, switched_on
 
@@ -47,5 +48,7 @@ def cached_by(
     monkeypatch: pytest.MonkeyPatch, home: Path, provider: LocalProvider, policy: str = KEEP, *, faultless: bool = True
 ) -> Iterator[Cached]:
     (home / "policy.toml").write_text(policy)
+    # The ledger's thread is at the file of answers, too, and on a slow machine for longer than a call waits.
+    monkeypatch.setattr(answers, "_BUSY_S", 30.0)
     with switched_on(monkeypatch, home, faultless=faultless) as traced:
         yield Cached(provider, traced)

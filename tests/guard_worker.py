@@ -21,10 +21,10 @@ def opened(place: str) -> Store:
     if "://" in place:
         from spanledger.guard.redis_store import RedisStore
 
-        return RedisStore(place, timeout_s=10)
+        return RedisStore(place, timeout_s=30)
     from spanledger.guard.sqlite import SqliteStore
 
-    return SqliteStore(Path(place), patience_s=10)
+    return SqliteStore(Path(place), patience_s=30)
 
 
 def race(store: Store, name: str) -> int:

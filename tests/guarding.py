@@ -87,7 +87,7 @@ class Worker:
     def end(self) -> str:
         """Kill it, if it is there; returns the rest of what it said."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with self.process.stdin, self.process.stdout:

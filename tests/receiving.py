@@ -46,7 +46,7 @@ class Receiver:
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a connection to the HTTP door."""
-        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=20)
+        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "/v1/traces", method: str = "POST") -> Reply:
         """Send one request on a connection of its own."""
@@ -92,11 +92,11 @@ def receiving(
     thread.start()
     address = Address(grpc_port=0, http_port=0)
     try:
-        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, folder.parent, terms), loop).result(20)
+        doors = asyncio.run_coroutine_threadsafe(open_doors(intake, address, folder.parent, terms), loop).result(60)
         try:
             yield Receiver(folder, doors.address.http_port, doors.address.grpc_port, intake)
         finally:
-            asyncio.run_coroutine_threadsafe(doors.close(), loop).result(20)
+            asyncio.run_coroutine_threadsafe(doors.close(), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0, what: str = "the condition") -> None:
     """Poll `condition` until it holds; fail the test with `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():

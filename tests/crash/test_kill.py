@@ -168,7 +168,7 @@ def kill(collector: Collector, victim: str) -> bool:
         return True
     if victim == "doors":
         collector.process.kill()
-        collector.process.wait(20)
+        collector.process.wait(60)
         return True
     pids = [process.pid for process in tree_of(collector.process.pid) if f" {victim} " in process.command]
     for pid in pids:

@@ -30,7 +30,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 def export(receiver: Receiver, body: bytes) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
         send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
-        return send(body, timeout=20)
+        return send(body, timeout=60)
 
 
 def test_spans_are_taken_by_their_frames_through_both_doors(receiver: Receiver) -> None:
@@ -53,7 +53,7 @@ def test_json_is_read_whole_in_any_case(receiver: Receiver) -> None:
 def test_what_is_bad_inside_goes_to_dead_and_holds_up_nothing(tmp_path: Path) -> None:
     with collecting(tmp_path, more=("--check", "framing")) as collector:
         for body in (UNREADABLE, request(span(number=1), span(span_id=b"short")), request(span(number=2))):
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20)) as door:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=60)) as door:
                 assert post(door, body, PROTOBUF).status == 200
         collector.wait_for_commit()
         assert sorted(span_ids(collector.lake)) == [span(number=number).span_id.hex() for number in (1, 2)]

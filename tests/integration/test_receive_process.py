@@ -95,7 +95,7 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         wait_until(lambda: len(collector.children()) == len(STAGES), what="all stages")
         children = collector.children()
         collector.process.kill()
-        collector.process.wait(20)
+        collector.process.wait(60)
         wait_until(
             lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()], timeout_s=60, what="their end"
         )

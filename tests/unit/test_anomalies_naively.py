@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 from ledger_rows import Row, call, make_lake
@@ -212,7 +212,7 @@ def divided(amount: Decimal, weights: dict[str | None, Decimal]) -> dict[str | N
     return told
 
 
-@settings(max_examples=2, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])
 @given(st.integers(0, 2**32), st.sampled_from([1, 5]), st.integers(1, 48 * 60), st.booleans())
 def test_rows_are_those_of_a_naive_report(seed: int, floor: int, minutes: int, counted: bool) -> None:
     rows, now = random_company(random.Random(seed)), DAYS.begin + timedelta(minutes=minutes)

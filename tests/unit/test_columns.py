@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -122,7 +122,7 @@ def test_recorded_body_reads_the_same_alone(name: str) -> None:
     assert_same([recorded_bodies()[name]])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(requests, max_size=3))
 def test_generated_bodies_read_the_same(made: list[ExportTraceServiceRequest]) -> None:
     assert_same([body.SerializeToString() for body in made])

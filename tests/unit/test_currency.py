@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ledger_rows import call, make_lake
 from spanledger import contract
@@ -89,7 +89,7 @@ def rounded(usd: Decimal, rate: str) -> Decimal:
         return (usd / Decimal(rate)).quantize(PICO, ROUND_HALF_UP)
 
 
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=5)
 @given(
     st.lists(st.decimals(-(10**13), 10**13, places=12), min_size=1, max_size=50),
     st.decimals(PICO, 10**6, places=12),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from naive_detector import naive_scores
 from spanledger_analytics.detector import DEFAULT, Episode, episodes, score
@@ -34,13 +34,13 @@ def some_series(draw: st.DrawFn, rows: int = 1) -> Floats:
     return np.array(row)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None)
 @given(some_series())
 def test_scores_are_those_of_the_definition(series: Floats) -> None:
     np.testing.assert_allclose(score(series, QUICK).score[0], naive_scores(series[0], QUICK).score, rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None)
 @given(some_series(), st.integers(1, 59))
 def test_later_hours_change_no_score(series: Floats, later: int) -> None:
     whole, part = score(series, QUICK), score(series[:, :-later], QUICK)
@@ -48,7 +48,7 @@ def test_later_hours_change_no_score(series: Floats, later: int) -> None:
     np.testing.assert_array_equal(whole.expected[:, :-later], part.expected)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None)
 @given(some_series(rows=4), st.permutations(range(4)))
 def test_other_series_change_no_score(series: Floats, order: list[int]) -> None:
     together = score(series[order], QUICK)
@@ -130,7 +130,7 @@ def test_no_series_has_no_scores() -> None:
     assert score(np.zeros((3, 0))).score.shape == (3, 0)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None)
 @given(some_series())
 def test_an_hour_is_out_of_the_ordinary_from_its_limit_on(series: Floats) -> None:
     found = score(series, QUICK, upwards=True)

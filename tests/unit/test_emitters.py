@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from otlp_bodies import Value, request, row_of, rows_of, span
 from spanledger.usage import INPUT_PARTS, OUTPUT_PARTS
@@ -451,7 +451,7 @@ details = st.dictionaries(
 ).map(json.dumps)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(["ai", "langfuse-sdk", "litellm", "", "x"]), usages, details), max_size=4))
 def test_parts_add_up_or_are_unknown_whatever_is_sent(sent: list[tuple[str, dict[str, Value], str]]) -> None:
     asked = {"gen_ai.operation.name": "chat"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spanledger import tokenizer
 from spanledger.estimate import Estimates
@@ -32,7 +32,7 @@ def test_nothing_said_and_nothing_heard_stays_missing() -> None:
     assert complete(NOTHING, evidence()) is None
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(
     st.builds(Usage, input_uncached_tokens=COUNTS, cache_read_tokens=COUNTS, reasoning_tokens=COUNTS),
     st.text(min_size=1),
@@ -148,7 +148,7 @@ def test_what_a_model_wrote(body: object, said: list[str]) -> None:
     assert sorted(answer_texts(body)) == said
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

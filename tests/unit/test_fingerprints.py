@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from anthropic.types import TextBlock
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spanledger import names
 from spanledger.canonical import DATA_LIMIT, TEXT_LIMIT
@@ -77,7 +77,7 @@ def user(text: object) -> dict[str, Any]:
 
 
 @given(body=BODIES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 def test_an_equal_prompt_has_equal_fingerprints_and_is_left_as_it_was(body: dict[str, Any]) -> None:
     before, again = copy.deepcopy(body), copy.deepcopy(body)
 
@@ -88,7 +88,7 @@ def test_an_equal_prompt_has_equal_fingerprints_and_is_left_as_it_was(body: dict
 
 
 @given(body=BODIES, more=MESSAGES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 def test_a_longer_conversation_shares_the_chain_of_the_shorter(body: dict[str, Any], more: list[Any]) -> None:
     # A message of the system at the very start is part of the system prompt, before the chain of messages begins.
     body = {**body, "messages": [{"role": "user", "content": "Hello"}, *body["messages"]]}
@@ -101,7 +101,7 @@ def test_a_longer_conversation_shares_the_chain_of_the_shorter(body: dict[str, A
 
 
 @given(body=BODIES, data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 def test_a_message_that_differs_ends_the_shared_chain_and_changes_the_prompt(body: dict[str, Any], data: Any) -> None:
     body = {**body, "messages": [{"role": "user", "content": "Hello"}, *body["messages"]]}
     place = data.draw(st.integers(1, len(body["messages"])))
@@ -116,7 +116,7 @@ def test_a_message_that_differs_ends_the_shared_chain_and_changes_the_prompt(bod
 
 
 @given(text=st.text(min_size=1, max_size=3000), data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 def test_any_character_that_changes_changes_the_prompt(text: str, data: Any) -> None:
     place = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.characters().filter(lambda new: new != text[place]))
@@ -127,7 +127,7 @@ def test_any_character_that_changes_changes_the_prompt(text: str, data: Any) -> 
 
 
 @given(body=BODIES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 def test_sizes_add_up_to_what_the_messages_add_up_to(body: dict[str, Any]) -> None:
     sizes = (names.SYSTEM_SIZE, names.HISTORY_SIZE, names.TOOL_RESULTS_SIZE, names.USER_SIZE)
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spanledger_analytics.forecast import Forecast, RunOut, forecast, run_out, used_up
 from spanledger_analytics.forecast_methods import METHODS, next_hours, weeks_after
@@ -212,7 +212,7 @@ HISTORIES = st.lists(st.integers(0, 5000), min_size=1, max_size=60).flatmap(
 
 
 @given(HISTORIES, st.integers(1, 31 * 24), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60)
 def test_a_forecast_lies_in_its_interval_and_never_below_what_was_spent(
     hours: list[Decimal], left: int, cents: int
 ) -> None:
@@ -229,7 +229,7 @@ def test_a_forecast_lies_in_its_interval_and_never_below_what_was_spent(
 
 
 @given(HISTORIES, st.integers(1, 31 * 24), st.integers(1, 12))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40)
 def test_the_same_money_in_other_units_has_the_same_forecast(hours: list[Decimal], left: int, power: int) -> None:
     """Powers of two, so that floats are the same, too; what is rounded to pico-dollars is off by half of one."""
     end = NOON + timedelta(hours=left)
@@ -247,7 +247,7 @@ def test_the_same_money_in_other_units_has_the_same_forecast(hours: list[Decimal
 
 
 @given(st.integers(1, 10**9), st.integers(48, 24 * 40), st.integers(1, 31 * 24))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40)
 def test_a_constant_series_of_any_length_is_forecast_exactly(micros: int, length: int, left: int) -> None:
     hour = Decimal(micros) / 10**8
     made = forecast([hour] * length, NOON, Decimal(1), NOON, NOON + timedelta(hours=left))

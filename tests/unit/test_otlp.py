@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
@@ -36,7 +36,7 @@ RECORDS = st.builds(
 
 
 @given(record=RECORDS, more=ATTRIBUTES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None)
 def test_the_bytes_say_what_opentelemetrys_encoder_says(record: Record, more: Mapping[str, AttributeValue]) -> None:
     more = {name: value for name, value in more.items() if name not in record.attributes}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 from ledger_rows import Row, call, make_lake
@@ -226,7 +226,7 @@ def share(part: int, whole: int) -> Decimal:
     return (Decimal(part) / Decimal(whole)).quantize(Decimal("0.000001"), ROUND_HALF_UP)
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, phases=[Phase.generate])
 @given(st.integers(0, 2**32))
 def test_breaks_are_those_of_a_naive_look_at_every_stretch(seed: int) -> None:
     rows = list(random_lines(random.Random(seed)))
@@ -239,7 +239,7 @@ def test_breaks_are_those_of_a_naive_look_at_every_stretch(seed: int) -> None:
 counts = st.tuples(st.integers(1, 12), st.integers(1, 500), st.integers(0, 100), st.integers(1, 3))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(counts, min_size=2, max_size=14))
 def test_a_break_is_the_stretch_that_lost_most(lines: list[tuple[int, int, int, int]]) -> None:
     clock = BEGIN

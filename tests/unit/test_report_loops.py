@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 from ledger_rows import Row, call, make_lake
@@ -71,7 +71,7 @@ def cost(calls: Sequence[Row]) -> Decimal | None:
     return sum(known, Decimal(0)) if known else None
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, phases=[Phase.generate])
 @given(st.integers(0, 2**32), st.integers(2, 5))
 def test_loops_are_those_of_a_naive_count(seed: int, times: int) -> None:
     rows = random_loops(random.Random(seed))

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from settled_rows import DAY, NOON, Row, agent, booked, metered, span, traces
 from spanledger_analytics.connection import connect
@@ -92,7 +92,7 @@ def thin(row: Row) -> Row:
     return row | unknown | {"ingested_at": row["ingested_at"] - timedelta(seconds=1)}
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None)
 @given(traces(), st.integers(0, 2**16))
 def test_whenever_a_day_is_written_anew_no_answer_changes(rows: list[Row], seed: int) -> None:
     chance = random.Random(seed)

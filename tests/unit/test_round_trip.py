@@ -6,7 +6,7 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 
 from spanledger import names, settings
 from spanledger.attributes import usage_attributes
@@ -50,7 +50,7 @@ def send(provider: str, model: str, usage: Usage) -> dict[str, Any]:
     return rows[0]
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=150, deadline=None)
 @given(MODELS, USAGES)
 def test_every_part_and_the_cost_arrive_as_they_were_written(named: tuple[str, str], usage: Usage) -> None:
     row = send(*named, usage)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from settled_rows import DAY, NOON, Books, Row, agent, metered, settled, span, traces, usage
 from spanledger_collector import settlement
@@ -245,7 +245,7 @@ def test_a_repeat_gives_back_the_tags_that_it_had_inherited() -> None:
     assert books.view("duplicate_of", "user_id")[1, 2] == {"duplicate_of": f"{11:016x}", "user_id": None}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None)
 @given(traces(), st.randoms(use_true_random=False))
 def test_in_whatever_parts_a_trace_comes_the_books_end_the_same(rows: list[Row], chance: random.Random) -> None:
     whole, parts, touched = settled(*rows), Books(), set[int]()
@@ -262,7 +262,7 @@ def test_in_whatever_parts_a_trace_comes_the_books_end_the_same(rows: list[Row],
     assert parts.settle() == []
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None)
 @given(traces())
 def test_on_no_path_are_two_charged_and_no_usage_is_left_out(rows: list[Row]) -> None:
     books = settled(*rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from settled_rows import DAY, NOON, Row, agent, booked, metered, settled, span, traces
 from spanledger_collector.row import SCHEMA
@@ -43,7 +43,7 @@ def test_calls_that_share_an_answer_are_looked_at_in_all_their_traces() -> None:
     assert named(metered(1, **same), metered(3, trace=3), alike=(metered(4, trace=4, **same),)) == {1}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None)
 @given(traces())
 def test_every_trace_that_changes_is_looked_at(rows: list[Row]) -> None:
     changed = {trace for trace, _ in settled(*rows).changes()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from otlp_bodies import Value, request, row_of, rows_of, span
 from spanledger import names
@@ -34,7 +34,7 @@ def vector(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("input_tokens", "output_tokens", *INPUT_PARTS, *OUTPUT_PARTS, "usage_state")}
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.integers(0, 5_000),
     st.integers(1, 5_000),
