@@ -18,6 +18,8 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import boto3
 
+from ports import own_port
+
 BUCKET = "lakes"
 ADDRESS = "s3://lakes/one/lake"
 
@@ -35,18 +37,18 @@ class Served:
         self._lost: list[str] = []
         self._server: Any = None
 
-    def come(self) -> int:
-        """Listen, on the same port as before; returns it."""
+    def come(self, port: int = 0) -> bool:
+        """Listen, on the same port as before where none is named."""
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class Quiet(WSGIRequestHandler):
             def log(self, type: str, message: str, *args: Any) -> None:
                 pass
 
+        self._port = port or self._port
         self._server = make_server("127.0.0.1", self._port, self._answer, threaded=True, request_handler=Quiet)
-        self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self._port
+        return True
 
     def go(self) -> bool:
         """Refuse connections; what is kept stays."""
@@ -86,7 +88,9 @@ class ObjectStore:
     def __init__(self, served: Any) -> None:
         self.served = served
         """A `Served`, by way of XML-RPC."""
-        self.port = int(str(served.come()))
+        self.port = own_port()
+        """No other program is given it while the store is away."""
+        served.come(self.port)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from guarding import NOW, budget, lease
+from ports import own_port
 from spanledger.guard.store import Account
 from waiting import wait_until
 
@@ -24,24 +23,6 @@ from redis.exceptions import RedisError
 from spanledger.guard.redis_store import RedisStore
 
 HALVES = ((0, 8191), (8192, 16383))
-
-
-def free_ports() -> list[int]:
-    """Return a port for each node that is free, as is the one that nodes talk by, ten thousand above.
-
-    None of those that the system gives out, which begin at 32,768: anybody may be given one before the node has it.
-    """
-    found: list[int] = []
-    for port in random.sample(range(11_000, 21_000), 10_000):
-        with (
-            contextlib.suppress(OSError),
-            socket.create_server(("127.0.0.1", port)),
-            socket.create_server(("127.0.0.1", port + 10_000)),
-        ):
-            found.append(port)
-        if len(found) == len(HALVES):
-            return found
-    raise AssertionError("no port is free")
 
 
 def is_whole(client: Any) -> bool:
@@ -56,7 +37,10 @@ def ports(tmp_path: Path) -> Iterator[list[int]]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("needs the program redis-server: apt-get install redis-server")
-    ports = free_ports()
+    ports: list[int] = []
+    while len(ports) < len(HALVES):
+        if (port := own_port(10_000)) not in ports:  # nodes talk by the one that is ten thousand above
+            ports.append(port)
     options = ("--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
     with contextlib.ExitStack() as stack:
         clients: list[Any] = []

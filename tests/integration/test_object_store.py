@@ -23,7 +23,6 @@ from committing import NOON, PAID, Bench, rows
 from lake_writers import expected, standing, write_together
 from object_store import ADDRESS, BUCKET, ObjectStore, running_store
 from otlp_bodies import request, span
-from ports import held_port
 from receiving import PROTOBUF, request as post
 from spanledger.lake_path import LakePath, StorePath
 from spanledger_analytics.connection import connect
@@ -192,9 +191,8 @@ def test_what_comes_while_the_store_is_away_is_kept_and_goes_in_later(store: Obj
         try:
             send(collector.http_port, range(10), time.time_ns())
             collector.wait_for_commit()
-            store.served.go()
-            away.enter_context(held_port(store.port))  # or another program may be given it meanwhile
             away.callback(store.served.come)
+            store.served.go()
             send(collector.http_port, range(10, 20), time.time_ns())
             wait_until(
                 lambda: b"can't be reached" in (tmp_path / "collector.log").read_bytes(),
