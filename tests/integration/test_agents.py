@@ -29,7 +29,7 @@ from spanledger_analytics.connection import connect
 RESOURCE = Resource({"service.name": "claude-code", "team.id": "platform"})
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DELTA: dict[type, AggregationTemporality] = {Counter: AggregationTemporality.DELTA}
-PATIENCE_S, HOUR_S = 60, 3600
+PATIENCE_S = 60
 
 
 def post(collector: Collector, path: str, body: bytes, content_type: str = PROTOBUF) -> int:
@@ -41,28 +41,24 @@ def post(collector: Collector, path: str, body: bytes, content_type: str = PROTO
     return answer.status
 
 
-def emit(exporter: LogRecordExporter, *events: Mapping[str, Any], context: Any = None) -> None:
+def emit(exporter: LogRecordExporter, at_ns: int, *events: Mapping[str, Any]) -> None:
     provider = LoggerProvider(resource=RESOURCE, shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     logger = provider.get_logger("com.anthropic.claude_code.events", "2.1.332")
     for event in events:
-        logger.emit(LogRecord(timestamp=time.time_ns(), body=f"claude_code.{event['event.name']}", attributes=event))
+        logger.emit(LogRecord(timestamp=at_ns, body=f"claude_code.{event['event.name']}", attributes=event))
     provider.shutdown()
 
 
-def count(exporter: MetricExporter, tokens: Mapping[str, int]) -> None:
+def count(exporter: MetricExporter, tokens: Mapping[str, int]) -> int:
+    """Count tokens, and return when: events and metrics are compared by the hour."""
     provider = MeterProvider([PeriodicExportingMetricReader(exporter, 60_000)], RESOURCE, shutdown_on_exit=False)
     counter = provider.get_meter("com.anthropic.claude_code").create_counter("claude_code.token.usage")
     for kind, amount in tokens.items():
         counter.add(amount, {**CLAUDE_WHO, "model": CLAUDE_REQUEST["model"], "type": kind})
+    at_ns = time.time_ns()
     provider.shutdown()
-
-
-def within_an_hour(seconds: float) -> None:
-    """Return when the hour, by which events and metrics are compared, has so many seconds left."""
-    left = HOUR_S - time.time() % HOUR_S
-    if left < seconds:
-        time.sleep(left)
+    return at_ns
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -78,9 +74,8 @@ def test_events_and_metrics_of_an_exporter_agree(tmp_path: Path, protocol: str) 
         else:
             logs = GrpcLogs(grpc_url, insecure=True, timeout=PATIENCE_S)
             metrics = GrpcMetrics(grpc_url, insecure=True, timeout=PATIENCE_S, preferred_temporality=DELTA)
-        within_an_hour(30)
-        emit(logs, {**CLAUDE_WHO, "event.name": "user_prompt"}, CLAUDE_REQUEST, judged)
-        count(metrics, {"input": 9, "cacheRead": 30_008, "cacheCreation": 3755, "output": 42})
+        at_ns = count(metrics, {"input": 9, "cacheRead": 30_008, "cacheCreation": 3755, "output": 42})
+        emit(logs, at_ns, {**CLAUDE_WHO, "event.name": "user_prompt"}, CLAUDE_REQUEST, judged)
         collector.wait_for_commit()
         lake = connect(collector.lake)
 

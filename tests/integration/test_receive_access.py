@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -65,45 +66,42 @@ PATIENT, IN_VAIN = 60.0, 2.0
 """Seconds for what is to arrive; and where TLS fails, which exporters try again until their time is up."""
 
 
-def over_http(
-    receiver: Receiver,
-    token: str = "",
-    ca: Pair | None = None,
-    client: Pair | None = None,
-    timeout: float = PATIENT,
-) -> bool:
+class Sender(NamedTuple):
+    """Who sends spans, and what it has to show."""
+
+    token: str = ""
+    ca: Pair | None = None
+    client: Pair | None = None
+    timeout: float = PATIENT
+
+
+def over_http(receiver: Receiver, by: Sender) -> bool:
     return exported(
         HttpExporter(
-            f"{'https' if ca else 'http'}://127.0.0.1:{receiver.http_port}/v1/traces",
-            headers=bearer(token) if token else None,
-            certificate_file=str(ca.cert) if ca else None,
-            client_certificate_file=str(client.cert) if client else None,
-            client_key_file=str(client.key) if client else None,
-            timeout=timeout,
+            f"{'https' if by.ca else 'http'}://127.0.0.1:{receiver.http_port}/v1/traces",
+            headers=bearer(by.token) if by.token else None,
+            certificate_file=str(by.ca.cert) if by.ca else None,
+            client_certificate_file=str(by.client.cert) if by.client else None,
+            client_key_file=str(by.client.key) if by.client else None,
+            timeout=by.timeout,
         )
     )
 
 
-def over_grpc(
-    receiver: Receiver,
-    token: str = "",
-    ca: Pair | None = None,
-    client: Pair | None = None,
-    timeout: float = PATIENT,
-) -> bool:
-    files = [pair.read_bytes() for pair in (client.key, client.cert)] if client else [None, None]
+def over_grpc(receiver: Receiver, by: Sender) -> bool:
+    files = [pair.read_bytes() for pair in (by.client.key, by.client.cert)] if by.client else [None, None]
     return exported(
         GrpcExporter(
             f"127.0.0.1:{receiver.grpc_port}",
-            insecure=ca is None,
-            credentials=grpc.ssl_channel_credentials(ca.cert.read_bytes(), *files) if ca else None,
-            headers={"authorization": f"Bearer {token}"} if token else None,
-            timeout=timeout,
+            insecure=by.ca is None,
+            credentials=grpc.ssl_channel_credentials(by.ca.cert.read_bytes(), *files) if by.ca else None,
+            headers={"authorization": f"Bearer {by.token}"} if by.token else None,
+            timeout=by.timeout,
         )
     )
 
 
-Send = Callable[..., bool]
+Send = Callable[[Receiver, Sender], bool]
 DOORS = pytest.mark.parametrize("send", [over_http, over_grpc])
 
 
@@ -111,7 +109,7 @@ DOORS = pytest.mark.parametrize("send", [over_http, over_grpc])
 def test_a_request_needs_one_of_the_tokens(tmp_path: Path, send: Send) -> None:
     access = Access(token_file(tmp_path, TOKEN, NEXT))
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
-        assert [send(receiver, token) for token in (TOKEN, NEXT, "", TOKEN[:-1])] == [True, True, False, False]
+        assert [send(receiver, Sender(token)) for token in (TOKEN, NEXT, "", TOKEN[:-1])] == [True, True, False, False]
         assert len(receiver.payloads()) == 2
 
 
@@ -122,9 +120,9 @@ def test_tokens_are_taken_from_the_file_as_it_is_now(
     access = Access(token_file(tmp_path, TOKEN))
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
         token_file(tmp_path, NEXT)
-        assert [send(receiver, token) for token in (TOKEN, NEXT)] == [False, True]
+        assert [send(receiver, Sender(token)) for token in (TOKEN, NEXT)] == [False, True]
         token_file(tmp_path, "short")
-        assert send(receiver, NEXT)
+        assert send(receiver, Sender(NEXT))
     assert "the tokens of before stay in force" in caplog.text
 
 
@@ -188,7 +186,7 @@ def test_tls_is_for_those_who_know_the_authority(tmp_path: Path, send: Send) -> 
     access = Access(tls_cert=server.cert, tls_key=server.key)
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
         tried = ((ca, PATIENT), (other, IN_VAIN), (None, IN_VAIN))
-        assert [send(receiver, ca=known, timeout=timeout) for known, timeout in tried] == [True, False, False]
+        assert [send(receiver, Sender(ca=known, timeout=timeout)) for known, timeout in tried] == [True, False, False]
         assert len(receiver.payloads()) == 1
 
 
@@ -201,7 +199,7 @@ def test_mtls_asks_for_a_certificate_and_a_token_where_there_are_tokens(tmp_path
     access = Access(token_file(tmp_path, TOKEN), server.cert, server.key, clients.cert)
     with receiving(tmp_path / "wal", terms=Terms(access=access)) as receiver:
         tried = ((TOKEN, client, PATIENT), ("", client, PATIENT), (TOKEN, None, IN_VAIN), (TOKEN, stranger, IN_VAIN))
-        sent = [send(receiver, token, ca, who, timeout) for token, who, timeout in tried]
+        sent = [send(receiver, Sender(token, ca, who, timeout)) for token, who, timeout in tried]
         assert (sent, len(receiver.payloads())) == ([True, False, False, False], 1)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ledger_rows import call, make_lake
-from midnight import keep_off_midnight
 from small_ledger import small_ledger
 from spanledger.guard.keys import budget_key, read_budget_key, session_window
 from spanledger.guard.policy import Budget, make_match
@@ -27,7 +27,7 @@ from spanledger_analytics.controls.history import history
 from spanledger_analytics.controls.reconcile import reconcile
 from spanledger_analytics.controls.spent import millis, spent
 from spanledger_analytics.scope import EVERYTHING
-from spanledger_cli import cli
+from spanledger_cli import budget as budget_command, cli
 
 POLICY = """
 store = "sqlite"
@@ -57,11 +57,21 @@ per = "request"
 usd = 1
 """
 DOLLAR = 10**9
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+class Noon(datetime):
+    """A clock that stands."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return NOW.astimezone(tz)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    keep_off_midnight()
+    monkeypatch.setattr(budget_command, "datetime", Noon)
+    monkeypatch.setattr(budget_command, "time", SimpleNamespace(time_ns=lambda: millis(NOW) * 1_000_000))
     monkeypatch.setenv("SPANLEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SPANLEDGER_LAKE", str(tmp_path / "lake"))
     monkeypatch.delenv("SPANLEDGER_POLICY", raising=False)
@@ -95,11 +105,11 @@ def failure(*arguments: str) -> str:
 
 
 def today() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}"
+    return f"{NOW:%Y-%m-%d}"
 
 
 def month() -> str:
-    return f"{datetime.now(UTC):%Y-%m}"
+    return f"{NOW:%Y-%m}"
 
 
 def spend(store: SqliteStore, budget: str, scope: str, window: str, nano: int, held: int = 0) -> None:
@@ -107,7 +117,7 @@ def spend(store: SqliteStore, budget: str, scope: str, window: str, nano: int, h
     unit: Unit = "tokens" if budget == "runs" else "usd"
     store.set_spent(key, nano, 0, unit)
     if held:
-        store.reserve(f"{key}-held", [Line(key, "budget", unit, held, -1)], millis(datetime.now(UTC)))
+        store.reserve(f"{key}-held", [Line(key, "budget", unit, held, -1)], millis(NOW))
 
 
 def test_status_shows_every_account_of_every_budget(store: SqliteStore) -> None:
@@ -130,7 +140,7 @@ def test_status_shows_every_account_of_every_budget(store: SqliteStore) -> None:
         ["runs", "everything", "session:a/session:b", "250000", "0", "1000000", "tokens", "0.2500", "0", "ok"],
         ["one call", "everything", "request", None, None, "1", "usd", None, None, "ok"],
     ]
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert [row["resets_at"] for row in found[:2]] == [midnight.isoformat().replace("+00:00", "Z")] * 2
     assert [row["resets_at"] for row in found[3:]] == [None, None]
 
@@ -238,7 +248,7 @@ def drafts(lake: Path, start: datetime) -> None:
 
 
 def test_set_takes_all_accounts_of_the_window_from_the_lake(store: SqliteStore, tmp_path: Path) -> None:
-    drafts(tmp_path / "lake", datetime.now(UTC))
+    drafts(tmp_path / "lake", NOW)
     spend(store, "a user's day", "user_id=bob", today(), 5 * DOLLAR)
     done = run("set", "a user's day", "--from-lake")
     assert (done.exit_code, done.stdout) == (
@@ -258,7 +268,7 @@ def test_set_takes_all_accounts_of_the_window_from_the_lake(store: SqliteStore, 
 
 def test_status_ends_holds_that_ran_out_as_the_next_call_would(store: SqliteStore) -> None:
     key = f"budget/a user's day/user_id=ann/{today()}"
-    now_ms = millis(datetime.now(UTC))
+    now_ms = millis(NOW)
     for hold, at_ms in (("sent", now_ms - 2 * LEASE_MS), ("unsent", now_ms - 2 * LEASE_MS), ("alive", now_ms)):
         store.reserve(hold, [Line(key, "budget", "usd", DOLLAR // 4, -1)], at_ms)
     store.sent("sent")
@@ -270,9 +280,9 @@ def test_status_ends_holds_that_ran_out_as_the_next_call_would(store: SqliteStor
 
 
 def test_an_account_is_only_raised_while_the_lake_lacks_a_call(store: SqliteStore, tmp_path: Path) -> None:
-    drafts(tmp_path / "lake", datetime.now(UTC))
+    drafts(tmp_path / "lake", NOW)
     spend(store, "a user's day", "user_id=bob", today(), 5 * DOLLAR)
-    now_ms = millis(datetime.now(UTC)) - 1000
+    now_ms = millis(NOW) - 1000
     store.reserve("f" * 16, [Line(f"budget/a user's day/user_id=bob/{today()}", "budget", "usd", 1, -1)], now_ms)
     store.settle("f" * 16, DOLLAR, 0, now_ms)
     done = run("set", "a user's day", "--from-lake")
@@ -291,12 +301,12 @@ def test_an_account_is_only_raised_while_the_lake_lacks_a_call(store: SqliteStor
 def test_a_call_that_is_settled_while_an_account_is_set_is_not_forgotten(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: Callable[..., Any], words: str
 ) -> None:
-    drafts(tmp_path / "lake", datetime.now(UTC))
+    drafts(tmp_path / "lake", NOW)
     spend(store, "a user's day", "user_id=bob", today(), 5 * DOLLAR, DOLLAR)
 
     def settling(*asked: Any, **more: Any) -> Any:
         found = after(*asked, **more)
-        assert store.settle(f"budget/a user's day/user_id=bob/{today()}-held", DOLLAR, 0, millis(datetime.now(UTC)))
+        assert store.settle(f"budget/a user's day/user_id=bob/{today()}-held", DOLLAR, 0, millis(NOW))
         return found
 
     monkeypatch.setattr(sys.modules[after.__module__], after.__name__, settling)
@@ -353,7 +363,7 @@ def test_history_counts_results_of_batches_for_the_model_that_answered(tmp_path:
 
 
 def test_history_is_shown_exactly(home: Path, tmp_path: Path) -> None:
-    drafts(tmp_path / "lake", datetime.now(UTC))
+    drafts(tmp_path / "lake", NOW)
     found = rows("history", "--since", "1h", "--name", "drafts, a month")
     assert [{key: row[key] for key in ("scope", "window", "spent", "cap", "share", "calls")} for row in found] == [
         {
