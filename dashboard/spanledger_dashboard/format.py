@@ -11,6 +11,7 @@ import re
 import unicodedata
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from math import floor
 from typing import Final
 
 NO_PRICE: Final = "no price"
@@ -137,6 +138,12 @@ def share(part: Decimal | float | None, whole: Decimal | float | None) -> str:
         return "0 %"
     percent = float(part) / float(whole) * 100
     return "<1 %" if 0 < percent < 1 else f"{percent:.0f} %"
+
+
+def share_used(part: Decimal | float, cap: Decimal | float) -> str:
+    """Write how much of what may be used is: as `share`, but 100 % only where nothing is left."""
+    percent = float(part) / float(cap) * 100 if cap else 0
+    return f"{floor(percent * 10) / 10:.1f} %" if 99.5 <= percent < 100 else share(part, cap)
 
 
 def cost_and_share(cost: Decimal | None, whole: Decimal | None) -> str:

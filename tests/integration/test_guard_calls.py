@@ -541,6 +541,11 @@ def test_a_model_that_the_provider_keeps_refusing_is_let_be_for_a_while(
         monkeypatch.setattr(gate(), "now_ns", lambda: now_ns() + 601 * 10**9)
         assert client.chat.completions.create(**CHAT).model.startswith("gpt-4o-mini")
         assert provider.requests == 9
+
+        provider.plan(Plan(status=404))  # one refusal after an answer is the first
+        client.chat.completions.create(**CHAT)
+        assert client.chat.completions.create(**CHAT).model.startswith("gpt-4o-mini")
+        assert provider.requests == 12
         spans = traced.spans()
 
     assert "the provider refused it 3 times in a row" in spans[4]["attributes"]["spanledger.guard.decisions"]

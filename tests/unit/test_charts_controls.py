@@ -65,6 +65,12 @@ def test_refusals_are_stacked_by_rule_and_those_in_shadow_are_pale() -> None:
     ]
 
 
+def test_few_calls_are_counted_by_whole_ones() -> None:
+    one = refusals((SECOND, "a", "budget", "block", False, 1, 1, None, 1))
+    ticks = [refused_figure(frame, times_of(DAYS, NOW)).layout.yaxis.dtick for frame in (one, SOME)]
+    assert ticks == [1, None]
+
+
 def test_rules_beyond_the_colours_are_one_and_names_are_no_html() -> None:
     many = refusals(*((SECOND, f"<b>{number:02}", "budget", "block", False, 1, 1, None, 1) for number in range(20)))
     drawn = traces(refused_figure(many, times_of(DAYS, NOW)))[:-1]

@@ -82,6 +82,14 @@ def test_a_moment_is_as_old_as_its_largest_unit() -> None:
 
 def test_shares_factors_and_changes() -> None:
     assert [written.share(part, 100) for part in (61.2, 0.2, 0, None)] == ["61 %", "<1 %", "0 %", "unknown"]
+    assert [written.share_used(part, 100) for part in (0.2, 99.4, 99.73, 99.99, 100, 100.4)] == [
+        "<1 %",
+        "99 %",
+        "99.7 %",
+        "99.9 %",
+        "100 %",
+        "100 %",
+    ]
     assert [written.share(Decimal(0), whole) for whole in (Decimal(0), None)] == ["0 %", "unknown"]
     assert [written.cost_and_share(cost, Decimal(4)) for cost in (Decimal(3), None)] == ["$3.00  ·  75 %", "no price"]
     assert [written.times(factor) for factor in (2.169, 3.84, 12.4)] == ["2.17x", "3.8x", "12x"]

@@ -21,7 +21,7 @@ from spanledger_dashboard.components.figure import show_figure
 from spanledger_dashboard.components.heading import show_heading
 from spanledger_dashboard.components.rows import Row, show_rows
 from spanledger_dashboard.data import configured_calendar, now
-from spanledger_dashboard.format import ago, day_name, many, markdown
+from spanledger_dashboard.format import ago, day_name, many, markdown, share_used
 from spanledger_dashboard.policies import Standing
 
 _BUDGETS_PX: Final = 320
@@ -104,7 +104,7 @@ def _reached(one: BudgetBalance) -> Row:
     little = one.turns_away and one.used < one.budget.cap
     left = f" What is left is too little for calls that were {DONE[one.state]}." if little else ""
     return Row(
-        f"{(one.share or Decimal(0)) * 100:.0f} %",
+        share_used(one.share or Decimal(0), 1),
         f"{name_of(one)}: calls {'would be' if one.budget.shadow else 'are'} {DONE.get(one.state, one.state)}",
         f"{amount_words(one.spent, unit)} spent{held} of {amount_words(one.budget.cap, unit)} {_per(one)}."
         f"{left}{_resets(one)}{flagged}{shadow}",

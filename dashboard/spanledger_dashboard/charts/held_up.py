@@ -31,6 +31,8 @@ OTHER: Final = "other rules"
 _HOURS: Final = 3
 """Periods of so many days, at most, are drawn by the hour."""
 _HEIGHT_PX: Final = 260
+_FEW: Final = 5
+"""Calls, each of which has a tick of its own."""
 _PALE: Final = 0.4
 """Opacity of what would have been."""
 
@@ -88,7 +90,9 @@ def refused_figure(frame: pl.DataFrame, times: Times) -> go.Figure:
         _add_bars(figure, name, times, values, colours.get(rule, GREY), _PALE if shadow else 1.0)
     hovers = [_refused_hover(times.name(place), place, order, counts) for place in times.places]
     _finish(figure, times, hovers)
-    figure.update_yaxes(rangemode="tozero", nticks=5, tickformat=",d")
+    tallest = max((sum(of_rule.get(place, 0) for of_rule in counts.values()) for place in times.places), default=0)
+    # There is no half a call: left to itself, an axis up to 1 says 0, 1, 1.
+    figure.update_yaxes(rangemode="tozero", nticks=5, tickformat=",d", dtick=1 if tallest <= _FEW else None)
     return figure
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from spanledger.guard.decisions import exact
 from spanledger.guard.store import Unit
 from spanledger_analytics.controls.balances import BudgetBalance
-from spanledger_dashboard.format import figure_text, share, usd, visible
+from spanledger_dashboard.format import figure_text, share_used, usd, visible
 
 from .colours import BLUE, BROWN, GREY, OLIVE, ORANGE, PURPLE, SKY, VERMILLION
 from .layout import add_beside, add_hit_rows, base
@@ -102,7 +102,7 @@ def _label(one: BudgetBalance) -> str:
 def beside(one: BudgetBalance) -> str:
     """Say what part is used of how much, and what is done about it."""
     done = "" if one.state == "ok" else f", {_SHORT[one.state]}{' in shadow' if one.budget.shadow else ''}"
-    return f"{share(one.used, one.budget.cap)} of {amount_words(one.budget.cap, one.budget.unit)}{done}"
+    return f"{share_used(one.used, one.budget.cap)} of {amount_words(one.budget.cap, one.budget.unit)}{done}"
 
 
 def _part(amount: int | None, one: BudgetBalance) -> float:
