@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,12 @@ def findings(*arguments: str) -> list[tuple[str, str, str]]:
 def ours(number: int, model: str, into: int, out: int, **columns: Any) -> Row:
     start = datetime.now(UTC) - timedelta(hours=2, minutes=number)
     return call(number, 1, start, model, into, out, dialect="spanledger", **columns)
+
+
+def test_a_store_in_redis_without_its_library_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, 'store = "redis://127.0.0.1:9/0"\n[[budget]]\nname = "all"\nper = "day"\nusd = 1\n')
+    monkeypatch.setitem(sys.modules, "redis", None)
+    assert ("error", "", "a store in Redis needs the extra: pip install 'spanledger[redis]'") in findings()
 
 
 def test_init_writes_a_policy_once_that_can_be_used(home: Path) -> None:
